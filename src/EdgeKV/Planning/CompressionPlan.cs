@@ -1,0 +1,294 @@
+using System.Globalization;
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+
+namespace EdgeKV.Planning;
+
+/// <summary>
+/// Which rows of a KV cache stay: for every layer and KV head the kept token positions, ascending. Immutable, and valid from its
+/// construction on. Compares by value.
+/// </summary>
+public sealed class CompressionPlan : IEquatable<CompressionPlan>
+{
+    private readonly int[] _counts;
+    private readonly int[] _positions;
+    private readonly int[] _starts;
+
+    /// <summary>Copies and checks a plan.</summary>
+    /// <param name="layers">Layers, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="contextTokens">Context tokens, 1 and up; positions are below it.</param>
+    /// <param name="counts">Kept rows, [layers, kvHeads], 0 to <paramref name="contextTokens"/> each.</param>
+    /// <param name="positions">For each layer and KV head in that order, its kept positions, ascending without repeats.</param>
+    /// <param name="maxRows">The most rows that may stay over all layers and KV heads; null = any.</param>
+    /// <exception cref="PlanException">The plan breaks one of these rules; the message names layer, head and value.</exception>
+    public CompressionPlan(
+        int layers,
+        int kvHeads,
+        int contextTokens,
+        ReadOnlySpan<int> counts,
+        ReadOnlySpan<int> positions,
+        long? maxRows = null)
+        : this(layers, kvHeads, contextTokens, counts.ToArray(), positions.ToArray(), maxRows)
+    {
+    }
+
+    private CompressionPlan(int layers, int kvHeads, int contextTokens, int[] counts, int[] positions, long? maxRows)
+    {
+        _starts = Check(layers, kvHeads, contextTokens, counts, positions, maxRows);
+        Layers = layers;
+        KvHeads = kvHeads;
+        ContextTokens = contextTokens;
+        _counts = counts;
+        _positions = positions;
+        IsComposite = HasEqualHeads(counts, kvHeads);
+    }
+
+    /// <summary>Layers.</summary>
+    public int Layers { get; }
+
+    /// <summary>KV heads of a layer.</summary>
+    public int KvHeads { get; }
+
+    /// <summary>Tokens of the context that the plan compresses.</summary>
+    public int ContextTokens { get; }
+
+    /// <summary>Kept rows over all layers and KV heads.</summary>
+    public long TotalRows => _positions.Length;
+
+    /// <summary>Compression ratio achieved: the share of the context's rows that goes, 0 to 1.</summary>
+    public double Ratio => 1 - (double)TotalRows / ((double)Layers * KvHeads * ContextTokens);
+
+    /// <summary>Whether the KV heads of each layer keep equally many rows, so that a layer's attention is one call.</summary>
+    public bool IsComposite { get; }
+
+    /// <summary>The largest count of one KV head.</summary>
+    public int MaxRows => _counts.AsSpan().IsEmpty ? 0 : TensorPrimitives.Max<int>(_counts);
+
+    /// <summary>Kept rows, [layers, kvHeads], as the native call takes them.</summary>
+    public ReadOnlySpan<int> Counts => _counts;
+
+    /// <summary>The kept positions of all layers and KV heads one after another, as the native call takes them.</summary>
+    public ReadOnlySpan<int> FlatPositions => _positions;
+
+    /// <summary>Rows that a KV head keeps.</summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such layer or KV head.</exception>
+    public int Rows(int layer, int kvHead) => _counts[Index(layer, kvHead)];
+
+    /// <summary>Rows that a layer keeps over all its KV heads.</summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such layer.</exception>
+    public long Rows(int layer)
+    {
+        int first = Index(layer, 0);
+        long rows = 0;
+        foreach (int count in _counts.AsSpan(first, KvHeads))
+        {
+            rows += count;
+        }
+
+        return rows;
+    }
+
+    /// <summary>The positions that a KV head keeps, ascending.</summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such layer or KV head.</exception>
+    public ReadOnlySpan<int> Positions(int layer, int kvHead)
+    {
+        int index = Index(layer, kvHead);
+        return _positions.AsSpan(_starts[index], _counts[index]);
+    }
+
+    /// <summary>A plan that keeps every row.</summary>
+    /// <param name="layers">Layers, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="contextTokens">Context tokens, 1 and up.</param>
+    /// <exception cref="PlanException">A size is out of its range.</exception>
+    public static CompressionPlan KeepAll(int layers, int kvHeads, int contextTokens)
+    {
+        int[] positions = new int[Math.Max(0, contextTokens)];
+        for (int i = 0; i < positions.Length; i++)
+        {
+            positions[i] = i;
+        }
+
+        return Uniform(layers, kvHeads, contextTokens, positions);
+    }
+
+    /// <summary>A plan in which every KV head keeps the same positions.</summary>
+    /// <param name="layers">Layers, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="contextTokens">Context tokens, 1 and up.</param>
+    /// <param name="positions">The kept positions, ascending without repeats.</param>
+    /// <exception cref="PlanException">A size or a position is out of its range, or positions do not ascend.</exception>
+    public static CompressionPlan Uniform(int layers, int kvHeads, int contextTokens, ReadOnlySpan<int> positions)
+    {
+        CheckSizes(layers, kvHeads, contextTokens);
+        long total = (long)layers * kvHeads * positions.Length;
+        if (total > Array.MaxLength)
+        {
+            throw new PlanException($"A plan of {total} rows is more than one plan can hold: {Array.MaxLength}.");
+        }
+
+        int[] counts = new int[layers * kvHeads];
+        Array.Fill(counts, positions.Length);
+        int[] all = new int[total];
+        for (int i = 0; i < counts.Length; i++)
+        {
+            positions.CopyTo(all.AsSpan(i * positions.Length));
+        }
+
+        return new CompressionPlan(layers, kvHeads, contextTokens, counts, all, maxRows: null);
+    }
+
+    /// <inheritdoc/>
+    public bool Equals(CompressionPlan? other) => ReferenceEquals(this, other)
+        || (other is not null
+            && Layers == other.Layers
+            && KvHeads == other.KvHeads
+            && ContextTokens == other.ContextTokens
+            && _counts.AsSpan().SequenceEqual(other._counts)
+            && _positions.AsSpan().SequenceEqual(other._positions));
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => Equals(obj as CompressionPlan);
+
+    /// <inheritdoc/>
+    public override int GetHashCode()
+    {
+        HashCode hash = default;
+        hash.Add(Layers);
+        hash.Add(KvHeads);
+        hash.Add(ContextTokens);
+        hash.AddBytes(MemoryMarshal.AsBytes(_counts.AsSpan()));
+        hash.AddBytes(MemoryMarshal.AsBytes(_positions.AsSpan()));
+        return hash.ToHashCode();
+    }
+
+    /// <summary>For example "composite plan: 12393 of 62010 rows kept (ratio 0.8001) in 30 layers x 3 KV heads, 2 to 681 rows each".</summary>
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{(IsComposite ? "composite" : "ragged")} plan: {TotalRows} of {(long)Layers * KvHeads * ContextTokens} rows kept (ratio {Ratio:0.####}) in {Layers} layers x {KvHeads} KV heads, {TensorPrimitives.Min<int>(_counts)} to {MaxRows} rows each");
+
+    /// <summary>Takes over arrays that nobody else changes; checked all the same.</summary>
+    internal static CompressionPlan Adopt(int layers, int kvHeads, int contextTokens, int[] counts, int[] positions, long maxRows) =>
+        new(layers, kvHeads, contextTokens, counts, positions, maxRows);
+
+    private static void CheckSizes(int layers, int kvHeads, int contextTokens)
+    {
+        if (layers < 1)
+        {
+            throw new PlanException($"A plan needs at least 1 layer, not {layers}.");
+        }
+
+        if (kvHeads < 1)
+        {
+            throw new PlanException($"A plan needs at least 1 KV head per layer, not {kvHeads}.");
+        }
+
+        if (contextTokens < 1)
+        {
+            throw new PlanException($"A plan needs a context of at least 1 token, not {contextTokens}.");
+        }
+
+        if ((long)layers * kvHeads > Array.MaxLength)
+        {
+            throw new PlanException($"{layers} layers of {kvHeads} KV heads are more than one plan can hold.");
+        }
+    }
+
+    private static int[] Check(
+        int layers,
+        int kvHeads,
+        int contextTokens,
+        ReadOnlySpan<int> counts,
+        ReadOnlySpan<int> positions,
+        long? maxRows)
+    {
+        CheckSizes(layers, kvHeads, contextTokens);
+        if (counts.Length != layers * kvHeads)
+        {
+            throw new PlanException($"The plan has {counts.Length} counts; {layers} layers of {kvHeads} KV heads need {layers * kvHeads}.");
+        }
+
+        long total = 0;
+        for (int i = 0; i < counts.Length; i++)
+        {
+            if (counts[i] < 0 || counts[i] > contextTokens)
+            {
+                throw new PlanException(
+                    $"Layer {i / kvHeads}, KV head {i % kvHeads} keeps {counts[i]} rows; a context of {contextTokens} tokens allows 0 to {contextTokens}.");
+            }
+
+            total += counts[i];
+        }
+
+        if (total != positions.Length)
+        {
+            throw new PlanException($"The counts add up to {total} rows, but the plan has {positions.Length} positions.");
+        }
+
+        if (total > maxRows)
+        {
+            throw new PlanException($"The plan keeps {total} rows; its budget is {maxRows}.");
+        }
+
+        int[] starts = new int[counts.Length];
+        int start = 0;
+        for (int i = 0; i < counts.Length; i++)
+        {
+            starts[i] = start;
+            CheckHead(i / kvHeads, i % kvHeads, contextTokens, positions.Slice(start, counts[i]));
+            start += counts[i];
+        }
+
+        return starts;
+    }
+
+    private static void CheckHead(int layer, int kvHead, int contextTokens, ReadOnlySpan<int> positions)
+    {
+        int previous = -1;
+        for (int i = 0; i < positions.Length; i++)
+        {
+            int position = positions[i];
+            if (position < 0 || position >= contextTokens)
+            {
+                throw new PlanException(
+                    $"Layer {layer}, KV head {kvHead} keeps position {position} (row {i}); the context has positions 0 to {contextTokens - 1}.");
+            }
+
+            if (position <= previous)
+            {
+                throw new PlanException(
+                    $"Layer {layer}, KV head {kvHead} keeps position {position} (row {i}) after position {previous}: positions must ascend.");
+            }
+
+            previous = position;
+        }
+    }
+
+    private static bool HasEqualHeads(ReadOnlySpan<int> counts, int kvHeads)
+    {
+        for (int i = 0; i < counts.Length; i += kvHeads)
+        {
+            if (counts.Slice(i, kvHeads).ContainsAnyExcept(counts[i]))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private int Index(int layer, int kvHead)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(layer);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
+        ArgumentOutOfRangeException.ThrowIfNegative(kvHead);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(kvHead, KvHeads);
+        return layer * KvHeads + kvHead;
+    }
+}

@@ -1,0 +1,28 @@
+using EdgeKV.Planning;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Policies;
+
+/// <summary>
+/// Decides which rows of a KV cache stay. Pure: the same scores give the same plan, nothing is kept between calls, any number of threads
+/// may plan at once.
+/// </summary>
+public interface ICompressionPolicy
+{
+    /// <summary>The name under which the registry knows it.</summary>
+    string Name { get; }
+
+    /// <summary>How much may stay.</summary>
+    Budget Budget { get; }
+
+    /// <summary>What <see cref="Plan"/> needs to see.</summary>
+    /// <exception cref="ArgumentException">Options contradict each other.</exception>
+    ScoreRequest Request { get; }
+
+    /// <summary>Turns scores into a plan.</summary>
+    /// <param name="scores">At least the statistics that <see cref="Request"/> names.</param>
+    /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
+    /// <exception cref="PlanException">A score is not a finite number, the scores lack a statistic, or the budget cannot be met.</exception>
+    /// <exception cref="ArgumentException">Options contradict each other.</exception>
+    CompressionPlan Plan(AttentionScores scores, RowCost cost = default);
+}

@@ -1,0 +1,10 @@
+namespace EdgeKV.Scoring;
+
+/// <summary>What a policy needs to see before it can plan.</summary>
+/// <param name="TaskSet">The tokens whose attention judges the context.</param>
+/// <param name="Statistics">What is aggregated over them.</param>
+public sealed record ScoreRequest(TaskSet TaskSet, ScoreStatistics Statistics)
+{
+    /// <summary>Whether anything has to be fed or aggregated; key and value norms come from the cache alone.</summary>
+    public bool NeedsAttention => (Statistics & (ScoreStatistics.Max | ScoreStatistics.Sum)) != 0;
+}
