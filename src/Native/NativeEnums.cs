@@ -1,0 +1,69 @@
+namespace EdgeKV.Native;
+
+/// <summary><c>edgekv_device_type</c>.</summary>
+internal enum NativeDeviceType
+{
+    Cpu = 0,
+    Gpu = 1,
+}
+
+/// <summary><c>edgekv_model_key</c>.</summary>
+internal enum NativeModelKey
+{
+    Layers = 0,
+    Heads = 1,
+    KvHeads = 2,
+    HeadSizeK = 3,
+    HeadSizeV = 4,
+    EmbeddingSize = 5,
+    Window = 6,
+    VocabularySize = 7,
+    Parameters = 8,
+    Bytes = 9,
+}
+
+/// <summary><c>edgekv_type</c>: values of ggml_type.</summary>
+internal enum NativeType
+{
+    F32 = 0,
+    F16 = 1,
+    Q4_0 = 2,
+    Q8_0 = 8,
+}
+
+/// <summary><c>edgekv_logits</c>.</summary>
+internal enum NativeLogits
+{
+    None = 0,
+    Last = 1,
+    All = 2,
+}
+
+/// <summary><c>edgekv_aggregate</c>.</summary>
+[Flags]
+internal enum NativeAggregates : uint
+{
+    None = 0,
+    Max = 1,
+    Sum = 2,
+}
+
+/// <summary><c>edgekv_norm</c>.</summary>
+internal enum NativeNorm
+{
+    Keys = 0,
+    Values = 1,
+}
+
+/// <summary><c>edgekv_cache_key</c>.</summary>
+internal enum NativeCacheKey
+{
+    Compact = 0,
+    Bytes = 1,
+    Rows = 2,
+    Room = 3,
+    ContextTokens = 4,
+    RowBytes = 5,
+    ContextSize = 6,
+    BatchSize = 7,
+}
