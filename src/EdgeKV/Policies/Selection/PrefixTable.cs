@@ -1,0 +1,106 @@
+namespace EdgeKV.Policies.Selection;
+
+/// <summary>
+/// Shares a budget among lists that are sorted from best to worst. The best of all lists together are a prefix of each, so a threshold
+/// is searched and nothing is sorted across lists.
+/// </summary>
+internal static class PrefixTable
+{
+    /// <summary>Counts how many of the overall best <paramref name="budget"/> entries lie in each list.</summary>
+    /// <param name="table">Keys of <see cref="ScoreOrder"/>, [lists, length], ascending within a list.</param>
+    /// <param name="length">Entries of a list, 1 and up.</param>
+    /// <param name="budget">Entries to take over all lists, 0 and up.</param>
+    /// <param name="protectedEntries">The first entries of every list that rank above all others, 0 and up.</param>
+    /// <param name="counts">Takes one count per list; its length says how many lists there are.</param>
+    /// <remarks>Ties, the protected entries' among them, go to the lower list first, then to the lower entry.</remarks>
+    public static void Share(ReadOnlySpan<uint> table, int length, long budget, int protectedEntries, Span<int> counts)
+    {
+        protectedEntries = Math.Min(protectedEntries, length);
+        if (budget <= (long)protectedEntries * counts.Length)
+        {
+            Fill(counts, protectedEntries, budget);
+            return;
+        }
+
+        if (budget >= (long)length * counts.Length)
+        {
+            counts.Fill(length);
+            return;
+        }
+
+        // The smallest key up to which there are at least as many entries as the budget.
+        uint low = 0;
+        uint high = uint.MaxValue;
+        while (low < high)
+        {
+            uint middle = low + (high - low) / 2;
+            if (Taken(table, length, counts.Length, protectedEntries, middle) >= budget)
+            {
+                high = middle;
+            }
+            else
+            {
+                low = middle + 1;
+            }
+        }
+
+        long left = budget;
+        for (int list = 0; list < counts.Length; list++)
+        {
+            counts[list] = Math.Max(protectedEntries, CountBelow(table.Slice(list * length, length), low));
+            left -= counts[list];
+        }
+
+        for (int list = 0; list < counts.Length && left > 0; list++)
+        {
+            int ties = (int)Math.Min(left, CountUpTo(table.Slice(list * length, length), low) - counts[list]);
+            if (ties > 0)
+            {
+                counts[list] += ties;
+                left -= ties;
+            }
+        }
+    }
+
+    private static void Fill(Span<int> counts, int each, long budget)
+    {
+        for (int list = 0; list < counts.Length; list++)
+        {
+            counts[list] = (int)Math.Min(each, budget);
+            budget -= counts[list];
+        }
+    }
+
+    private static long Taken(ReadOnlySpan<uint> table, int length, int lists, int protectedEntries, uint key)
+    {
+        long taken = 0;
+        for (int list = 0; list < lists; list++)
+        {
+            taken += Math.Max(protectedEntries, CountUpTo(table.Slice(list * length, length), key));
+        }
+
+        return taken;
+    }
+
+    private static int CountUpTo(ReadOnlySpan<uint> sorted, uint key) => key == uint.MaxValue ? sorted.Length : CountBelow(sorted, key + 1);
+
+    private static int CountBelow(ReadOnlySpan<uint> sorted, uint key)
+    {
+        int low = 0;
+        int high = sorted.Length;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (sorted[middle] < key)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
+    }
+}

@@ -1,0 +1,171 @@
+using System.Runtime.CompilerServices;
+
+namespace EdgeKV.Policies.Selection;
+
+/// <summary>
+/// The order of finite float32 scores by their bits. A score's key is an unsigned number that is smaller the higher the score is, so that
+/// sorting and selecting work on digits and never branch on a comparison. Zeros of both signs have one key.
+/// </summary>
+internal static class ScoreOrder
+{
+    private const int DigitBits = 11;
+    private const int Digits = 1 << DigitBits;
+    private const uint DigitMask = Digits - 1;
+    private const uint Sign = 0x8000_0000;
+
+    /// <summary>Counters that <see cref="SortKeys"/> and <see cref="TopPositions"/> need.</summary>
+    public const int HistogramLength = 3 * Digits;
+
+    /// <summary>The key of a finite score.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint Key(float score)
+    {
+        // Adding zero turns -0 into +0.
+        uint bits = BitConverter.SingleToUInt32Bits(score + 0f);
+
+        // Negative: bits as they are (a larger magnitude is a lower score). Positive: all but the sign turned round.
+        return bits ^ (~(uint)((int)bits >> 31) & ~Sign);
+    }
+
+    /// <summary>The score of a key.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Score(uint key) => BitConverter.UInt32BitsToSingle(key ^ (~(uint)((int)key >> 31) & ~Sign));
+
+    /// <summary>Writes the keys of scores from the highest score to the lowest: radix sort over three digits.</summary>
+    /// <param name="scores">Finite scores.</param>
+    /// <param name="sorted">Takes as many keys as there are scores.</param>
+    /// <param name="spare">As long as <paramref name="sorted"/>.</param>
+    /// <param name="histogram">At least <see cref="HistogramLength"/> counters; their content does not matter.</param>
+    public static void SortKeys(ReadOnlySpan<float> scores, Span<uint> sorted, Span<uint> spare, Span<int> histogram)
+    {
+        int length = scores.Length;
+        sorted = sorted[..length];
+        spare = spare[..length];
+        Span<int> low = histogram[..Digits];
+        Span<int> middle = histogram.Slice(Digits, Digits);
+        Span<int> high = histogram.Slice(2 * Digits, Digits);
+        histogram[..HistogramLength].Clear();
+        for (int i = 0; i < length; i++)
+        {
+            uint key = Key(scores[i]);
+            sorted[i] = key;
+            low[(int)(key & DigitMask)]++;
+            middle[(int)((key >> DigitBits) & DigitMask)]++;
+            high[(int)(key >> (2 * DigitBits))]++;
+        }
+
+        // Three moves from one array to the other would end in the wrong one, so the last comes back by a copy.
+        Scatter(sorted, spare, low, 0);
+        Scatter(spare, sorted, middle, DigitBits);
+        Scatter(sorted, spare, high, 2 * DigitBits);
+        spare.CopyTo(sorted);
+    }
+
+    /// <summary>Writes the positions of the highest scores in ascending order; of equal scores the earlier positions.</summary>
+    /// <param name="scores">Finite scores.</param>
+    /// <param name="positions">Takes the positions; its length, 0 to the number of scores, says how many.</param>
+    /// <param name="spare">At least as long as <paramref name="scores"/>.</param>
+    /// <param name="histogram">At least <see cref="HistogramLength"/> counters; their content does not matter.</param>
+    public static void TopPositions(ReadOnlySpan<float> scores, Span<int> positions, Span<uint> spare, Span<int> histogram)
+    {
+        if (positions.IsEmpty)
+        {
+            return;
+        }
+
+        if (positions.Length == scores.Length)
+        {
+            for (int i = 0; i < positions.Length; i++)
+            {
+                positions[i] = i;
+            }
+
+            return;
+        }
+
+        (uint threshold, int ties) = Threshold(scores, positions.Length, spare, histogram);
+        int kept = 0;
+        for (int i = 0; kept < positions.Length; i++)
+        {
+            uint key = Key(scores[i]);
+            if (key < threshold)
+            {
+                positions[kept++] = i;
+            }
+            else if (key == threshold && ties > 0)
+            {
+                ties--;
+                positions[kept++] = i;
+            }
+        }
+    }
+
+    // The key of the count-th highest score, and how many scores of that very key are among the count highest.
+    private static (uint Threshold, int Ties) Threshold(ReadOnlySpan<float> scores, int count, Span<uint> spare, Span<int> histogram)
+    {
+        Span<int> counters = histogram[..Digits];
+        counters.Clear();
+        foreach (float score in scores)
+        {
+            counters[(int)(Key(score) >> (2 * DigitBits))]++;
+        }
+
+        uint high = Digit(counters, ref count);
+        int candidates = 0;
+        foreach (float score in scores)
+        {
+            uint key = Key(score);
+            if (key >> (2 * DigitBits) == high)
+            {
+                spare[candidates++] = key;
+            }
+        }
+
+        counters.Clear();
+        foreach (uint key in spare[..candidates])
+        {
+            counters[(int)((key >> DigitBits) & DigitMask)]++;
+        }
+
+        uint middle = Digit(counters, ref count);
+        counters.Clear();
+        foreach (uint key in spare[..candidates])
+        {
+            if (((key >> DigitBits) & DigitMask) == middle)
+            {
+                counters[(int)(key & DigitMask)]++;
+            }
+        }
+
+        uint low = Digit(counters, ref count);
+        return ((high << (2 * DigitBits)) | (middle << DigitBits) | low, count);
+    }
+
+    // The digit in which the count-th key lies; count becomes its rank within that digit.
+    private static uint Digit(ReadOnlySpan<int> counters, ref int count)
+    {
+        int digit = 0;
+        while (counters[digit] < count)
+        {
+            count -= counters[digit++];
+        }
+
+        return (uint)digit;
+    }
+
+    private static void Scatter(ReadOnlySpan<uint> from, Span<uint> to, Span<int> counters, int shift)
+    {
+        int start = 0;
+        for (int digit = 0; digit < counters.Length; digit++)
+        {
+            int count = counters[digit];
+            counters[digit] = start;
+            start += count;
+        }
+
+        foreach (uint key in from)
+        {
+            to[counters[(int)((key >> shift) & DigitMask)]++] = key;
+        }
+    }
+}
