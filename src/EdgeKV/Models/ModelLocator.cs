@@ -1,0 +1,71 @@
+namespace EdgeKV;
+
+/// <summary>Finds the model file to use when a program leaves the choice open.</summary>
+public static class ModelLocator
+{
+    /// <summary>The environment variable that names a model file.</summary>
+    public const string Variable = "EDGEKV_MODEL";
+
+    /// <summary>
+    /// The first that there is of: <paramref name="path"/>; the file that EDGEKV_MODEL names; <c>models/*.gguf</c> in a folder above the
+    /// program or above the current folder; the user's <c>$XDG_DATA_HOME/edgekv/models</c> (else <c>~/.local/share/edgekv/models</c>). Of several
+    /// files in a folder the first by name.
+    /// </summary>
+    /// <param name="path">A file that the user asked for, or null. When one is asked for, here or by the variable, no other is taken.</param>
+    /// <returns>The full path.</returns>
+    /// <exception cref="ModelException">The file asked for does not exist, or none was found; the message lists where it was looked for.</exception>
+    public static string Find(string? path = null) => Find(
+        path,
+        Environment.GetEnvironmentVariable(Variable),
+        [AppContext.BaseDirectory, Environment.CurrentDirectory],
+        UserFolder(Environment.GetEnvironmentVariable("XDG_DATA_HOME"), Environment.GetFolderPath(Environment.SpecialFolder.UserProfile)));
+
+    internal static string Find(string? path, string? variable, IReadOnlyList<string> starts, string userFolder)
+    {
+        if (!string.IsNullOrEmpty(path))
+        {
+            return Existing(path, "The model");
+        }
+
+        if (!string.IsNullOrEmpty(variable))
+        {
+            return Existing(variable, $"The model that {Variable} names");
+        }
+
+        List<string> tried = [];
+        foreach (string start in starts)
+        {
+            for (DirectoryInfo? folder = new(start); folder is not null; folder = folder.Parent)
+            {
+                string models = Path.Combine(folder.FullName, "models");
+                if (!tried.Contains(models))
+                {
+                    tried.Add(models);
+                    if (FirstIn(models) is { } found)
+                    {
+                        return found;
+                    }
+                }
+            }
+        }
+
+        tried.Add(userFolder);
+        return FirstIn(userFolder)
+            ?? throw new ModelException(
+                $"No model was given and no .gguf file found in: {string.Join(", ", tried)}. Name one with --model or {Variable}.");
+    }
+
+    internal static string UserFolder(string? dataHome, string home) => Path.Combine(
+        string.IsNullOrEmpty(dataHome) ? Path.Combine(home, ".local", "share") : dataHome,
+        "edgekv",
+        "models");
+
+    private static string Existing(string path, string what) => File.Exists(path)
+        ? Path.GetFullPath(path)
+        : throw new ModelException(
+            Directory.Exists(path) ? $"{what} is a folder, not a GGUF file: {path}." : $"{what} does not exist: {path}.");
+
+    private static string? FirstIn(string folder) => Directory.Exists(folder)
+        ? Directory.EnumerateFiles(folder, "*.gguf").Order(StringComparer.Ordinal).FirstOrDefault()
+        : null;
+}

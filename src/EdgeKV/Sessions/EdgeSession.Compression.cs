@@ -1,0 +1,261 @@
+using System.Diagnostics;
+using EdgeKV.Native;
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV;
+
+public sealed partial class EdgeSession
+{
+    // What edgekv_apply takes for a room of 0.
+    private const int DefaultRoom = 256;
+
+    /// <summary>
+    /// Compresses everything that the session has read: scores it as the policy asks, has the policy plan, rewrites the cache. What comes
+    /// afterwards continues at the same positions as before.
+    /// </summary>
+    /// <param name="policy">Decides which rows stay, and how many.</param>
+    /// <param name="options">How it is carried out; null for the defaults.</param>
+    /// <param name="progress">Gets stage and share.</param>
+    /// <param name="cancellationToken">Stops the work; the cache is then as it was before.</param>
+    /// <exception cref="SessionStateException">Nothing has been read, the cache is compact already, or work is running.</exception>
+    /// <exception cref="ContextWindowException">The policy's task tokens do not fit on top of the context.</exception>
+    /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact.</exception>
+    /// <exception cref="OutOfKvMemoryException">Not enough memory beside the old cache; that is whole.</exception>
+    /// <exception cref="PlanException">The policy cannot plan, or its plan does not fit.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    /// <exception cref="ObjectDisposedException">The session or the model has been disposed.</exception>
+    public Task<CompressionReport> CompressAsync(
+        ICompressionPolicy policy,
+        CompressOptions? options = null,
+        IProgress<CompressionProgress>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        options ??= new CompressOptions();
+        options.Validate();
+        return RunAsync("compress", () => Compress(policy, options, progress, cancellationToken), cancellationToken);
+    }
+
+    /// <summary>Rewrites the cache so that exactly a plan's rows stay.</summary>
+    /// <param name="plan">A plan for everything that the session has read; over a compact cache, rows that are still there.</param>
+    /// <param name="options">How it is carried out; null for the defaults.</param>
+    /// <param name="progress">Gets stage and share.</param>
+    /// <param name="cancellationToken">Stops the work before the cache is rewritten; it is then as it was before.</param>
+    /// <exception cref="PlanException">The plan is for another model or another context.</exception>
+    /// <exception cref="SessionStateException">Nothing has been read, or work is running.</exception>
+    /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact.</exception>
+    /// <exception cref="OutOfKvMemoryException">Not enough memory beside the old cache; that is whole.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    /// <exception cref="ObjectDisposedException">The session or the model has been disposed.</exception>
+    public Task<CompressionReport> ApplyAsync(
+        CompressionPlan plan,
+        CompressOptions? options = null,
+        IProgress<CompressionProgress>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        options ??= new CompressOptions();
+        options.Validate();
+        return RunAsync(
+            "compress",
+            () =>
+            {
+                ThrowIfEmptySession("compress");
+                Model.EnsureSupported();
+                double? before = MeasureSpeed(options.MeasureTokens, progress, cancellationToken);
+                return Apply(plan, "plan", ratioAsked: null, options, before, default, default, progress, cancellationToken);
+            },
+            cancellationToken);
+    }
+
+    private CompressionReport Compress(
+        ICompressionPolicy policy,
+        CompressOptions options,
+        IProgress<CompressionProgress>? progress,
+        CancellationToken cancellation)
+    {
+        ThrowIfEmptySession("compress");
+        Model.EnsureSupported();
+        double? before = MeasureSpeed(options.MeasureTokens, progress, cancellation);
+
+        long start = Stopwatch.GetTimestamp();
+        using AttentionScores scores = Score(
+            policy.Request, options.ScoreMemory, StageProgress.Of(progress, CompressionStage.Scoring), cancellation);
+        TimeSpan scoring = Stopwatch.GetElapsedTime(start);
+
+        progress?.Report(new CompressionProgress(CompressionStage.Planning, 0));
+        start = Stopwatch.GetTimestamp();
+        CompressionPlan plan = policy.Plan(scores, Cost(options));
+        TimeSpan planning = Stopwatch.GetElapsedTime(start);
+        progress?.Report(new CompressionProgress(CompressionStage.Planning, 1));
+
+        // Before the new cache is built: the peak is the old cache plus the kept rows.
+        scores.Dispose();
+        return Apply(plan, policy.Name, policy.Budget.Ratio, options, before, scoring, planning, progress, cancellation);
+    }
+
+    private RowCost Cost(CompressOptions options)
+    {
+        // A head's kept rows and room are rounded up together, by less than one step.
+        int room = options.Room == 0 ? DefaultRoom : options.Room;
+        return new RowCost(CacheValue(NativeCacheKey.RowBytes), room + Math.Max(0, options.Align - 1));
+    }
+
+    private CompressionReport Apply(
+        CompressionPlan plan,
+        string policy,
+        double? ratioAsked,
+        CompressOptions options,
+        double? speedBefore,
+        TimeSpan scoring,
+        TimeSpan planning,
+        IProgress<CompressionProgress>? progress,
+        CancellationToken cancellation)
+    {
+        if (plan.Layers != Model.Layers || plan.KvHeads != Model.KvHeads || plan.ContextTokens != Position)
+        {
+            throw new PlanException(
+                $"The plan is for {plan.ContextTokens} tokens in {plan.Layers} layers x {plan.KvHeads} KV heads; "
+                + $"the session has {Position} in {Model.Layers} x {Model.KvHeads}.");
+        }
+
+        cancellation.ThrowIfCancellationRequested();
+        progress?.Report(new CompressionProgress(CompressionStage.Applying, 0));
+        long bytesBefore = CacheValue(NativeCacheKey.Bytes);
+        int[] rowsBefore = ContextRows();
+        long start = Stopwatch.GetTimestamp();
+        Rewrite(plan, options, cancellation);
+        TimeSpan applying = Stopwatch.GetElapsedTime(start);
+        _compact = true;
+        progress?.Report(new CompressionProgress(CompressionStage.Applying, 1));
+
+        (int[] rows, int[] room) = CacheRows();
+        CompressionReport report = new()
+        {
+            Policy = policy,
+            Layers = plan.Layers,
+            KvHeads = plan.KvHeads,
+            ContextTokens = plan.ContextTokens,
+            RatioAsked = ratioAsked,
+            RatioAchieved = plan.Ratio,
+            IsComposite = plan.IsComposite,
+            RowBytes = CacheValue(NativeCacheKey.RowBytes),
+            RowsBefore = rowsBefore,
+            RowsAfter = rows,
+            RoomAfter = room,
+            BytesBefore = bytesBefore,
+            BytesAfter = CacheValue(NativeCacheKey.Bytes),
+            Prefill = _prefillTime,
+            Scoring = scoring,
+            Planning = planning,
+            Applying = applying,
+            TokensPerSecondBefore = speedBefore,
+        };
+        return options.MeasureTokens == 0
+            ? report
+            : report with { TokensPerSecondAfter = MeasureSpeed(options.MeasureTokens, progress, cancellation) };
+    }
+
+    private unsafe void Rewrite(CompressionPlan plan, CompressOptions options, CancellationToken cancellation)
+    {
+        NativeStatus status;
+        do
+        {
+            lock (_native)
+            {
+                fixed (int* counts = plan.Counts)
+                fixed (int* positions = plan.FlatPositions)
+                {
+                    status = NativeMethods.edgekv_apply(
+                        Live,
+                        counts,
+                        (nuint)plan.Counts.Length,
+                        positions,
+                        (nuint)plan.FlatPositions.Length,
+                        (uint)options.Room,
+                        (uint)options.Align);
+                }
+
+                if (status != NativeStatus.Ok && !IsStrayInterrupt(status, cancellation))
+                {
+                    ThrowStatus(status, nameof(NativeMethods.edgekv_apply), cancellation);
+                }
+            }
+        }
+        while (status != NativeStatus.Ok);
+    }
+
+    /// <summary>Rows that the context has in every KV head: all of its tokens, as long as the cache is full.</summary>
+    private int[] ContextRows()
+    {
+        if (_compact)
+        {
+            (int[] kept, _) = CacheRows();
+            int appended = Position - (int)CacheValue(NativeCacheKey.ContextTokens);
+            return Array.ConvertAll(kept, rows => rows + appended);
+        }
+
+        int[] all = new int[Model.Layers * Model.KvHeads];
+        Array.Fill(all, Position);
+        return all;
+    }
+
+    private unsafe (int[] Rows, int[] Room) CacheRows()
+    {
+        int[] rows = new int[Model.Layers * Model.KvHeads];
+        int[] room = new int[rows.Length];
+        lock (_native)
+        {
+            fixed (int* rowsPointer = rows)
+            fixed (int* roomPointer = room)
+            {
+                NativeErrors.ThrowIfFailed(
+                    NativeMethods.edgekv_cache_rows(Live, rowsPointer, roomPointer, (nuint)rows.Length),
+                    nameof(NativeMethods.edgekv_cache_rows));
+            }
+        }
+
+        return (rows, room);
+    }
+
+    /// <summary>Times single-token decode steps and takes them back.</summary>
+    private double? MeasureSpeed(int steps, IProgress<CompressionProgress>? progress, CancellationToken cancellation)
+    {
+        steps = Math.Min(steps, Limit - Position - 1);
+        if (steps <= 0)
+        {
+            return null;
+        }
+
+        int start = Position;
+        Span<int> token = [_tokens[^1]];
+        try
+        {
+            // The first one builds the graph.
+            Feed(token, NativeLogits.Last, callback: null, cancellation);
+            long began = Stopwatch.GetTimestamp();
+            for (int i = 0; i < steps; i++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Feed(token, NativeLogits.Last, callback: null, cancellation);
+                progress?.Report(new CompressionProgress(CompressionStage.Measuring, (i + 1.0) / steps));
+            }
+
+            return steps / Stopwatch.GetElapsedTime(began).TotalSeconds;
+        }
+        finally
+        {
+            Restore(start);
+        }
+    }
+
+    private sealed class StageProgress(IProgress<CompressionProgress> progress, CompressionStage stage) : IProgress<double>
+    {
+        public static StageProgress? Of(IProgress<CompressionProgress>? progress, CompressionStage stage) =>
+            progress is null ? null : new StageProgress(progress, stage);
+
+        public void Report(double value) => progress.Report(new CompressionProgress(stage, value));
+    }
+}

@@ -1,0 +1,72 @@
+using System.Runtime.InteropServices;
+using EdgeKV.Native;
+using EdgeKV.Scoring;
+using Microsoft.Win32.SafeHandles;
+
+namespace EdgeKV;
+
+/// <summary>Scores where the engine wrote them: no copy is made. Buffers of one score pass share their owner.</summary>
+internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, long length) : ScoreBuffer
+{
+    public override long Length => length;
+
+    /// <summary>Both norms and scores are asked for by layer and head, so a slice is checked once for a whole row.</summary>
+    public override ReadOnlySpan<float> Slice(long start, int length)
+    {
+        ObjectDisposedException.ThrowIf(owner.IsClosed, typeof(AttentionScores));
+        ArgumentOutOfRangeException.ThrowIfNegative(start);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(start, Length - length);
+        return new ReadOnlySpan<float>(data + start, length);
+    }
+
+    /// <summary>The arrays of a score pass.</summary>
+    public static NativeScoreBuffer? Of(ScoresHandle scores, NativeAggregates aggregate, long length)
+    {
+        float* data = NativeMethods.edgekv_scores_data(scores, aggregate);
+        return data is null ? null : new NativeScoreBuffer(scores, data, length);
+    }
+
+    /// <summary>Memory of our own for the engine to write norms into.</summary>
+    /// <exception cref="OutOfKvMemoryException">There is not enough.</exception>
+    public static NativeScoreBuffer Allocate(long length, out float* data)
+    {
+        NativeBlock block = NativeBlock.Allocate(checked((nuint)length * sizeof(float)));
+        data = (float*)block.DangerousGetHandle();
+        return new NativeScoreBuffer(block, data, length);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            owner.Dispose();
+        }
+
+        base.Dispose(disposing);
+    }
+
+    private sealed class NativeBlock : SafeHandleZeroOrMinusOneIsInvalid
+    {
+        private NativeBlock(nint memory)
+            : base(ownsHandle: true) => SetHandle(memory);
+
+        public static NativeBlock Allocate(nuint bytes)
+        {
+            try
+            {
+                return new NativeBlock((nint)NativeMemory.Alloc(bytes));
+            }
+            catch (OutOfMemoryException e)
+            {
+                throw new OutOfKvMemoryException($"{bytes} bytes for the norms of keys and values are not there.", e);
+            }
+        }
+
+        protected override bool ReleaseHandle()
+        {
+            NativeMemory.Free((void*)handle);
+            return true;
+        }
+    }
+}

@@ -1,0 +1,24 @@
+namespace EdgeKV;
+
+/// <summary>How a session keeps its cache.</summary>
+public sealed record SessionOptions
+{
+    /// <summary>
+    /// Positions that the full cache can hold at one time: the document, the questions, the answers, and while the context is scored the
+    /// task tokens on top of it. 0 (default): twice the document and 2048 more, made when the document is fed, never more than the model's window.
+    /// A compact cache is not bound by it: it grows up to the model's window.
+    /// </summary>
+    public int ContextSize { get; init; }
+
+    /// <summary>Element type of keys and values; F16 by default.</summary>
+    public KvCacheType CacheType { get; init; } = KvCacheType.F16;
+
+    /// <summary>Tokens fed at one time, 1 and up; 512 by default.</summary>
+    public int BatchSize { get; init; } = 512;
+
+    /// <summary>Threads; 0 (default) = physical cores.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Whether the cache lies with the layers on their devices (default) or in host memory.</summary>
+    public bool OffloadKv { get; init; } = true;
+}
