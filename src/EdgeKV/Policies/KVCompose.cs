@@ -93,7 +93,8 @@ public sealed record KVCompose : ICompressionPolicy
 
     /// <summary>
     /// Whether layer 0 is made the largest: its composite scores become the largest that any layer has at their rank. Default: false; only
-    /// for comparing with the reference's figures, and only for structured plans.
+    /// for comparing with the reference's figures, and only for structured plans. Where the budget ends between layer 0 and the layer that it
+    /// borrowed the score from, the lender keeps the row: so do the reference's figures, though its code leaves ties open.
     /// </summary>
     public bool FirstLayerLargest { get; init; }
 

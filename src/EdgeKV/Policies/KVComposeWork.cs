@@ -128,10 +128,12 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
             return;
         }
 
+        // Layer 0 only borrows its scores then: an equal score goes to the layer it was taken from.
+        int tiesFrom = policy.FirstLayerLargest ? 1 : 0;
         long affordable = budget / multiple;
         while (true)
         {
-            PrefixTable.Share(table, blocks, affordable, protectedBlocks, units);
+            PrefixTable.Share(table, blocks, affordable, protectedBlocks, tiesFrom, units);
             long used = 0;
             for (int i = 0; i < units.Length; i++)
             {

@@ -11,9 +11,10 @@ internal static class PrefixTable
     /// <param name="length">Entries of a list, 1 and up.</param>
     /// <param name="budget">Entries to take over all lists, 0 and up.</param>
     /// <param name="protectedEntries">The first entries of every list that rank above all others, 0 and up.</param>
+    /// <param name="tiesFrom">The list that comes first where entries are equal; after the last list comes list 0.</param>
     /// <param name="counts">Takes one count per list; its length says how many lists there are.</param>
-    /// <remarks>Ties, the protected entries' among them, go to the lower list first, then to the lower entry.</remarks>
-    public static void Share(ReadOnlySpan<uint> table, int length, long budget, int protectedEntries, Span<int> counts)
+    /// <remarks>Where the budget is too small for the protected entries, lower lists come first.</remarks>
+    public static void Share(ReadOnlySpan<uint> table, int length, long budget, int protectedEntries, int tiesFrom, Span<int> counts)
     {
         protectedEntries = Math.Min(protectedEntries, length);
         if (budget <= (long)protectedEntries * counts.Length)
@@ -51,8 +52,9 @@ internal static class PrefixTable
             left -= counts[list];
         }
 
-        for (int list = 0; list < counts.Length && left > 0; list++)
+        for (int i = 0; i < counts.Length && left > 0; i++)
         {
+            int list = (tiesFrom + i) % counts.Length;
             int ties = (int)Math.Min(left, CountUpTo(table.Slice(list * length, length), low) - counts[list]);
             if (ties > 0)
             {

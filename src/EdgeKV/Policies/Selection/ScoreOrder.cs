@@ -88,14 +88,14 @@ internal static class ScoreOrder
         for (int i = 0; kept < positions.Length; i++)
         {
             uint key = Key(scores[i]);
-            if (key < threshold)
-            {
-                positions[kept++] = i;
-            }
-            else if (key == threshold && ties > 0)
+
+            // Written first and counted then: which scores are high is nothing that a branch could foresee.
+            positions[kept] = i;
+            kept += key < threshold ? 1 : 0;
+            if (key == threshold && ties > 0)
             {
                 ties--;
-                positions[kept++] = i;
+                kept++;
             }
         }
     }

@@ -1,0 +1,102 @@
+using EdgeKV.Planning;
+
+namespace EdgeKV.Tests.Planning;
+
+public class BudgetTests
+{
+    [Theory]
+    [InlineData(100, 0.9, 9)] // 1 - 0.9 is just below 0.1 in double; 0.9f would keep 10
+    [InlineData(100, 0.8, 19)]
+    [InlineData(100, 0.7, 30)]
+    [InlineData(100, 0.5, 50)]
+    [InlineData(1000, 0.95, 50)]
+    [InlineData(20670, 0.8, 4133)]
+    [InlineData(20670, 0.9, 2066)]
+    [InlineData(7, 0.0, 7)]
+    [InlineData(7, 0.9999, 0)]
+    [InlineData(0, 0.5, 0)]
+    public void Keep_Ratio_TruncatesInDouble(long rows, double ratio, long expected) => Assert.Equal(expected, Budget.Keep(rows, ratio));
+
+    [Fact]
+    public void CompositeRows_Ratio_TruncatesOverAllLayers()
+    {
+        // 30 layers of 689 tokens, 3 KV heads: 4133 composite rows are 12399 rows, the heads by themselves keep 12401.
+        Budget budget = Budget.FromRatio(0.8);
+
+        Assert.Equal(4133, budget.CompositeRows(30, 3, 689));
+        Assert.Equal(12401, budget.RaggedRows(30, 3, 689));
+    }
+
+    [Fact]
+    public void Rows_OnAverage_CountPerLayerAndHead()
+    {
+        Budget budget = Budget.FromRows(100);
+
+        Assert.Equal(3000, budget.CompositeRows(30, 3, 689));
+        Assert.Equal(9000, budget.RaggedRows(30, 3, 689));
+        Assert.Equal(30 * 50, budget.CompositeRows(30, 3, 50));
+        Assert.Equal(90 * 50, budget.RaggedRows(30, 3, 50));
+        Assert.Equal(2_147_483_647L * 30, Budget.FromRows(int.MaxValue).CompositeRows(30, 3, int.MaxValue));
+    }
+
+    [Fact]
+    public void Bytes_WithReservedRows_LeaveTheRestForKeptOnes()
+    {
+        var cost = new RowCost(BytesPerRow: 256, ReservedPerHead: 10);
+
+        // 6 heads reserve 60 rows; 100 more fit, and 33 * 3 = 99 of them make composite rows.
+        Budget budget = Budget.FromBytes(256 * 160 + 255);
+
+        Assert.Equal(100, budget.RaggedRows(2, 3, 50, cost));
+        Assert.Equal(33, budget.CompositeRows(2, 3, 50, cost));
+        Assert.Equal(100, budget.CompositeRows(2, 3, 50, cost with { BytesPerRow = 1 }));
+        Assert.Equal(0, Budget.FromBytes(256 * 60).RaggedRows(2, 3, 50, cost));
+    }
+
+    [Fact]
+    public void Bytes_TooFewForTheReservedRows_SaysHowManyTheyTake()
+    {
+        var cost = new RowCost(BytesPerRow: 256, ReservedPerHead: 10);
+
+        PlanException error = Assert.Throws<PlanException>(() => Budget.FromBytes(256 * 60 - 1).RaggedRows(2, 3, 50, cost));
+
+        Assert.Contains("15360", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Bytes_CostUnknownOrWrong_Throws()
+    {
+        Assert.Throws<PlanException>(() => Budget.FromBytes(1000).RaggedRows(2, 3, 50));
+        Assert.Throws<PlanException>(() => Budget.FromBytes(1000).CompositeRows(2, 3, 50, new RowCost(8, -1)));
+    }
+
+    [Theory]
+    [InlineData(1.0)]
+    [InlineData(-0.01)]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    public void FromRatio_OutOfRange_Throws(double ratio)
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => Budget.FromRatio(ratio));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Budget.Keep(10, ratio));
+    }
+
+    [Fact]
+    public void FromRowsAndBytes_BelowOne_Throw()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => Budget.FromRows(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Budget.FromBytes(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Budget.Keep(-1, 0.5));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Budget.FromRatio(0.5).CompositeRows(0, 1, 1));
+    }
+
+    [Fact]
+    public void ToString_EachKind_SaysWhich()
+    {
+        Assert.Equal("ratio 0.8", Budget.FromRatio(0.8).ToString());
+        Assert.Equal("300 rows", Budget.FromRows(300).ToString());
+        Assert.Equal("4096 bytes", Budget.FromBytes(4096).ToString());
+        Assert.Equal(Budget.FromRows(300), Budget.FromRows(300));
+        Assert.NotEqual(Budget.FromRows(300), Budget.FromBytes(300));
+    }
+}

@@ -1,0 +1,43 @@
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Tests.Policies;
+
+public class PolicyRegistryTests
+{
+    [Theory]
+    [InlineData("kvcompose", true)]
+    [InlineData("KVCompose", true)]
+    [InlineData("KVCOMPOSE-Unstructured", false)]
+    public void Create_KnownName_MakesThePolicy(string name, bool structured)
+    {
+        Budget budget = Budget.FromRows(12);
+
+        ICompressionPolicy policy = PolicyRegistry.Create(name, budget, TaskSet.Window(3));
+
+        Assert.Equal(new KVCompose { Structured = structured, Budget = budget, TaskSet = TaskSet.Window(3) }, policy);
+    }
+
+    [Fact]
+    public void Create_UnknownName_ListsTheNamesThereAre()
+    {
+        ArgumentException error = Assert.Throws<ArgumentException>(() => PolicyRegistry.Create("kvzap", Budget.FromRatio(0.5)));
+
+        Assert.Contains("'kvzap'", error.Message, StringComparison.Ordinal);
+        Assert.Contains("kvcompose, kvcompose-unstructured", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Entries_EveryPolicy_KnowsItsName()
+    {
+        Assert.All(PolicyRegistry.Entries, entry =>
+        {
+            ICompressionPolicy policy = entry.Create(Budget.FromRatio(0.5), null);
+            Assert.Equal(entry.Name, policy.Name);
+            Assert.Equal(TaskSet.Context, policy.Request.TaskSet);
+            Assert.NotEmpty(entry.Summary);
+        });
+        Assert.Contains(PolicyRegistry.Entries, entry => entry.Name == PolicyRegistry.Default);
+    }
+}
