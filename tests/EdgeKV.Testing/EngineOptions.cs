@@ -1,0 +1,27 @@
+namespace EdgeKV.Testing;
+
+/// <summary>What both engines, ours and stock llama.cpp, are opened with.</summary>
+/// <param name="Model">The GGUF file.</param>
+public sealed record EngineOptions(string Model)
+{
+    /// <summary>Element type of K and V.</summary>
+    public KvCacheType Type { get; init; } = KvCacheType.F16;
+
+    /// <summary>Cells of the full cache.</summary>
+    public int ContextSize { get; init; } = 1024;
+
+    /// <summary>Tokens of one decode step.</summary>
+    public int BatchSize { get; init; } = 512;
+
+    /// <summary>Threads.</summary>
+    public int Threads { get; init; } = 2;
+
+    /// <summary>Layers on the GPU device; negative = all. Others run on the CPU.</summary>
+    public int GpuLayers { get; init; }
+
+    /// <summary>Whether stock llama.cpp uses flash attention; ours always does.</summary>
+    public bool Flash { get; init; } = true;
+
+    /// <summary>Whether stock llama.cpp's graph is watched, which masks and scores need.</summary>
+    public bool Hook { get; init; }
+}

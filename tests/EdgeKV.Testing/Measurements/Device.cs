@@ -1,0 +1,85 @@
+using EdgeKV.Planning;
+
+namespace EdgeKV.Testing.Measurements;
+
+/// <summary>The device path, on whatever GPU device ggml has: a software one does.</summary>
+public static class Device
+{
+    /// <summary>The GPU device that the engine has loaded, or null.</summary>
+    public static string? Name { get; } = Engine.Devices().Where(d => d.Gpu).Select(d => d.Name).FirstOrDefault();
+
+    /// <summary>Why tests that need a device are skipped.</summary>
+    public static string Missing =>
+        "No GPU device: build with --backend vulkan, install mesa-vulkan-drivers, and set GGML_VK_VISIBLE_DEVICES=0 for a software device.";
+
+    /// <summary>Measures one model, all or some of its layers on the device.</summary>
+    public static DeviceResult Measure(ExactnessCase subject, KvCacheType type, int gpuLayers = -1, int seed = 11)
+    {
+        EngineOptions cpu = subject.Options(type);
+        EngineOptions gpu = cpu with { GpuLayers = gpuLayers };
+        (int layers, int kvHeads) = Exactness.Sizes(cpu);
+        CompressionPlan all = CompressionPlan.KeepAll(layers, kvHeads, subject.Context);
+        CompressionPlan composite = Plans.Composite(layers, kvHeads, subject.Context, seed);
+        CompressionPlan ragged = Plans.Ragged(layers, kvHeads, subject.Context, seed + 1);
+
+        Run here = Run.Of(cpu, subject, all, composite, ragged, Plans.Shifted(composite), Plans.Shifted(ragged));
+        Run there = Run.Of(gpu, subject, all, composite, ragged, Plans.Shifted(composite), Plans.Shifted(ragged));
+        return new DeviceResult(subject.Name, type, gpuLayers)
+        {
+            Floor = Divergence.Of(Stock(cpu, subject), Stock(gpu, subject)),
+            Identity = Divergence.Of(here.Logits[0], there.Logits[0]),
+            Composite = Divergence.Of(here.Logits[1], there.Logits[1]),
+            Ragged = Divergence.Of(here.Logits[2], there.Logits[2]),
+            ScoresDiff = Math.Max(Difference(here.Max, there.Max, 1), Difference(here.Sum, there.Sum, subject.Prompt)),
+            Sensitivity = Math.Min(
+                Divergence.Of(here.Logits[1], there.Logits[3]).Max, Divergence.Of(here.Logits[2], there.Logits[4]).Max),
+        };
+    }
+
+    private static Logits Stock(EngineOptions options, ExactnessCase subject)
+    {
+        using StockRunner stock = new(gpu: options.GpuLayers != 0);
+        stock.Open(options).Prefill(subject.ContextTokens);
+        return stock.Decode(subject.After(subject.Decoded)).Then(Prompt(stock, subject));
+
+        static Logits Prompt(StockRunner stock, ExactnessCase subject)
+        {
+            stock.Rollback(subject.Context);
+            return stock.Decode(subject.After(subject.Prompt), stepwise: false);
+        }
+    }
+
+    private static double Difference(float[] one, float[] other, int divisor)
+    {
+        double largest = 0;
+        for (int i = 0; i < one.Length; i++)
+        {
+            double difference = Math.Abs((double)one[i] - other[i]) / divisor;
+            largest = double.IsNaN(difference) ? double.PositiveInfinity : Math.Max(largest, difference);
+        }
+
+        return largest;
+    }
+
+    private sealed record Run(IReadOnlyList<Logits> Logits, float[] Max, float[] Sum)
+    {
+        public static Run Of(EngineOptions options, ExactnessCase subject, params ReadOnlySpan<CompressionPlan> plans)
+        {
+            using Engine model = Engine.Open(options);
+            model.Prefill(subject.ContextTokens);
+            (float[] max, float[] sum, _) = model.Score(subject.After(subject.Prompt), subject.Context);
+            List<Logits> logits = [];
+            foreach (CompressionPlan plan in plans)
+            {
+                using Engine engine = model.Sibling(options);
+                engine.Prefill(subject.ContextTokens);
+                engine.Apply(plan);
+                Logits decoded = engine.Decode(subject.After(subject.Decoded));
+                engine.Rollback(subject.Context);
+                logits.Add(decoded.Then(engine.Decode(subject.After(subject.Prompt), stepwise: false)));
+            }
+
+            return new Run(logits, max, sum);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+using EdgeKV.Planning;
+
+namespace EdgeKV.Testing.Measurements;
+
+/// <summary>Our engine against stock llama.cpp: identity, eviction, composition.</summary>
+public static class Exactness
+{
+    private const int Block = 256;
+
+    /// <summary>
+    /// A plan that keeps every row, one thread, kept rows and room a multiple of 256: whether 128 decoded tokens have the bits of stock's
+    /// logits.
+    /// </summary>
+    public static bool IdentityBitEqual(ExactnessCase subject)
+    {
+        EngineOptions options = subject.Options(KvCacheType.F16, threads: 1);
+        Logits expected = Stock(options, stock =>
+        {
+            stock.Prefill(subject.ContextTokens);
+            return stock.Decode(subject.After(ExactnessCase.IdentityTokens));
+        });
+        using Engine engine = Engine.Open(options);
+        engine.Prefill(subject.ContextTokens);
+        int room = (subject.Context + ExactnessCase.IdentityTokens + Block - 1) / Block * Block - subject.Context;
+        engine.Apply(CompressionPlan.KeepAll(engine.Layers, engine.KvHeads, subject.Context), room);
+        return engine.Decode(subject.After(ExactnessCase.IdentityTokens)).BitEquals(expected);
+    }
+
+    /// <summary>Everything but bit-equality, two threads.</summary>
+    public static ExactnessResult Measure(ExactnessCase subject, KvCacheType type, int seed = 1)
+    {
+        EngineOptions options = subject.Options(type);
+        (int layers, int kvHeads) = Sizes(options);
+        CompressionPlan half = Plans.Uniform(layers, kvHeads, subject.Context, 0.5, seed);
+        CompressionPlan composite = Plans.Composite(layers, kvHeads, subject.Context, seed + 1);
+        CompressionPlan ragged = Plans.Ragged(layers, kvHeads, subject.Context, seed + 2);
+        ReadOnlySpan<int> decoded = subject.After(subject.Decoded);
+        ReadOnlySpan<int> prompt = subject.After(subject.Prompt);
+
+        Reference one = Reference.Of(options with { Threads = 1 }, subject, half, composite, ragged);
+        Reference two = Reference.Of(options, subject, half, composite, ragged);
+
+        using Engine model = Engine.Open(options);
+        Logits Ours(CompressionPlan plan, ReadOnlySpan<int> tokens, bool stepwise = true)
+        {
+            using Engine engine = model.Sibling(options);
+            engine.Prefill(subject.ContextTokens);
+            engine.Apply(plan);
+            return engine.Decode(tokens, stepwise);
+        }
+
+        return new ExactnessResult(subject.Name, type)
+        {
+            Floor = Divergence.Of(one.Full, two.Full),
+            MaskFloor = Divergence.Of(one.Composite, two.Composite).Worse(Divergence.Of(one.Ragged, two.Ragged)),
+            Identity = Divergence.Of(two.Full, Ours(CompressionPlan.KeepAll(layers, kvHeads, subject.Context), decoded)),
+            Eviction = Divergence.Of(two.Evicted, Ours(half, decoded)),
+            Composite = Divergence.Of(two.Composite, Ours(composite, decoded)),
+            Ragged = Divergence.Of(two.Ragged, Ours(ragged, decoded)),
+            Prompt = Divergence.Of(two.CompositePrompt, Ours(composite, prompt, stepwise: false))
+                .Worse(Divergence.Of(two.RaggedPrompt, Ours(ragged, prompt, stepwise: false))),
+            Sensitivity = new[]
+            {
+                Divergence.Of(two.Evicted, Ours(Plans.Shifted(half), decoded)).Max,
+                Divergence.Of(two.Composite, Ours(Plans.Shifted(composite), decoded)).Max,
+                Divergence.Of(two.Ragged, Ours(Plans.Shifted(ragged), decoded)).Max,
+            }.Min(),
+        };
+    }
+
+    /// <summary>Layers and KV heads of a model.</summary>
+    public static (int Layers, int KvHeads) Sizes(EngineOptions options)
+    {
+        using Engine engine = Engine.Open(options with { ContextSize = Block });
+        return (engine.Layers, engine.KvHeads);
+    }
+
+    private static T Stock<T>(EngineOptions options, Func<StockRunner, T> work)
+    {
+        using StockRunner stock = new();
+        return work(stock.Open(options));
+    }
+
+    private sealed record Reference(
+        Logits Full,
+        Logits Evicted,
+        Logits Composite,
+        Logits Ragged,
+        Logits CompositePrompt,
+        Logits RaggedPrompt)
+    {
+        public static Reference Of(
+            EngineOptions options,
+            ExactnessCase subject,
+            CompressionPlan half,
+            CompressionPlan composite,
+            CompressionPlan ragged) => Stock(options with { Hook = true }, stock =>
+        {
+            stock.Prefill(subject.ContextTokens);
+            Logits Run(CompressionPlan? plan, int count, bool stepwise = true)
+            {
+                if (plan is null)
+                {
+                    stock.Unmask();
+                }
+                else
+                {
+                    stock.Mask(StockMask.Flash, plan);
+                }
+
+                Logits logits = stock.Decode(subject.After(count), stepwise);
+                stock.Rollback(subject.Context);
+                return logits;
+            }
+
+            Logits full = Run(null, subject.Decoded);
+            Logits masked = Run(composite, subject.Decoded);
+            Logits uneven = Run(ragged, subject.Decoded);
+            Logits maskedPrompt = Run(composite, subject.Prompt, stepwise: false);
+            Logits unevenPrompt = Run(ragged, subject.Prompt, stepwise: false);
+
+            // Last, because what is removed does not come back.
+            stock.Unmask();
+            HashSet<int> kept = [.. half.Positions(0, 0)];
+            stock.Remove([.. Enumerable.Range(0, subject.Context).Where(p => !kept.Contains(p))]);
+            return new Reference(full, stock.Decode(subject.After(subject.Decoded)), masked, uneven, maskedPrompt, unevenPrompt);
+        });
+    }
+}

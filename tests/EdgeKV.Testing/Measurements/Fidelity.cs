@@ -1,0 +1,100 @@
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+
+namespace EdgeKV.Testing.Measurements;
+
+/// <summary>Our engine and policy against the field's reference, for one prompt and one model file.</summary>
+/// <param name="Prompt">The prompt's name.</param>
+/// <param name="Structured">KVCompose structured, or not.</param>
+/// <param name="Overlap">Intersection over union of the kept rows with the reference's, for each ratio.</param>
+/// <param name="Kl">KL of the first token's distribution at ratio 0.8, the reference's first.</param>
+/// <param name="SameTop">Whether the likeliest first token is the reference's.</param>
+/// <param name="Answer">Our answer at ratio 0.8.</param>
+/// <param name="SameAnswer">Whether it is the reference's.</param>
+public sealed record Fidelity(
+    string Prompt,
+    bool Structured,
+    IReadOnlyDictionary<double, double> Overlap,
+    double Kl,
+    bool SameTop,
+    string Answer,
+    bool SameAnswer)
+{
+    private const double AnswerRatio = 0.8;
+    private const int AnswerTokens = 48;
+
+    /// <summary>The ratios at which kept rows are compared.</summary>
+    public static IReadOnlyList<double> Ratios { get; } = [0.5, 0.8, 0.9];
+
+    /// <summary>How many of a prompt's plans the pure policy gives exactly from the reference's scores, and how many there are.</summary>
+    public static (int Exact, int All) Plans(Golden golden) =>
+        (golden.Plans.Count(p => p.IsKeptBy(golden.PlanFromScores(p.Policy))), golden.Plans.Count);
+
+    /// <summary>Scores a prompt's context with our engine, plans, and answers from what is left: structured and unstructured.</summary>
+    public static IReadOnlyList<Fidelity> Of(Golden golden, string model)
+    {
+        EngineOptions options = new(model) { ContextSize = (2 * golden.Context.Length + 511) / 256 * 256 };
+        using Engine engine = Engine.Open(options);
+        engine.Prefill(golden.Context);
+        (float[] max, _, _) = engine.Score(golden.Context, golden.Context.Length);
+        engine.Rollback(golden.Context.Length);
+        return [.. new[] { true, false }.Select(structured =>
+        {
+            Dictionary<double, double> overlap = [];
+            foreach (double ratio in Ratios)
+            {
+                KVCompose policy = golden.Plan(structured, ratio).Policy;
+                overlap[ratio] = Overlapping(golden.PlanFromScores(policy), golden.PlanFromScores(policy, max));
+            }
+
+            Golden.GoldenPlan reference = golden.Plan(structured, AnswerRatio);
+            using Engine answering = engine.Sibling(options);
+            answering.Prefill(golden.Context);
+            answering.Apply(golden.PlanFromScores(reference.Policy, max));
+            Logits logits = answering.Decode(golden.Question, stepwise: false);
+            string answer = Cut(answering, answering.Greedy(AnswerTokens));
+            return new Fidelity(
+                golden.Name,
+                structured,
+                overlap,
+                reference.FirstToken!.DivergenceOf(logits[logits.Tokens - 1]),
+                logits.Top(logits.Tokens - 1) == reference.FirstToken.Ids[0],
+                answer,
+                reference.IsAnswer(answer));
+        })];
+    }
+
+    /// <summary>Intersection over union of what two plans keep.</summary>
+    public static double Overlapping(CompressionPlan one, CompressionPlan other)
+    {
+        long both = 0;
+        for (int layer = 0; layer < one.Layers; layer++)
+        {
+            for (int head = 0; head < one.KvHeads; head++)
+            {
+                HashSet<int> kept = [.. one.Positions(layer, head)];
+                foreach (int position in other.Positions(layer, head))
+                {
+                    both += kept.Contains(position) ? 1 : 0;
+                }
+            }
+        }
+
+        return (double)both / (one.TotalRows + other.TotalRows - both);
+    }
+
+    // The reference's rule: at the first newline after 8 tokens, which stays.
+    private static string Cut(Engine engine, int[] tokens)
+    {
+        const int Least = 8;
+        for (int i = Least; i < tokens.Length; i++)
+        {
+            if (engine.Text(tokens.AsSpan(i, 1)).Contains('\n', StringComparison.Ordinal))
+            {
+                return engine.Text(tokens.AsSpan(0, i + 1));
+            }
+        }
+
+        return engine.Text(tokens);
+    }
+}

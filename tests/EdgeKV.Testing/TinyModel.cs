@@ -1,0 +1,41 @@
+namespace EdgeKV.Testing;
+
+/// <summary>Tiny models with random weights, one for each way in which an architecture can matter to the cache.</summary>
+public enum TinyModel
+{
+    /// <summary>llama: 8 heads on 2 KV heads, head size 128.</summary>
+    LlamaGrouped,
+
+    /// <summary>llama: 4 heads on 4 KV heads, head size 64.</summary>
+    LlamaUngrouped,
+
+    /// <summary>llama: Q, K and V from one matrix, so V is a view with strides of its own; 6 heads on 2 KV heads.</summary>
+    LlamaFused,
+
+    /// <summary>llama: head size 96, whose q8_0 and q4_0 rows are not whole 32-bit words; 4 heads on 2 KV heads.</summary>
+    LlamaOddHead,
+
+    /// <summary>qwen2: biases on Q, K and V; 6 heads on 2 KV heads.</summary>
+    Qwen2,
+
+    /// <summary>qwen3: norms on Q and K; 8 heads on 4 KV heads.</summary>
+    Qwen3,
+
+    /// <summary>gemma3: sliding windows. Refused.</summary>
+    Gemma3,
+
+    /// <summary>mamba: a recurrent state and no KV cache. Refused.</summary>
+    Mamba,
+
+    /// <summary>deepseek2: multi-head latent attention. Refused.</summary>
+    DeepSeek2,
+
+    /// <summary>bloom: ALiBi, whose mask reads positions. Refused.</summary>
+    Bloom,
+
+    /// <summary>qwen2vl: positions of several axes. Refused.</summary>
+    Qwen2Vl,
+
+    /// <summary>lfm2: attention and convolution layers mixed. Refused.</summary>
+    Lfm2,
+}
