@@ -1,0 +1,202 @@
+// The compact layout of a KV cache: head-major, every KV head with rows of its own (docs/native.md).
+//
+// Layer l keeps K as one tensor [d, R_l] in which KV head h owns the contiguous rows [offset, offset + capacity): first the kept rows, then room for the
+// tokens that come after. V the same. All heads of all layers share one space of virtual cells, [0, B) for kept rows and [B, ...) for later tokens, B being the
+// largest count; a head with n kept rows stands for the cells from B - n on, so that its attention mask is the shared mask from that column on.
+#pragma once
+
+#include "error.h"
+
+#include "ggml-cpp.h"
+#include "llama-context.h"
+#include "llama-kv-cache.h"
+#include "llama-model.h"
+
+#include <map>
+#include <vector>
+
+struct edgekv_scores;
+
+namespace edgekv {
+
+struct head_rows {
+    uint32_t n        = 0; // kept rows
+    uint32_t offset   = 0; // first row in the layer's tensors
+    uint32_t capacity = 0; // rows, kept and room
+
+    std::vector<int32_t> positions; // of the kept rows, ascending
+};
+
+// K and V of one layer in buffers of their own, so that a layer can be replaced without its neighbours.
+struct layer_storage {
+    ggml_context_ptr        ctx;
+    ggml_backend_buffer_ptr buffer;
+
+    ggml_tensor * k = nullptr;
+    ggml_tensor * v = nullptr;
+};
+
+struct compact_layer {
+    int32_t il = 0; // in the model
+
+    ggml_backend_buffer_type_t buft = nullptr;
+    bool                       host = true;
+
+    layer_storage          storage; // empty while llama.cpp's own tensors are in use
+    std::vector<head_rows> heads;
+};
+
+class compact_cache final : public llama_kv_ext_i {
+public:
+    // Throws EDGEKV_E_UNSUPPORTED with the reason when the context's cache cannot be made compact.
+    explicit compact_cache(llama_context & ctx);
+    ~compact_cache() override;
+
+    // Why caches of this model cannot be made compact, "" when they can.
+    static std::string unsupported_reason(const llama_model & model);
+
+    //
+    // for the C API
+    //
+
+    bool    compact() const { return m_compact; }
+    int32_t n_context() const { return m_compact ? m_n_context : 0; }
+
+    int32_t n_layer() const { return (int32_t) m_layers.size(); }
+    int32_t n_head() const { return m_n_head; }
+    int32_t n_head_kv() const { return m_n_head_kv; }
+
+    const compact_layer & layer(int32_t i) const { return m_layers.at(i); }
+
+    uint32_t n_ctx() const { return m_n_ctx; }
+    uint32_t room() const;
+    size_t   row_bytes() const;
+    size_t   bytes() const;
+
+    // Position after the last token, which cells alone do not tell when no head kept a row.
+    int32_t position() const;
+
+    // The sequence that the cache holds, 0 when empty. Throws when there are several.
+    llama_seq_id sequence() const;
+
+    void apply(const int32_t * counts, size_t n_counts, const int32_t * positions, size_t n_positions, uint32_t room, uint32_t align);
+
+    // Score passes: between begin and end attention is built so that its weights can be seen.
+    void begin_scores();
+    // After each decode: adds the weights of its n_tokens queries.
+    void collect_scores(edgekv_scores & scores, int32_t n_tokens);
+    void end_scores();
+    // Gives the memory back that passes took in the scheduler.
+    void release_scores();
+
+    void norms(int32_t which, int32_t n_context, float * out);
+
+    //
+    // llama_kv_ext_i
+    //
+
+    uint64_t generation() const override { return m_generation; }
+    uint32_t n_nodes() const override;
+
+    bool own_layout() const override { return m_compact; }
+
+    ggml_tensor * build_idxs(ggml_context * ctx, uint32_t n_tokens) override;
+    void          set_idxs(ggml_tensor * idxs, const uint32_t * cells, uint32_t n_tokens) const override;
+
+    ggml_tensor * store_k(ggml_context * ctx, ggml_tensor * cur, ggml_tensor * idxs, int32_t il) override;
+    ggml_tensor * store_v(ggml_context * ctx, ggml_tensor * cur, ggml_tensor * idxs, int32_t il) override;
+
+    ggml_tensor * attend(ggml_context * ctx, ggml_tensor * q, ggml_tensor * mask, ggml_tensor * sinks, float scale, float softcap,
+                         int32_t il) override;
+
+    bool grow(uint32_t n_tokens) override;
+
+    rm_action on_seq_rm(llama_pos p0, llama_pos p1) const override;
+    void      on_clear() override;
+
+    void state_write(llama_io_write_i & io) const override;
+    void state_read(llama_io_read_i & io, llama_seq_id seq_id) override;
+
+    void memory_breakdown(std::map<ggml_backend_buffer_type_t, size_t> & sizes) const override;
+
+    bool wants_weights() const override { return m_scoring; }
+    void add_weights(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * weights, int32_t il) override;
+
+private:
+    // where a row comes from when a layer is laid anew: an index into the rows that the old layout has for this head
+    using row_list = std::vector<int32_t>;
+
+    void changed();
+
+    compact_layer &       layer_of(int32_t il) { return m_layers[m_layer_of[il]]; }
+    const compact_layer & layer_of(int32_t il) const { return m_layers[m_layer_of[il]]; }
+
+    // Offsets and capacities of heads with the given counts and room; returns the rows of the layer.
+    uint32_t lay_out(const compact_layer & layer, std::vector<head_rows> & heads, uint32_t room) const;
+
+    layer_storage allocate(const compact_layer & layer, uint32_t n_rows) const;
+    layer_storage allocate_full(const compact_layer & layer) const;
+    size_t        storage_bytes(const compact_layer & layer, uint32_t n_rows) const;
+
+    // Throws EDGEKV_E_MEMORY when the host or a device has less than needed, by buffer type.
+    void check_memory(const std::map<ggml_backend_buffer_type_t, size_t> & needed) const;
+
+    // Copies rows on the device: head h of target gets the rows that sources[h] names, from its first row on.
+    void move_rows(const compact_layer & layer, const layer_storage & target, const std::vector<head_rows> & heads,
+                   const std::vector<row_list> & sources) const;
+
+    ggml_backend_t backend_of(const compact_layer & layer) const;
+
+    // Makes the cells anew: B kept ones, and those that appended names, in B + W.
+    void use_cells(llama_seq_id seq_id, const std::vector<std::pair<uint32_t, llama_pos>> & appended);
+
+    // Cells of positions 0 .. n-1, throws EDGEKV_E_PLAN when one is not there.
+    std::vector<int32_t> cells_by_position(int32_t n) const;
+
+    // Cells above the kept rows that are in use, with their positions, in the cells' order.
+    std::vector<std::pair<uint32_t, llama_pos>> appended_cells() const;
+
+    ggml_tensor * store(ggml_context * ctx, ggml_tensor * target, ggml_tensor * cur, ggml_tensor * idxs, int32_t il);
+
+    llama_context &  m_ctx;
+    llama_kv_cache & m_kv;
+
+    ggml_type m_type_k;
+    ggml_type m_type_v;
+
+    int32_t  m_n_head    = 0;
+    int32_t  m_n_head_kv = 0;
+    int64_t  m_d_k       = 0;
+    int64_t  m_d_v       = 0;
+    uint32_t m_n_ctx     = 0; // cells of the full layout
+
+    std::vector<compact_layer> m_layers;
+    std::vector<int32_t>       m_layer_of; // model layer -> index into m_layers
+
+    bool     m_compact   = false;
+    uint32_t m_n_kept    = 0; // B
+    uint32_t m_room      = 0; // W, the same for all heads; some have a few rows more
+    uint32_t m_block     = 256;
+    int32_t  m_n_context = 0;
+
+    uint64_t m_generation = 1;
+
+    // tensors of the graph that is being built; renewed by build_idxs, which comes first in every graph
+    std::map<const ggml_tensor *, ggml_tensor *> m_graph_idxs;
+    std::map<uint32_t, ggml_tensor *>            m_graph_masks;
+
+    mutable std::vector<int32_t> m_idxs_scratch;
+
+    bool m_scoring     = false;
+    bool m_scores_used = false;
+
+    struct weights_out {
+        ggml_tensor * max  = nullptr;
+        ggml_tensor * sum  = nullptr; // sum over queries on the host path, mean on the device path
+        bool          mean = false;
+    };
+    std::vector<weights_out> m_weights; // by layer, of the graph built last
+    std::vector<float>       m_weights_scratch;
+};
+
+} // namespace edgekv

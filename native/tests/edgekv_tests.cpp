@@ -1,0 +1,520 @@
+// The shim's own tests, without .NET: for sanitizers, and for whoever works on native code alone.
+//
+//   edgekv_tests BACKENDS MODEL TEMP_FOLDER
+//
+// MODEL: any small GGUF that can be made compact. Ends with "N passed, N failed".
+#include "edgekv.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+#define CHECK(condition)                                                                                                                   \
+    do {                                                                                                                                   \
+        if (!(condition)) {                                                                                                                \
+            throw std::runtime_error(std::string(#condition) + " at line " + std::to_string(__LINE__) + " (" + edgekv_last_error() + ")"); \
+        }                                                                                                                                  \
+    } while (0)
+
+#define OK(call) CHECK((call) == EDGEKV_OK)
+
+edgekv_model * g_model = nullptr;
+std::string    g_temp;
+
+int64_t model_value(int32_t key) {
+    int64_t value = 0;
+    OK(edgekv_model_get(g_model, key, &value));
+    return value;
+}
+
+struct context {
+    explicit context(uint32_t n_ctx = 1024, int32_t type = EDGEKV_TYPE_F16, int32_t threads = 1) {
+        OK(edgekv_context_create(g_model, n_ctx, 256, type, threads, true, &c));
+    }
+
+    ~context() { edgekv_context_free(c); }
+
+    context(const context &)             = delete;
+    context & operator=(const context &) = delete;
+
+    int64_t get(int32_t key) const {
+        int64_t value = 0;
+        OK(edgekv_cache_get(c, key, &value));
+        return value;
+    }
+
+    std::vector<float> step(int32_t token) {
+        OK(edgekv_decode(c, &token, 1, EDGEKV_LOGITS_LAST, nullptr, nullptr));
+        return logits();
+    }
+
+    std::vector<float> logits() const {
+        const float * p = nullptr;
+        OK(edgekv_logits(c, -1, &p));
+        return std::vector<float>(p, p + model_value(EDGEKV_MODEL_N_VOCAB));
+    }
+
+    edgekv_context * c = nullptr;
+};
+
+std::vector<int32_t> random_tokens(int32_t n, uint32_t seed) {
+    std::mt19937                           random(seed);
+    std::uniform_int_distribution<int32_t> token(1, (int32_t) model_value(EDGEKV_MODEL_N_VOCAB) - 1);
+    std::vector<int32_t>                   tokens(n);
+    std::generate(tokens.begin(), tokens.end(), [&] { return token(random); });
+    return tokens;
+}
+
+struct plan {
+    std::vector<int32_t> counts;
+    std::vector<int32_t> positions;
+};
+
+// keep(layer, head, position)
+plan make_plan(int32_t n_context, const std::function<bool(int32_t, int32_t, int32_t)> & keep) {
+    plan result;
+    for (int32_t l = 0; l < model_value(EDGEKV_MODEL_N_LAYER); ++l) {
+        for (int32_t h = 0; h < model_value(EDGEKV_MODEL_N_HEAD_KV); ++h) {
+            int32_t n = 0;
+            for (int32_t p = 0; p < n_context; ++p) {
+                if (keep(l, h, p)) {
+                    result.positions.push_back(p);
+                    ++n;
+                }
+            }
+            result.counts.push_back(n);
+        }
+    }
+    return result;
+}
+
+plan random_plan(int32_t n_context, uint32_t seed) {
+    std::mt19937                          random(seed);
+    std::uniform_real_distribution<float> share(0.0f, 1.0f);
+    std::vector<float>                    shares;
+    return make_plan(n_context, [&](int32_t l, int32_t h, int32_t p) {
+        const size_t head = (size_t) (l * model_value(EDGEKV_MODEL_N_HEAD_KV) + h);
+        if (p == 0) {
+            shares.resize(head + 1, (l + h) % 5 == 4 ? 0.0f : share(random)); // some heads keep nothing
+        }
+        return share(random) < shares[head];
+    });
+}
+
+int32_t apply(const context & c, const plan & p, uint32_t room = 0) {
+    return edgekv_apply(c.c, p.counts.data(), p.counts.size(), p.positions.data(), p.positions.size(), room, 0);
+}
+
+void feed(const context & c, const std::vector<int32_t> & tokens) {
+    OK(edgekv_decode(c.c, tokens.data(), (int32_t) tokens.size(), EDGEKV_LOGITS_LAST, nullptr, nullptr));
+}
+
+double kl(const std::vector<float> & p, const std::vector<float> & q) {
+    const auto log_sum = [](const std::vector<float> & x) {
+        const float m = *std::max_element(x.begin(), x.end());
+        double      s = 0;
+        for (const float v : x) {
+            s += std::exp((double) v - m);
+        }
+        return m + std::log(s);
+    };
+    const double lp  = log_sum(p);
+    const double lq  = log_sum(q);
+    double       sum = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+        sum += std::exp(p[i] - lp) * ((p[i] - lp) - (q[i] - lq));
+    }
+    return sum;
+}
+
+//
+// tests
+//
+
+// A plan that keeps everything: the same numbers, bit by bit, where the rows lie in the same order and one thread sums them.
+void identity_is_bit_equal() {
+    const auto tokens = random_tokens(500, 1);
+    const auto next   = random_tokens(40, 2);
+
+    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0, EDGEKV_TYPE_Q4_0 }) {
+        context full(1024, type);
+        context compact(1024, type);
+        feed(full, tokens);
+        feed(compact, tokens);
+
+        OK(apply(compact, make_plan(500, [](int32_t, int32_t, int32_t) { return true; }), 268)); // 500 + 268 = 3 * 256
+        CHECK(compact.get(EDGEKV_CACHE_COMPACT) == 1);
+        CHECK(edgekv_position(compact.c) == 500);
+
+        for (const int32_t token : next) {
+            CHECK(full.step(token) == compact.step(token));
+        }
+    }
+}
+
+// Moving rows is exact: what is kept of what was kept gives what is kept at once.
+void plan_over_compact_cache_equals_plan_at_once() {
+    const auto tokens = random_tokens(300, 3);
+    const auto next   = random_tokens(300, 4);
+    const plan first  = random_plan(300, 5);
+
+    plan   second;
+    size_t at = 0;
+    for (const int32_t n : first.counts) {
+        int32_t kept = 0;
+        for (int32_t i = 0; i < n; ++i, ++at) {
+            if (i % 3 != 0) {
+                second.positions.push_back(first.positions[at]);
+                ++kept;
+            }
+        }
+        second.counts.push_back(kept);
+    }
+
+    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0, EDGEKV_TYPE_Q4_0 }) {
+        context twice(1024, type);
+        context once(1024, type);
+        feed(twice, tokens);
+        feed(once, tokens);
+
+        OK(apply(twice, first));
+        OK(apply(twice, second));
+        OK(apply(once, second));
+
+        CHECK(twice.step(next[0]) == once.step(next[0]));
+    }
+}
+
+// More tokens than there is room for, many times over: the cache grows and says the same as one that had the room from the start.
+void growing_changes_nothing() {
+    const auto tokens = random_tokens(200, 6);
+    const auto next   = random_tokens(150, 7);
+    const plan p      = random_plan(200, 8);
+
+    context small;
+    context large;
+    feed(small, tokens);
+    feed(large, tokens);
+    OK(apply(small, p, 32));
+    OK(apply(large, p, 512));
+    CHECK(small.get(EDGEKV_CACHE_ROOM) == 32);
+
+    for (const int32_t token : next) {
+        CHECK(kl(large.step(token), small.step(token)) < 1e-3);
+    }
+    CHECK(small.get(EDGEKV_CACHE_ROOM) >= 150);
+
+    feed(small, random_tokens(200, 9)); // several blocks at once
+    CHECK(edgekv_position(small.c) == 550);
+}
+
+void bytes_are_rows_and_room() {
+    const auto n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV));
+
+    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0, EDGEKV_TYPE_Q4_0 }) {
+        context c(1024, type);
+        CHECK(c.get(EDGEKV_CACHE_BYTES) == (int64_t) n_heads * 1024 * c.get(EDGEKV_CACHE_ROW_BYTES));
+
+        feed(c, random_tokens(300, 10));
+        OK(apply(c, random_plan(300, 11)));
+
+        std::vector<int32_t> rows(n_heads);
+        std::vector<int32_t> room(n_heads);
+        OK(edgekv_cache_rows(c.c, rows.data(), room.data(), n_heads));
+        int64_t sum = 0;
+        for (size_t i = 0; i < n_heads; ++i) {
+            CHECK(room[i] >= 256);
+            sum += rows[i] + room[i];
+        }
+        CHECK(c.get(EDGEKV_CACHE_BYTES) == sum * c.get(EDGEKV_CACHE_ROW_BYTES));
+    }
+}
+
+void roll_back_gives_the_same_answer_again() {
+    context c;
+    feed(c, random_tokens(200, 12));
+    OK(apply(c, random_plan(200, 13)));
+
+    const auto question = random_tokens(20, 14);
+    feed(c, question);
+    const auto first = c.logits();
+    OK(edgekv_rollback(c.c, 200));
+    CHECK(edgekv_position(c.c) == 200);
+    feed(c, question);
+    CHECK(kl(first, c.logits()) < 1e-3);
+
+    CHECK(edgekv_rollback(c.c, 100) == EDGEKV_E_STATE);
+    CHECK(edgekv_position(c.c) == 220);
+}
+
+void heads_without_rows() {
+    context c;
+    feed(c, random_tokens(100, 15));
+    OK(apply(c, make_plan(100, [](int32_t, int32_t, int32_t) { return false; })));
+    CHECK(c.get(EDGEKV_CACHE_ROWS) == 0);
+    CHECK(edgekv_position(c.c) == 100); // positions go on all the same
+    const auto logits = c.step(5);
+    CHECK(std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); }));
+    CHECK(edgekv_position(c.c) == 101);
+}
+
+void clear_makes_full_again() {
+    context    c;
+    const auto tokens = random_tokens(200, 16);
+    feed(c, tokens);
+    const auto first = c.logits();
+
+    OK(apply(c, random_plan(200, 17)));
+    OK(edgekv_clear(c.c));
+    CHECK(edgekv_position(c.c) == 0);
+    CHECK(c.get(EDGEKV_CACHE_COMPACT) == 0);
+
+    feed(c, tokens);
+    CHECK(first == c.logits());
+}
+
+void state_goes_on_where_it_was() {
+    const std::string path = g_temp + "/compact.state";
+    const auto        next = random_tokens(20, 18);
+
+    context a;
+    feed(a, random_tokens(200, 19));
+    OK(apply(a, random_plan(200, 20)));
+    feed(a, next);
+
+    const std::vector<int32_t> note = { 1, 2, 3 };
+    OK(edgekv_state_save(a.c, path.c_str(), note.data(), note.size()));
+
+    context              b;
+    std::vector<int32_t> read(8);
+    size_t               n = 0;
+    OK(edgekv_state_load(b.c, path.c_str(), read.data(), read.size(), &n));
+    CHECK(n == 3 && read[2] == 3);
+    CHECK(edgekv_position(b.c) == 220);
+    CHECK(b.get(EDGEKV_CACHE_ROWS) == a.get(EDGEKV_CACHE_ROWS));
+    CHECK(kl(a.step(7), b.step(7)) < 1e-3);
+
+    // cut short and with flipped bits: an error or a cache, never a crash
+    std::FILE * file = std::fopen(path.c_str(), "rb");
+    CHECK(file);
+    std::vector<char> bytes(1 << 24);
+    bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file));
+    std::fclose(file);
+
+    std::mt19937 random(21);
+    for (int i = 0; i < 60; ++i) {
+        auto damaged = bytes;
+        if (i % 2) {
+            damaged.resize(random() % bytes.size());
+        } else {
+            damaged[random() % std::min<size_t>(bytes.size(), 4000)] ^= (char) (1 << random() % 8);
+        }
+        const std::string bad = g_temp + "/damaged.state";
+        file                  = std::fopen(bad.c_str(), "wb");
+        CHECK(file);
+        std::fwrite(damaged.data(), 1, damaged.size(), file);
+        std::fclose(file);
+
+        context c;
+        if (edgekv_state_load(c.c, bad.c_str(), read.data(), read.size(), &n) != EDGEKV_OK) {
+            CHECK(edgekv_position(c.c) == 0);
+        }
+        if (edgekv_position(c.c) < 1000) {
+            feed(c, next); // still works
+        }
+    }
+}
+
+void scores_are_what_attention_gives() {
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t n_head  = (int32_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const auto    tokens  = random_tokens(200, 22);
+    const auto    task    = random_tokens(50, 23);
+
+    std::vector<std::vector<float>> results;
+    for (const uint64_t bytes : { (uint64_t) 0, (uint64_t) (256 * n_head * 4 * 7) }) { // all at once; seven tokens at a time
+        context c;
+        feed(c, tokens);
+
+        edgekv_scores * scores = nullptr;
+        OK(edgekv_scores_create(c.c, 200, EDGEKV_AGGREGATE_MAX | EDGEKV_AGGREGATE_SUM, &scores));
+        OK(edgekv_score(c.c, scores, task.data(), (int32_t) task.size(), bytes, nullptr, nullptr));
+        CHECK(edgekv_position(c.c) == 250);
+        CHECK(edgekv_scores_queries(scores) == 50);
+        OK(edgekv_rollback(c.c, 200));
+
+        const float * max = edgekv_scores_data(scores, EDGEKV_AGGREGATE_MAX);
+        const float * sum = edgekv_scores_data(scores, EDGEKV_AGGREGATE_SUM);
+        for (int32_t i = 0; i < n_layer * n_head; ++i) {
+            double total = 0;
+            for (int32_t p = 0; p < 200; ++p) {
+                CHECK(max[i * 200 + p] >= 0 && max[i * 200 + p] <= 1);
+                CHECK(sum[i * 200 + p] <= 50 * max[i * 200 + p] * 1.0001f);
+                total += sum[i * 200 + p];
+            }
+            CHECK(total > 0 && total <= 50.01); // a query's weights over the context add up to less than one
+        }
+        results.emplace_back(max, max + n_layer * n_head * 200);
+        edgekv_scores_free(scores);
+    }
+    for (size_t i = 0; i < results[0].size(); ++i) {
+        CHECK(std::fabs(results[0][i] - results[1][i]) < 2e-2);
+    }
+}
+
+void norms_are_positive_and_of_all_positions() {
+    const size_t n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV));
+    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0 }) {
+        context c(1024, type);
+        feed(c, random_tokens(100, 24));
+        for (const int32_t which : { EDGEKV_NORM_K, EDGEKV_NORM_V }) {
+            std::vector<float> norms(n_heads * 100);
+            OK(edgekv_norms(c.c, which, 100, norms.data(), norms.size()));
+            CHECK(std::all_of(norms.begin(), norms.end(), [](float v) { return v > 0 && std::isfinite(v); }));
+        }
+        std::vector<float> few(3);
+        CHECK(edgekv_norms(c.c, EDGEKV_NORM_K, 100, few.data(), few.size()) == EDGEKV_E_ARGUMENT);
+    }
+}
+
+void bad_plans_change_nothing() {
+    context c;
+    feed(c, random_tokens(100, 25));
+
+    std::mt19937 random(26);
+    for (int i = 0; i < 1000; ++i) {
+        plan p = random_plan(100, 27 + i % 7);
+        switch (i % 6) {
+            case 0:
+                p.counts.pop_back();
+                break;
+            case 1:
+                p.counts[random() % p.counts.size()] += 1 + (int32_t) (random() % 1000);
+                break;
+            case 2:
+                p.positions[random() % p.positions.size()] = 100 + (int32_t) (random() % 100000);
+                break;
+            case 3:
+                p.positions[random() % p.positions.size()] = -1 - (int32_t) (random() % 100000);
+                break;
+            case 4:
+                p.positions.push_back(5);
+                break;
+            case 5:
+                p.counts[random() % p.counts.size()] = -1 - (int32_t) (random() % 10);
+                break;
+        }
+        CHECK(apply(c, p) == EDGEKV_E_PLAN);
+        CHECK(std::strlen(edgekv_last_error()) > 0);
+    }
+    CHECK(c.get(EDGEKV_CACHE_COMPACT) == 0);
+    c.step(3);
+}
+
+void wrong_calls_are_errors() {
+    context    c;
+    const plan nothing = make_plan(0, [](int32_t, int32_t, int32_t) { return true; });
+    CHECK(apply(c, nothing) == EDGEKV_E_STATE);
+
+    const float * logits = nullptr;
+    CHECK(edgekv_logits(c.c, -1, &logits) == EDGEKV_E_STATE);
+
+    const int32_t bad = -5;
+    CHECK(edgekv_decode(c.c, &bad, 1, EDGEKV_LOGITS_LAST, nullptr, nullptr) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_decode(c.c, nullptr, 1, EDGEKV_LOGITS_LAST, nullptr, nullptr) == EDGEKV_E_ARGUMENT);
+
+    const auto many = random_tokens(1100, 30);
+    CHECK(edgekv_decode(c.c, many.data(), 1100, EDGEKV_LOGITS_LAST, nullptr, nullptr) == EDGEKV_E_WINDOW);
+
+    edgekv_context * out = nullptr;
+    CHECK(edgekv_context_create(g_model, 1u << 30, 0, EDGEKV_TYPE_F16, 1, true, &out) == EDGEKV_E_WINDOW);
+    CHECK(edgekv_context_create(g_model, 256, 0, 77, 1, true, &out) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_context_create(nullptr, 256, 0, EDGEKV_TYPE_F16, 1, true, &out) == EDGEKV_E_ARGUMENT);
+    CHECK(out == nullptr);
+
+    edgekv_model * model = nullptr;
+    CHECK(edgekv_model_load("/no/such/file.gguf", 0, true, nullptr, nullptr, &model) == EDGEKV_E_MODEL);
+    CHECK(model == nullptr);
+
+    feed(c, random_tokens(50, 31));
+    OK(apply(c, random_plan(50, 32)));
+    edgekv_scores * scores = nullptr;
+    OK(edgekv_scores_create(c.c, 50, EDGEKV_AGGREGATE_MAX, &scores));
+    const int32_t token = 3;
+    CHECK(edgekv_score(c.c, scores, &token, 1, 0, nullptr, nullptr) == EDGEKV_E_STATE);
+    edgekv_scores_free(scores);
+    c.step(3);
+}
+
+void cancelled_prefill_leaves_nothing() {
+    context    c;
+    const auto tokens = random_tokens(700, 33);
+
+    const auto stop = [](float share, void *) { return share < 0.5f; };
+    CHECK(edgekv_decode(c.c, tokens.data(), 700, EDGEKV_LOGITS_LAST, stop, nullptr) == EDGEKV_E_CANCELLED);
+    CHECK(edgekv_position(c.c) == 0);
+
+    edgekv_interrupt(c.c);
+    CHECK(edgekv_decode(c.c, tokens.data(), 100, EDGEKV_LOGITS_LAST, nullptr, nullptr) == EDGEKV_E_CANCELLED);
+    CHECK(edgekv_position(c.c) == 0);
+
+    feed(c, tokens);
+    CHECK(edgekv_position(c.c) == 700);
+}
+
+} // namespace
+
+int main(int argc, char ** argv) {
+    if (argc != 4) {
+        std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER\n", argv[0]);
+        return 2;
+    }
+    g_temp = argv[3];
+    if (edgekv_backends_load(argv[1], nullptr) != EDGEKV_OK ||
+        edgekv_model_load(argv[2], 0, true, nullptr, nullptr, &g_model) != EDGEKV_OK) {
+        std::fprintf(stderr, "%s\n", edgekv_last_error());
+        return 1;
+    }
+
+    const std::vector<std::pair<const char *, void (*)()>> tests = {
+        { "identity_is_bit_equal", identity_is_bit_equal },
+        { "plan_over_compact_cache_equals_plan_at_once", plan_over_compact_cache_equals_plan_at_once },
+        { "growing_changes_nothing", growing_changes_nothing },
+        { "bytes_are_rows_and_room", bytes_are_rows_and_room },
+        { "roll_back_gives_the_same_answer_again", roll_back_gives_the_same_answer_again },
+        { "heads_without_rows", heads_without_rows },
+        { "clear_makes_full_again", clear_makes_full_again },
+        { "state_goes_on_where_it_was", state_goes_on_where_it_was },
+        { "scores_are_what_attention_gives", scores_are_what_attention_gives },
+        { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
+        { "bad_plans_change_nothing", bad_plans_change_nothing },
+        { "wrong_calls_are_errors", wrong_calls_are_errors },
+        { "cancelled_prefill_leaves_nothing", cancelled_prefill_leaves_nothing },
+    };
+
+    int passed = 0;
+    int failed = 0;
+    for (const auto & [name, test] : tests) {
+        try {
+            test();
+            std::printf("ok   %s\n", name);
+            ++passed;
+        } catch (const std::exception & e) {
+            std::printf("FAIL %s: %s\n", name, e.what());
+            ++failed;
+        }
+        std::fflush(stdout);
+    }
+    edgekv_model_free(g_model);
+
+    std::printf("%d passed, %d failed\n", passed, failed);
+    return failed ? 1 : 0;
+}
