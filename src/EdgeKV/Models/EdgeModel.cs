@@ -13,9 +13,10 @@ public sealed class EdgeModel : IDisposable
 {
     private readonly Lazy<ChatFrame> _chat;
 
-    private EdgeModel(string path, ModelHandle handle)
+    private EdgeModel(string path, ModelOptions options, ModelHandle handle)
     {
         Path = path;
+        Options = options;
         Handle = handle;
         Layers = (int)Get(NativeModelKey.Layers);
         Heads = (int)Get(NativeModelKey.Heads);
@@ -72,6 +73,8 @@ public sealed class EdgeModel : IDisposable
     /// </summary>
     public string? DefaultSystemPrompt => _chat.Value.DefaultSystemPrompt;
 
+    internal ModelOptions Options { get; }
+
     internal ModelHandle Handle { get; }
 
     /// <summary>Loads a model. The first call loads the native library too.</summary>
@@ -101,7 +104,7 @@ public sealed class EdgeModel : IDisposable
         ModelHandle handle = ModelHandle.Load(full, options.GpuLayers, options.MemoryMap, progress, cancellationToken);
         try
         {
-            return new EdgeModel(full, handle);
+            return new EdgeModel(full, options, handle);
         }
         catch
         {

@@ -64,7 +64,8 @@ public sealed record KvMemory(int Layers, int KvHeads, int HeadSizeK, int HeadSi
         return (int)low;
     }
 
-    private static long Bytes(int elements, KvCacheType type) => type switch
+    /// <summary>Bytes of a key or value of so many elements.</summary>
+    internal static long Bytes(int elements, KvCacheType type) => type switch
     {
         KvCacheType.F32 => 4L * elements,
         KvCacheType.F16 => 2L * elements,

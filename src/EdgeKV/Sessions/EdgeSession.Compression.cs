@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Numerics;
 using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
@@ -10,6 +11,11 @@ public sealed partial class EdgeSession
 {
     // What edgekv_apply takes for a room of 0.
     private const int DefaultRoom = 256;
+
+    // Rows and bytes to which the engine rounds: see edgekv_apply.
+    private const int DeviceAlign = 256;
+    private const int DeviceOffset = 256;
+    private const int HostOffset = 32;
 
     /// <summary>
     /// Compresses everything that the session has read: scores it as the policy asks, has the policy plan, rewrites the cache. What comes
@@ -96,11 +102,20 @@ public sealed partial class EdgeSession
         return Apply(plan, policy.Name, policy.Budget.Ratio, options, before, scoring, planning, progress, cancellation);
     }
 
+    /// <summary>What a kept row costs, and the most rows that a KV head gets beside its kept ones.</summary>
     private RowCost Cost(CompressOptions options)
     {
-        // A head's kept rows and room are rounded up together, by less than one step.
+        bool onDevice = _options.OffloadKv && Model.Options.GpuLayers != 0;
         int room = options.Room == 0 ? DefaultRoom : options.Room;
-        return new RowCost(CacheValue(NativeCacheKey.RowBytes), room + Math.Max(0, options.Align - 1));
+        int align = options.Align > 0 ? options.Align : onDevice ? DeviceAlign : 1;
+        room = checked((room + align - 1) / align * align);
+
+        // Every head's rows begin at an offset that the backend is fast with, so heads are rounded up to as many rows as that takes.
+        int bytes = onDevice ? DeviceOffset : HostOffset;
+        int step = Math.Max(Step(Model.HeadSizeK), Step(Model.HeadSizeV));
+        return new RowCost(CacheValue(NativeCacheKey.RowBytes), room + step - 1);
+
+        int Step(int elements) => bytes / (int)BigInteger.GreatestCommonDivisor(bytes, KvMemory.Bytes(elements, _options.CacheType));
     }
 
     private CompressionReport Apply(

@@ -1,0 +1,46 @@
+using EdgeKV.Native.Tests;
+using EdgeKV.Testing;
+
+[assembly: AssemblyFixture(typeof(ModelFixture))]
+
+namespace EdgeKV.Native.Tests;
+
+/// <summary>The bundled model, loaded once.</summary>
+public sealed class ModelFixture : IDisposable
+{
+    private readonly Lazy<EdgeModel> _model = new(() => EdgeModel.Load(Places.Model));
+
+    public static string Document { get; } =
+        "The harbour of Lindaven was opened in 1874 by the engineer Marit Solberg. Its lighthouse is 41 metres tall and painted green. "
+        + "Every spring the town holds a race of small wooden boats, and the winner receives a silver herring. The harbour master in 1931 was "
+        + "Tobias Krag, who kept a diary of the weather for thirty years. The ferry to the island of Brenn leaves at seven in the morning.\n\n";
+
+    public EdgeModel Model => _model.Value;
+
+    /// <summary>A session that has read the document.</summary>
+    public async Task<EdgeSession> Reader(SessionOptions? options = null)
+    {
+        EdgeSession session = Model.CreateSession(options);
+        await session.PrefillAsync(Document);
+        return session;
+    }
+
+    public static async Task<string> Answer(EdgeSession session, string question, GenerationOptions? options = null)
+    {
+        List<string> pieces = [];
+        await foreach (string piece in session.GenerateAsync(question, options ?? new GenerationOptions { MaxTokens = 12 }))
+        {
+            pieces.Add(piece);
+        }
+
+        return string.Concat(pieces);
+    }
+
+    public void Dispose()
+    {
+        if (_model.IsValueCreated)
+        {
+            _model.Value.Dispose();
+        }
+    }
+}

@@ -1,0 +1,50 @@
+namespace EdgeKV.Native.Tests;
+
+public sealed class KvMemoryTests
+{
+    private static readonly KvMemory Small = new(Layers: 30, KvHeads: 3, HeadSizeK: 64, HeadSizeV: 64);
+
+    [Theory]
+    [InlineData(KvCacheType.F32, 512, 46080)]
+    [InlineData(KvCacheType.F16, 256, 23040)]
+    [InlineData(KvCacheType.Q8_0, 136, 12240)]
+    [InlineData(KvCacheType.Q4_0, 72, 6480)]
+    public void Bytes_OfRowAndToken_FollowTheType(KvCacheType type, long row, long token)
+    {
+        Assert.Equal(row, Small.BytesPerRow(type));
+        Assert.Equal(token, Small.BytesPerToken(type));
+    }
+
+    [Fact]
+    public void Bytes_HeadSizeNoMultipleOfABlock_CountsWholeBlocks() =>
+        Assert.Equal(34 * (3 + 2), new KvMemory(1, 1, HeadSizeK: 96, HeadSizeV: 48).BytesPerRow(KvCacheType.Q8_0));
+
+    [Fact]
+    public void Bytes_Ratio_TruncatesRowsAsBudgetsDo() =>
+        Assert.Equal(Planning.Budget.Keep(90 * 100, 0.8) * 256, Small.Bytes(KvCacheType.F16, 100, 0.8));
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(0.5)]
+    [InlineData(0.8)]
+    [InlineData(0.93)]
+    public void TokensThatFit_AnyRatio_IsTheMostThatFits(double ratio)
+    {
+        const long Memory = 64L << 20;
+
+        int tokens = Small.TokensThatFit(KvCacheType.F16, Memory, ratio);
+
+        Assert.True(Small.Bytes(KvCacheType.F16, tokens, ratio) <= Memory);
+        Assert.True(Small.Bytes(KvCacheType.F16, tokens + 1, ratio) > Memory);
+    }
+
+    [Fact]
+    public void TokensThatFit_NoMemory_AreNone()
+    {
+        Assert.Equal(0, Small.TokensThatFit(KvCacheType.F16, 0));
+        Assert.Equal(0, Small.TokensThatFit(KvCacheType.F16, 255));
+    }
+
+    [Fact]
+    public void BytesPerRow_UnknownType_Throws() => Assert.Throws<ArgumentOutOfRangeException>(() => Small.BytesPerRow((KvCacheType)9));
+}

@@ -1,0 +1,353 @@
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Native.Tests;
+
+/// <summary>Scoring, compressing and what can be done afterwards.</summary>
+public sealed class CompressionTests(ModelFixture fixture)
+{
+    private const string Question = "How tall is the lighthouse?";
+
+    [Fact]
+    public async Task CompressAsync_HalfOfTheRows_ReportsWhatIsThereAndStillAnswers()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        List<CompressionProgress> stages = [];
+
+        CompressionReport report = await session.CompressAsync(
+            new KVCompose { Ratio = 0.5 }, new CompressOptions { Room = 64, MeasureTokens = 4 }, new Collector(stages));
+
+        int heads = session.Model.Layers * session.Model.KvHeads;
+        CacheInfo cache = session.Cache;
+        Assert.Equal(position, report.ContextTokens);
+        Assert.Equal((long)heads * position, report.TotalRowsBefore);
+        Assert.Equal(Budget.Keep((long)session.Model.Layers * position, 0.5) * session.Model.KvHeads, report.TotalRowsAfter);
+        Assert.Equal(cache.Rows, report.TotalRowsAfter);
+        Assert.Equal(0.5, report.RatioAsked);
+        Assert.InRange(report.RatioAchieved, 0.5, 0.51);
+        Assert.True(report.IsComposite);
+        Assert.Equal(256, report.RowBytes);
+        Assert.Equal(cache.Bytes, report.BytesAfter);
+        Assert.Equal(cache.Bytes, Enumerable.Range(0, 30).Sum(report.LayerBytesAfter));
+        Assert.All(report.RoomAfter, room => Assert.InRange(room, 64, 64 + 8));
+        Assert.True(report.BytesAfter < report.BytesBefore);
+        Assert.True(report.Prefill > TimeSpan.Zero && report.Scoring > TimeSpan.Zero && report.Applying > TimeSpan.Zero);
+        Assert.True(report.TokensPerSecondBefore > 0 && report.TokensPerSecondAfter > 0);
+        Assert.True(cache.IsCompact);
+        Assert.Equal(position, cache.ContextTokens);
+        Assert.Equal(position, session.Position);
+        Assert.Equal(
+            [CompressionStage.Measuring, CompressionStage.Scoring, CompressionStage.Planning, CompressionStage.Applying, CompressionStage.Measuring],
+            stages.Select(stage => stage.Stage).Aggregate(new List<CompressionStage>(), Runs));
+        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+        Assert.Equal(position, session.Position);
+        Assert.True(session.Limit == session.Model.Window);
+    }
+
+    [Fact]
+    public async Task CompressAsync_AgainstCompactRows_IsRefusedWithTheReason()
+    {
+        using EdgeSession session = await fixture.Reader();
+        await session.CompressAsync(new KVCompose { Ratio = 0.5 });
+
+        SessionStateException exception = await Assert.ThrowsAsync<SessionStateException>(() => session.CompressAsync(new KVCompose { Ratio = 0.8 }));
+
+        Assert.Contains("compact", exception.Message, StringComparison.Ordinal);
+        Assert.Throws<SessionStateException>(() => session.Rollback(3));
+        Assert.NotEmpty(await ModelFixture.Answer(session, Question));
+    }
+
+    [Fact]
+    public async Task CompressAsync_BudgetInBytes_StaysWithinIt()
+    {
+        const long Bytes = 2 << 20;
+        foreach (KvCacheType type in (KvCacheType[])[KvCacheType.F16, KvCacheType.Q8_0])
+        {
+            using EdgeSession session = await fixture.Reader(new SessionOptions { CacheType = type });
+
+            CompressionReport report = await session.CompressAsync(
+                new KVCompose { Budget = Budget.FromBytes(Bytes) }, new CompressOptions { Room = 32 });
+
+            Assert.InRange(report.BytesAfter, Bytes * 8 / 10, Bytes);
+        }
+    }
+
+    [Fact]
+    public async Task CompressAsync_Cancelled_LeavesTheFullCache()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        string before = await ModelFixture.Answer(session, Question);
+        using CancellationTokenSource source = new();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.CompressAsync(
+            new KVCompose { Ratio = 0.5 }, progress: new Canceller(source, CompressionStage.Planning), cancellationToken: source.Token));
+
+        Assert.False(session.Cache.IsCompact);
+        Assert.Equal(position, session.Position);
+        Assert.Equal(before, await ModelFixture.Answer(session, Question));
+    }
+
+    [Fact]
+    public async Task CompressAsync_PolicyThrows_LeavesTheFullCache()
+    {
+        using EdgeSession session = await fixture.Reader();
+
+        await Assert.ThrowsAsync<PlanException>(() => session.CompressAsync(new KVCompose { Budget = Budget.FromBytes(1) }));
+
+        Assert.False(session.Cache.IsCompact);
+        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ApplyAsync_PlanForAnotherContext_IsRefused()
+    {
+        using EdgeSession session = await fixture.Reader();
+
+        await Assert.ThrowsAsync<PlanException>(() => session.ApplyAsync(CompressionPlan.KeepAll(30, 3, session.Position - 1)));
+        await Assert.ThrowsAsync<PlanException>(() => session.ApplyAsync(CompressionPlan.KeepAll(29, 3, session.Position)));
+
+        Assert.False(session.Cache.IsCompact);
+    }
+
+    [Fact]
+    public async Task ApplyAsync_KeepAll_GivesTheSameAnswer()
+    {
+        using EdgeSession session = await fixture.Reader();
+        string before = await ModelFixture.Answer(session, Question);
+
+        CompressionReport report = await session.ApplyAsync(CompressionPlan.KeepAll(30, 3, session.Position));
+
+        Assert.Equal(0, report.RatioAchieved);
+        Assert.Null(report.RatioAsked);
+        Assert.Equal(before, await ModelFixture.Answer(session, Question));
+    }
+
+    [Fact]
+    public async Task ScoreAsync_Context_IsAttentionAndLeavesTheCacheAlone()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        string before = await ModelFixture.Answer(session, Question);
+        Recorder recorder = new();
+
+        using AttentionScores scores = await session.ScoreAsync(
+            new ScoreRequest(
+                TaskSet.Context, ScoreStatistics.Max | ScoreStatistics.Sum | ScoreStatistics.KeyNorms | ScoreStatistics.ValueNorms),
+            recorder);
+
+        Assert.Equal(position, scores.Tokens);
+        Assert.Equal(position, scores.Queries);
+        for (int layer = 0; layer < scores.Layers; layer++)
+        {
+            for (int head = 0; head < scores.Heads; head++)
+            {
+                ReadOnlySpan<float> max = scores.Max(layer, head);
+                ReadOnlySpan<float> sum = scores.Sum(layer, head);
+                float total = 0;
+                for (int token = 0; token < position; token++)
+                {
+                    Assert.InRange(max[token], 0, 1.0001f);
+                    Assert.True(sum[token] >= max[token] * 0.999f && sum[token] <= max[token] * position * 1.001f);
+                    total += sum[token];
+                }
+
+                // Each query's weights over what it sees make 1; the task tokens' own columns are not counted.
+                Assert.InRange(total, 0.001f, position * 1.001f);
+            }
+        }
+
+        for (int head = 0; head < scores.KvHeads; head++)
+        {
+            Assert.True(scores.KeyNorms(3, head).IndexOf(0f) < 0 && scores.ValueNorms(3, head).IndexOf(0f) < 0);
+        }
+
+        Assert.Equal(1.0, recorder.Shares[^1], 6);
+        Assert.Equal(position, session.Position);
+        Assert.Equal(before, await ModelFixture.Answer(session, Question));
+        scores.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => scores.Max(0, 0).Length);
+    }
+
+    [Fact]
+    public async Task ScoreAsync_ContextInChunks_CountsEveryQuery()
+    {
+        int[] tokens = fixture.Model.TokenizeDocument(ModelFixture.Document);
+
+        // Cells come in blocks of 256: this leaves fewer than the context needs again.
+        using EdgeSession session = fixture.Model.CreateSession(new SessionOptions { ContextSize = 256 });
+        await session.PrefillAsync(tokens);
+        Assert.True(session.Limit - tokens.Length < tokens.Length);
+
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(TaskSet.Context, ScoreStatistics.Max));
+
+        Assert.Equal(tokens.Length, scores.Queries);
+        Assert.Equal(tokens.Length, session.Position);
+    }
+
+    [Fact]
+    public async Task ScoreAsync_ContextWithoutRoom_SaysWhatHelps()
+    {
+        int[] tokens = new int[250];
+        Array.Fill(tokens, 500);
+        using EdgeSession session = fixture.Model.CreateSession(new SessionOptions { ContextSize = 256 });
+        await session.PrefillAsync(tokens);
+
+        ContextWindowException exception = await Assert.ThrowsAsync<ContextWindowException>(
+            () => session.ScoreAsync(new ScoreRequest(TaskSet.Context, ScoreStatistics.Max)));
+
+        Assert.Equal(256, exception.Limit);
+        Assert.Contains("question", exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ScoreAsync_Window_SeesItsOwnTokensAndPutsThemBack()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        string before = await ModelFixture.Answer(session, Question);
+
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(TaskSet.Window(8), ScoreStatistics.Sum));
+
+        Assert.Equal(8, scores.Queries);
+        Assert.Equal(position, session.Position);
+
+        // The last eight queries see the whole context, themselves included: every weight is counted.
+        float total = 0;
+        foreach (float weight in scores.Sum(5, 4))
+        {
+            total += weight;
+        }
+
+        Assert.Equal(8, total, 0.01f);
+
+        // Only the first of the window's tokens is seen by all of them, the last one by itself alone.
+        Assert.True(scores.Sum(5, 4)[^1] <= 1.0001f);
+        Assert.Equal(before, await ModelFixture.Answer(session, Question));
+    }
+
+    [Fact]
+    public async Task ScoreAsync_WindowCancelled_PutsTheTokensBack()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        string before = await ModelFixture.Answer(session, Question);
+        using CancellationTokenSource source = new();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.ScoreAsync(
+            new ScoreRequest(TaskSet.Window(40), ScoreStatistics.Sum),
+            new CompressOptions { ScoreMemory = 1 },
+            new Recorder { Then = _ => source.Cancel() },
+            source.Token));
+
+        Assert.Equal(position, session.Position);
+        Assert.Equal(before, await ModelFixture.Answer(session, Question));
+    }
+
+    [Fact]
+    public async Task ScoreAsync_QuestionAndTexts_FeedThemOnce()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int[] question = session.Model.TokenizeQuestion(Question);
+
+        using AttentionScores one = await session.ScoreAsync(new ScoreRequest(TaskSet.Question(Question), ScoreStatistics.Max));
+        using AttentionScores two = await session.ScoreAsync(new ScoreRequest(TaskSet.Question(Question, Question), ScoreStatistics.Max));
+        using AttentionScores text = await session.ScoreAsync(new ScoreRequest(TaskSet.Texts("Repeat it."), ScoreStatistics.Max));
+
+        Assert.Equal(question.Length, one.Queries);
+        Assert.Equal(2 * question.Length, two.Queries);
+        Assert.Equal(session.Model.Tokenize("Repeat it.").Length, text.Queries);
+        Assert.True(two.Max(4, 4)[20] >= one.Max(4, 4)[20] * 0.99f);
+    }
+
+    [Fact]
+    public async Task SaveAndLoad_CompactCache_AnswersTheSame()
+    {
+        string path = Path.GetTempFileName();
+        try
+        {
+            using EdgeSession session = await fixture.Reader();
+            await session.CompressAsync(new KVCompose { Ratio = 0.5 });
+            string before = await ModelFixture.Answer(session, Question);
+            session.Save(path);
+
+            using EdgeSession other = fixture.Model.CreateSession();
+            other.Load(path);
+
+            Assert.Equal(session.Position, other.Position);
+            Assert.True(other.Cache.IsCompact);
+            Assert.Equal(session.Cache.Rows, other.Cache.Rows);
+            Assert.Equal(before, await ModelFixture.Answer(other, Question));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public async Task Load_DamagedFile_LeavesAnEmptySession()
+    {
+        string path = Path.GetTempFileName();
+        try
+        {
+            using EdgeSession session = await fixture.Reader();
+            session.Save(path);
+            byte[] bytes = File.ReadAllBytes(path);
+            File.WriteAllBytes(path, bytes[..(bytes.Length / 2)]);
+
+            Assert.Throws<EdgeKVException>(() => session.Load(path));
+
+            Assert.Equal(0, session.Position);
+            Assert.Throws<EdgeKVException>(() => session.Load(path + ".missing"));
+            await session.PrefillAsync(ModelFixture.Document);
+            Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public async Task Clear_CompactCache_ReadsAgain()
+    {
+        using EdgeSession session = await fixture.Reader();
+        await session.CompressAsync(new KVCompose { Ratio = 0.5 });
+
+        session.Clear();
+        await session.PrefillAsync(ModelFixture.Document);
+        await session.CompressAsync(new KVCompose { Ratio = 0.5 });
+
+        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+    }
+
+    private static List<CompressionStage> Runs(List<CompressionStage> runs, CompressionStage stage)
+    {
+        if (runs.Count == 0 || runs[^1] != stage)
+        {
+            runs.Add(stage);
+        }
+
+        return runs;
+    }
+
+    private sealed class Collector(List<CompressionProgress> stages) : IProgress<CompressionProgress>
+    {
+        public void Report(CompressionProgress value) => stages.Add(value);
+    }
+
+    private sealed class Canceller(CancellationTokenSource source, CompressionStage stage) : IProgress<CompressionProgress>
+    {
+        public void Report(CompressionProgress value)
+        {
+            if (value.Stage == stage)
+            {
+                source.Cancel();
+            }
+        }
+    }
+}
