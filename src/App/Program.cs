@@ -1,1 +1,4 @@
-return 0;
+using EdgeKV.Cli;
+using EdgeKV.Cli.Commands;
+
+return await CommandLineApp.RunAsync(args, Terminal.FromProcess());

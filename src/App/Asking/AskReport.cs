@@ -1,0 +1,52 @@
+namespace EdgeKV.Cli.Asking;
+
+/// <summary>All that a run of <c>ask</c> found out; rendered as a table or written as JSON.</summary>
+/// <param name="Rows">Kept rows, [layer][KV head].</param>
+/// <param name="RatioAsked">Null when the budget was given in rows or bytes.</param>
+internal sealed record AskReport(
+    ModelFacts Model,
+    DocumentFacts Document,
+    string Policy,
+    string TaskSet,
+    string CacheType,
+    double? RatioAsked,
+    double Ratio,
+    CacheFacts Full,
+    CacheFacts Compact,
+    IReadOnlyList<IReadOnlyList<int>> Rows,
+    StageSeconds Seconds,
+    SpeedFacts TokensPerSecond,
+    IReadOnlyList<AnswerFacts> Answers)
+{
+    /// <summary>Whether KV heads of one layer keep different numbers of rows.</summary>
+    public bool IsRagged => Rows.Any(heads => heads.Distinct().Skip(1).Any());
+}
+
+internal sealed record ModelFacts(string Path, string Description, int Layers, int Heads, int KvHeads, int Window)
+{
+    public static ModelFacts Of(EdgeModel model) =>
+        new(model.Path, model.Description, model.Layers, model.Heads, model.KvHeads, model.Window);
+}
+
+/// <param name="ContextTokens">With the opening of the chat template.</param>
+internal sealed record DocumentFacts(string Source, long Bytes, int ContextTokens);
+
+/// <param name="Rows">Of the context, over all layers and KV heads.</param>
+/// <param name="RowBytes">What these rows take.</param>
+/// <param name="BufferBytes">What the backend reports for its KV buffers, which have room for later tokens too.</param>
+internal sealed record CacheFacts(long Rows, long RowBytes, long BufferBytes);
+
+internal sealed record StageSeconds(double Load, double Prefill, double Score, double Plan, double Apply);
+
+/// <param name="Before">Decoding over the full cache; null when nothing measured it.</param>
+/// <param name="After">Decoding over the compact cache; null when the answers were too short to tell.</param>
+internal sealed record SpeedFacts(double? Prefill, double? Before, double? After);
+
+/// <param name="Full">What the full cache answered; null without <c>--compare</c>.</param>
+internal sealed record AnswerFacts(string Question, AnswerText? Full, AnswerText Compact);
+
+/// <param name="Tokens">Tokens generated.</param>
+/// <param name="PromptSeconds">Feeding the question.</param>
+/// <param name="DecodedTokens">Decode steps that the answer took.</param>
+/// <param name="DecodeSeconds">All of these steps.</param>
+internal sealed record AnswerText(string Text, int Tokens, double PromptSeconds, int DecodedTokens, double DecodeSeconds);

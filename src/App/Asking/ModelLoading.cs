@@ -1,0 +1,45 @@
+namespace EdgeKV.Cli.Asking;
+
+/// <summary>Finds and loads the model, and adds to every failure what the user can do about it.</summary>
+internal static class ModelLoading
+{
+    private const string Remedy = $"Name a GGUF file with --model or {ModelLocator.Variable}.";
+
+    /// <summary>The path of the model to load.</summary>
+    /// <exception cref="CommandException">With <see cref="ExitCode.Model"/>.</exception>
+    public static string Find(string? named)
+    {
+        try
+        {
+            return ModelLocator.Find(named);
+        }
+        catch (ModelException e)
+        {
+            throw Wrong(e.Message, e);
+        }
+    }
+
+    /// <summary>Loads the model, which may take seconds, and refuses one whose cache cannot be compressed.</summary>
+    /// <exception cref="CommandException">With <see cref="ExitCode.Model"/>.</exception>
+    public static async Task<EdgeModel> LoadAsync(string path, int gpuLayers, IProgress<double>? progress, CancellationToken ct)
+    {
+        EdgeModel? model = null;
+        try
+        {
+            model = await Task.Run(() => EdgeModel.Load(path, new ModelOptions { GpuLayers = gpuLayers }, progress, ct), ct);
+            model.EnsureSupported();
+            return model;
+        }
+        catch (EdgeKVException e) when (e is ModelException or UnsupportedModelException)
+        {
+            model?.Dispose();
+            string message = e.Message.Contains(Path.GetFileName(path), StringComparison.Ordinal) ? e.Message : $"model {path}: {e.Message}";
+            throw Wrong(message, e);
+        }
+    }
+
+    private static CommandException Wrong(string message, EdgeKVException inner) => new(
+        ExitCode.Model,
+        message.Contains("--model", StringComparison.Ordinal) ? message : $"{message.TrimEnd('.', ' ')}. {Remedy}",
+        inner);
+}

@@ -1,0 +1,71 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Parsing;
+
+namespace EdgeKV.Cli.Commands;
+
+/// <summary>The whole command line: parses, runs, and turns every failure into one line on standard error and an exit code.</summary>
+internal static class CommandLineApp
+{
+    /// <summary>The command, as people type it.</summary>
+    public const string Name = "edgekv";
+
+    public static async Task<int> RunAsync(IReadOnlyList<string> args, Terminal terminal, CancellationToken ct = default)
+    {
+        try
+        {
+            // Questions may begin with '@'; response files are not worth breaking them.
+            ParseResult parsed = Create(terminal).Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+            if (parsed.Errors.Count > 0 && parsed.Action is not HelpWithExamples)
+            {
+                return Report(terminal, ExitCode.Usage, UsageMessage(parsed));
+            }
+
+            return await parsed.InvokeAsync(
+                new InvocationConfiguration
+                {
+                    EnableDefaultExceptionHandler = false,
+                    Output = terminal.Out,
+                    Error = terminal.Error,
+                    ProcessTerminationTimeout = TimeSpan.FromSeconds(0.9),
+                },
+                ct);
+        }
+        catch (Exception e)
+        {
+            (ExitCode code, string message) = Failures.Describe(e);
+            return Report(terminal, code, message);
+        }
+    }
+
+    // No RootCommand: that one calls itself by the assembly's name, and people type edgekv.
+    private static Command Create(Terminal terminal)
+    {
+        HelpOption help = new();
+        help.Action = new HelpWithExamples((HelpAction)help.Action!);
+        Command root = new(Name, "Ask a local language model about a document with most of its KV cache removed.")
+        {
+            help,
+            new VersionOption(),
+            new AskCommand().Create(terminal),
+            new InfoCommand().Create(terminal),
+        };
+        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info or {Name} --help."));
+        return root;
+    }
+
+    private static string UsageMessage(ParseResult parsed)
+    {
+        ParseError error = parsed.Errors[0];
+        string name = parsed.CommandResult.Command.Name;
+        string command = name == Name ? Name : $"{Name} {name}";
+        string message = error.Message.ReplaceLineEndings(" ").Replace("'", "", StringComparison.Ordinal).TrimEnd('.', ' ');
+        return $"{message}; see {command} --help.";
+    }
+
+    private static int Report(Terminal terminal, ExitCode code, string message)
+    {
+        terminal.Error.WriteLine($"{Name}: {message}");
+        return (int)code;
+    }
+}

@@ -1,0 +1,48 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+
+namespace EdgeKV.Cli.Commands;
+
+/// <summary>The usual help, and below it commands to copy.</summary>
+internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLineAction
+{
+    private const string Root =
+        """
+        Examples:
+          edgekv ask --document report.txt --question "What is the code of the tin chest?"
+          edgekv info models/SmolLM2-135M-Instruct.Q4_1.gguf --memory 64MiB
+
+        'edgekv ask --help' lists all options.
+        """;
+
+    private const string Ask =
+        """
+        Examples:
+          Remove 80 % of the cache and compare with the full one:
+            edgekv ask -d samples/lighthouse.txt -q "What is the code of the tin chest?" --compare
+          Keep within 16 MiB, read from a pipe, write JSON:
+            cat report.txt | edgekv ask -d - -q "Who wrote it?" --kv-memory 16MiB --json > run.json
+          Let heads differ, which keeps answers at higher ratios:
+            edgekv ask -d report.txt -q "Who wrote it?" --policy kvcompose-unstructured --ratio 0.9
+
+        Exit codes: 0 done, 2 usage, 3 model, 4 document, 5 memory, 130 interrupted, 1 anything else.
+        """;
+
+    public override int Invoke(ParseResult parseResult)
+    {
+        int code = usual.Invoke(parseResult);
+        string? examples = parseResult.CommandResult.Command switch
+        {
+            { Name: CommandLineApp.Name } => Root,
+            { Name: "ask" } => Ask,
+            _ => null,
+        };
+        if (examples is not null)
+        {
+            parseResult.InvocationConfiguration.Output.WriteLine(examples);
+        }
+
+        return code;
+    }
+}

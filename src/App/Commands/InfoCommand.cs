@@ -1,0 +1,53 @@
+using System.CommandLine;
+using EdgeKV.Cli.Asking;
+using EdgeKV.Cli.Rendering;
+using EdgeKV.Cli.Sizing;
+
+namespace EdgeKV.Cli.Commands;
+
+/// <summary><c>edgekv info MODEL</c>: what a model's KV cache takes, and how much context fits.</summary>
+internal sealed class InfoCommand
+{
+    private const long DefaultMemory = 1L << 30;
+
+    private readonly Argument<string?> _model = new("MODEL")
+    {
+        Description = "GGUF file; default: the model that ask would take",
+        Arity = ArgumentArity.ZeroOrOne,
+    };
+
+    private readonly Option<long?> _memory = OptionParsing.Size("--memory", "Memory for the KV cache [default: 1GiB]");
+
+    private readonly Option<bool> _json = new("--json")
+    {
+        Description = "One JSON object on standard output",
+    };
+
+    public Command Create(Terminal terminal)
+    {
+        Command command = new("info", "Show what a model's KV cache takes per token, and how much context fits a given memory.")
+        {
+            _model, _memory, _json,
+        };
+        command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
+        return command;
+    }
+
+    private async Task<int> RunAsync(ParseResult parsed, Terminal terminal, CancellationToken ct)
+    {
+        string path = ModelLoading.Find(parsed.GetValue(_model));
+        using EdgeModel model = await ModelLoading.LoadAsync(path, gpuLayers: 0, progress: null, ct);
+        ModelSizing sizing = ModelSizing.From(
+            ModelFacts.Of(model), model.Bytes, model.KvMemory, parsed.GetValue(_memory) ?? DefaultMemory);
+        if (parsed.GetValue(_json))
+        {
+            JsonOutput.Write(terminal.Out, sizing);
+        }
+        else
+        {
+            InfoTable.Write(terminal.OutConsole(), sizing);
+        }
+
+        return (int)ExitCode.Success;
+    }
+}

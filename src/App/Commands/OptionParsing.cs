@@ -1,0 +1,72 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+
+namespace EdgeKV.Cli.Commands;
+
+/// <summary>Options that check their value at once and say what is wrong, what was found and what would be right.</summary>
+internal static class OptionParsing
+{
+    /// <summary>A whole number within bounds.</summary>
+    public static Option<int> WholeNumber(string name, string description, int fallback, int min, int max) => new(name)
+    {
+        Description = description,
+        HelpName = "N",
+        DefaultValueFactory = _ => fallback,
+        CustomParser = result => int.TryParse(Text(result), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+            && value >= min && value <= max
+                ? value
+                : Fail(result, $"must be a whole number from {min} to {max}", fallback),
+    };
+
+    /// <summary>A whole number of at least 1; null when the option is not given.</summary>
+    public static Option<int?> Count(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "N",
+        CustomParser = result => int.TryParse(Text(result), NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= 1
+            ? value
+            : Fail<int?>(result, $"must be a whole number from 1 to {int.MaxValue}", null),
+    };
+
+    /// <summary>A number within bounds, <paramref name="max"/> itself only when <paramref name="maxAllowed"/>.</summary>
+    public static Option<double> Number(string name, string description, double fallback, double min, double max, bool maxAllowed, string example) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        DefaultValueFactory = _ => fallback,
+        CustomParser = result => double.TryParse(Text(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+            && value >= min && (value < max || (maxAllowed && value == max))
+                ? value
+                : Fail(result, string.Create(CultureInfo.InvariantCulture, $"must be a number from {min} to {(maxAllowed ? "" : "below ")}{max}, for example {example}"), fallback),
+    };
+
+    /// <summary>A size in bytes; null when the option is not given.</summary>
+    public static Option<long?> Size(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "SIZE",
+        CustomParser = result => ByteSize.TryParse(Text(result), out long bytes)
+            ? bytes
+            : Fail<long?>(result, "is not a size; write for example 64MiB, 0.5GiB or 1000000", null),
+    };
+
+    /// <summary>One of several words, in any case; the value is the word as it is listed.</summary>
+    public static Option<string> Choice(string name, string helpName, string description, string fallback, IReadOnlyList<string> words) => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        DefaultValueFactory = _ => fallback,
+        CustomParser = result => words.FirstOrDefault(word => word.Equals(Text(result), StringComparison.OrdinalIgnoreCase))
+            ?? Fail(result, $"is unknown; choose one of {string.Join(", ", words)}", fallback),
+    };
+
+    private static string Text(ArgumentResult result) => result.Tokens.Count > 0 ? result.Tokens[0].Value : "";
+
+    private static T Fail<T>(ArgumentResult result, string what, T fallback)
+    {
+        string name = result.Parent is OptionResult option ? option.Option.Name : result.Argument.Name;
+        result.AddError($"{name} {Text(result)} {what}.");
+        return fallback;
+    }
+}

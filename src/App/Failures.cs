@@ -1,0 +1,23 @@
+namespace EdgeKV.Cli;
+
+/// <summary>The one place that turns an exception into an exit code and a line for people.</summary>
+internal static class Failures
+{
+    public static (ExitCode Code, string Message) Describe(Exception exception) => exception switch
+    {
+        CommandException e => (e.Code, OneLine(e.Message)),
+        OperationCanceledException => (ExitCode.Interrupted, "interrupted."),
+        ModelException or UnsupportedModelException => (ExitCode.Model, OneLine(exception.Message)),
+        ContextWindowException => (ExitCode.Document, OneLine(exception.Message)),
+        OutOfKvMemoryException => (ExitCode.Memory, OneLine(exception.Message)),
+        OutOfMemoryException => (ExitCode.Memory, "the program ran out of memory; give a shorter document, or a smaller --context or --cache-type."),
+        EdgeKVException => (ExitCode.Other, OneLine(exception.Message)),
+        _ => (ExitCode.Other, $"unexpected {exception.GetType().Name}: {OneLine(exception.Message)} Please report it with the command that you ran."),
+    };
+
+    private static string OneLine(string message)
+    {
+        string line = message.ReplaceLineEndings(" ").Trim();
+        return line.EndsWith('.') ? line : line + ".";
+    }
+}

@@ -1,0 +1,68 @@
+using EdgeKV.Cli.Asking;
+using Spectre.Console;
+
+namespace EdgeKV.Cli.Rendering;
+
+/// <summary>Shows a run of <c>ask</c>: progress on standard error while a person watches it, answers on standard output as they come.</summary>
+internal sealed class AskScreen(Terminal terminal, bool json) : IAskObserver
+{
+    // With --json standard output belongs to the one object; answers are then streamed only to a person who watches the other stream.
+    private readonly TextWriter _answers = !json ? terminal.Out : terminal.WatchedError ? terminal.Error : TextWriter.Null;
+    private string? _lastQuestion;
+
+    public async Task<T> StageAsync<T>(string title, Func<IProgress<double>, Task<T>> work)
+    {
+        if (!terminal.WatchedError)
+        {
+            return await work(new Silent());
+        }
+
+        return await terminal.ErrorConsole().Progress()
+            .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn())
+            .StartAsync(async context =>
+            {
+                ProgressTask bar = context.AddTask(Markup.Escape(title), maxValue: 1);
+                T result = await work(new BarProgress(bar));
+                bar.Value = 1;
+                return result;
+            });
+    }
+
+    public void AnswerBegins(string question, string source)
+    {
+        if (question != _lastQuestion)
+        {
+            _answers.WriteLine();
+            _answers.WriteLine($"Q: {question}");
+            _lastQuestion = question;
+        }
+
+        _answers.Write($"{source}: ");
+        _answers.Flush();
+    }
+
+    public void AnswerPiece(string piece)
+    {
+        _answers.Write(piece);
+        _answers.Flush();
+    }
+
+    public void AnswerEnds()
+    {
+        _answers.WriteLine();
+        _answers.Flush();
+    }
+
+    // Progress<T> would post to the thread pool, and the last reports could come after the bar is gone.
+    private sealed class BarProgress(ProgressTask bar) : IProgress<double>
+    {
+        public void Report(double value) => bar.Value = Math.Clamp(value, 0, 1);
+    }
+
+    private sealed class Silent : IProgress<double>
+    {
+        public void Report(double value)
+        {
+        }
+    }
+}

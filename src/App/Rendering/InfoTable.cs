@@ -1,0 +1,39 @@
+using System.Globalization;
+using EdgeKV.Cli.Sizing;
+using Spectre.Console;
+
+namespace EdgeKV.Cli.Rendering;
+
+/// <summary>What <c>info</c> prints.</summary>
+internal static class InfoTable
+{
+    public static void Write(IAnsiConsole console, ModelSizing sizing)
+    {
+        console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{sizing.Model.Description}: {sizing.Model.Layers} layers, {sizing.Model.Heads} attention heads on {sizing.Model.KvHeads} KV heads, window {sizing.Model.Window:N0} tokens, {ByteSize.Format(sizing.ModelBytes)}"));
+        console.WriteLine();
+        console.WriteLine($"Context tokens whose KV cache fits {ByteSize.Format(sizing.MemoryBytes)}, by the share of the cache removed");
+
+        Table table = new Table().Border(TableBorder.Simple).AddColumn("cache type").AddColumn(new TableColumn("per token").RightAligned());
+        foreach (double ratio in sizing.Ratios)
+        {
+            table.AddColumn(new TableColumn(ratio == 0 ? "full cache" : ratio.ToString("P0", CultureInfo.InvariantCulture)).RightAligned());
+        }
+
+        foreach (CacheTypeSizing type in sizing.CacheTypes)
+        {
+            table.AddRow([
+                type.CacheType,
+                ByteSize.Format(type.BytesPerToken),
+                .. type.TokensThatFit.Select(tokens => tokens.ToString("N0", CultureInfo.InvariantCulture)),
+            ]);
+        }
+
+        console.Write(table);
+        console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"One context holds at most the model's window of {sizing.Model.Window:N0} tokens; what fits beyond it is room for more contexts."));
+        console.WriteLine("While a document is read its full cache is needed once; the table counts what stays after compression.");
+    }
+}

@@ -1,0 +1,36 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using EdgeKV.Cli.Asking;
+using EdgeKV.Cli.Sizing;
+
+namespace EdgeKV.Cli.Rendering;
+
+/// <summary>Writes one JSON object and a newline.</summary>
+internal static class JsonOutput
+{
+    // Text goes to a file or a program, never into HTML: letters stay letters.
+    private static readonly OutputContext Context = new(new JsonSerializerOptions(OutputContext.Default.Options)
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
+
+    public static void Write(TextWriter writer, AskReport report) => Write(writer, report, Context.AskReport);
+
+    public static void Write(TextWriter writer, ModelSizing sizing) => Write(writer, sizing, Context.ModelSizing);
+
+    private static void Write<T>(TextWriter writer, T value, JsonTypeInfo<T> type)
+    {
+        writer.WriteLine(JsonSerializer.Serialize(value, type));
+        writer.Flush();
+    }
+}
+
+[JsonSourceGenerationOptions(
+    WriteIndented = true,
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
+[JsonSerializable(typeof(AskReport))]
+[JsonSerializable(typeof(ModelSizing))]
+internal sealed partial class OutputContext : JsonSerializerContext;

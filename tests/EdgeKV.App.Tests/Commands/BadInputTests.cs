@@ -1,0 +1,76 @@
+using EdgeKV.Cli.Commands;
+
+namespace EdgeKV.App.Tests.Commands;
+
+/// <summary>Documents, task sets and models that are not what they should be: found before any model is loaded.</summary>
+public sealed class BadInputTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Ask_MissingDocument_IsExitCodeFour() =>
+        await FailsAsync(4, "does not exist; check the path given to --document", "--document", Path.Combine(_folder.Path, "none.txt"));
+
+    [Fact]
+    public async Task Ask_FolderAsDocument_IsExitCodeFour() => await FailsAsync(4, "is a folder", "--document", _folder.Path);
+
+    [Fact]
+    public async Task Ask_EmptyPath_IsExitCodeFour() => await FailsAsync(4, "is not a path", "--document", "");
+
+    [Fact]
+    public async Task Ask_EmptyDocument_IsExitCodeFour() => await FailsAsync(4, "is empty", "--document", _folder.File("empty.txt", []));
+
+    [Fact]
+    public async Task Ask_EmptyStandardInput_IsExitCodeFour() => await FailsAsync(4, "document standard input is empty", "--document", "-");
+
+    [Fact]
+    public async Task Ask_InvalidUtf8_IsExitCodeFour() =>
+        await FailsAsync(4, "is not UTF-8 text (byte 1)", "--document", _folder.File("x.txt", [(byte)'a', 0xC3, (byte)'b']));
+
+    [Fact]
+    public async Task Ask_PathWithLineBreak_StaysOneLine() => await FailsAsync(4, "does not exist", "--document", "no\nsuch\nfile");
+
+    [Fact]
+    public async Task Ask_MissingTaskSet_IsExitCodeFour() => await FailsAsync(
+        4, "task set contxt does not exist; check the path given to --task-set", "--document", Document(), "--task-set", "contxt");
+
+    [Fact]
+    public async Task Ask_EmptyTaskSet_IsExitCodeFour() =>
+        await FailsAsync(4, "is empty", "--document", Document(), "--task-set", _folder.File("tasks.txt", "\n\n"u8));
+
+    [Fact]
+    public async Task Ask_MissingModel_IsExitCodeThree() => await FailsAsync(
+        3, "does not exist", "--document", Document(), "--model", Path.Combine(_folder.Path, "none.gguf"));
+
+    [Fact]
+    public async Task Ask_FolderAsModel_IsExitCodeThree() => await FailsAsync(3, "is a folder", "--document", Document(), "--model", _folder.Path);
+
+    [Fact]
+    public async Task Info_MissingModel_IsExitCodeThree()
+    {
+        using TestTerminal terminal = new();
+
+        int code = await CommandLineApp.RunAsync(["info", "none.gguf"], terminal.Terminal, TestContext.Current.CancellationToken);
+
+        Assert.Equal(3, code);
+        Assert.Contains("none.gguf", terminal.ErrorText, StringComparison.Ordinal);
+    }
+
+    private string Document() => _folder.File("document.txt", "The code of the tin chest is 48213.\n"u8);
+
+    private static async Task FailsAsync(int code, string expected, params string[] options)
+    {
+        using TestTerminal terminal = new();
+
+        int actual = await CommandLineApp.RunAsync(
+            ["ask", "--question", "Q?", .. options], terminal.Terminal, TestContext.Current.CancellationToken);
+
+        Assert.Equal(code, actual);
+        Assert.Contains(expected, terminal.ErrorText, StringComparison.Ordinal);
+        Assert.StartsWith("edgekv: ", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Single(terminal.ErrorText.TrimEnd().Split('\n'));
+        Assert.Empty(terminal.OutText);
+    }
+}

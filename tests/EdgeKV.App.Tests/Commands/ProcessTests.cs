@@ -1,0 +1,81 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+using EdgeKV.Testing;
+
+namespace EdgeKV.App.Tests.Commands;
+
+/// <summary>The program as a process of its own: signals and streams as a shell gives them.</summary>
+[Collection(EngineCollection.Name)]
+public sealed class ProcessTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public ProcessTests()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "A process cannot be sent Ctrl-C by its id on Windows.");
+        EngineCollection.Require();
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Ask_ControlCDuringPrefill_StopsWithinASecond()
+    {
+        string text = string.Concat(Enumerable.Repeat(File.ReadAllText(Places.Document), 4));
+        string document = _folder.File("long.txt", Encoding.UTF8.GetBytes(text[..(text.Length * 95 / 100)]));
+        using Process process = Start("ask", "--model", Places.Model, "--document", document, "--question", "What is the code of the tin chest?");
+        Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+
+        // Starting and loading take well under two seconds of the processor, the prefill half a minute of it.
+        while (process.TotalProcessorTime < TimeSpan.FromSeconds(4))
+        {
+            Assert.False(process.HasExited, "The run ended before it could be interrupted.");
+            await Task.Delay(50, TestContext.Current.CancellationToken);
+        }
+
+        Stopwatch stopping = Stopwatch.StartNew();
+        using (Process kill = Process.Start("kill", ["-INT", process.Id.ToString(CultureInfo.InvariantCulture)]))
+        {
+            await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        }
+
+        Assert.InRange(stopping.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(1));
+        Assert.Equal(130, process.ExitCode);
+        Assert.Equal("edgekv: interrupted.", (await error).Trim());
+        Assert.Empty(await output);
+    }
+
+    [Fact]
+    public async Task Ask_FromAPipe_AnswersOnStandardOutputOnly()
+    {
+        using Process process = Start("ask", "--model", Places.Model, "--document", "-", "--question", "What is the code of the tin chest?");
+        Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+
+        string text = await File.ReadAllTextAsync(Places.Document, TestContext.Current.CancellationToken);
+        await process.StandardInput.WriteAsync(text[..text.IndexOf("3. Stores", StringComparison.Ordinal)]);
+        process.StandardInput.Close();
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+
+        Assert.Empty(await error);
+        Assert.Equal(0, process.ExitCode);
+        Assert.Contains("48213", await output, StringComparison.Ordinal);
+        Assert.Contains("█", await output, StringComparison.Ordinal);
+        Assert.DoesNotContain('\e', await output);
+    }
+
+    private static Process Start(params string[] arguments)
+    {
+        ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "EdgeKV.App.dll"), .. arguments])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            StandardOutputEncoding = Encoding.UTF8,
+            StandardErrorEncoding = Encoding.UTF8,
+        };
+        return Process.Start(start)!;
+    }
+}

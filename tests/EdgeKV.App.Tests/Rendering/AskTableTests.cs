@@ -1,0 +1,46 @@
+using EdgeKV.Cli.Asking;
+using EdgeKV.Cli.Rendering;
+
+namespace EdgeKV.App.Tests.Rendering;
+
+public class AskTableTests
+{
+    [Fact]
+    public void Write_InAPipe_HasNoEscapeCodes()
+    {
+        Assert.DoesNotContain('\e', Written(SampleReport.Composite));
+        Assert.DoesNotContain('\e', Written(SampleReport.Ragged));
+    }
+
+    [Theory]
+    [InlineData("rows", "4,000", "800", "-80.0 %")]
+    [InlineData("MiB of rows", "2.0", "0.4", "-80.0 %")]
+    [InlineData("MiB with room", "4.0", "1.0", "-75.0 %")]
+    [InlineData("tokens/s", "30.0", "75.0", "2.50 x")]
+    [InlineData("seconds", "4.00", "8.00", "0.013", "0.050")]
+    public void Write_Report_ShowsBeforeAndAfter(params string[] cells)
+    {
+        string line = Assert.Single(
+            Written(SampleReport.Composite).Split('\n'), line => line.TrimStart().StartsWith(cells[0] + "  ", StringComparison.Ordinal));
+
+        Assert.Equal(cells, line.Split("  ", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+    }
+
+    [Fact]
+    public void Write_WithoutCompare_SaysThatTheFullCacheWasNotMeasured() =>
+        Assert.Contains("not measured", Written(SampleReport.Ragged), StringComparison.Ordinal);
+
+    [Fact]
+    public void Write_RaggedRows_ShowsEveryHead()
+    {
+        Assert.Contains("head 1", Written(SampleReport.Ragged), StringComparison.Ordinal);
+        Assert.DoesNotContain("head 1", Written(SampleReport.Composite), StringComparison.Ordinal);
+    }
+
+    private static string Written(AskReport report)
+    {
+        using TestTerminal terminal = new();
+        AskTable.Write(terminal.Terminal.OutConsole(), report);
+        return terminal.OutText;
+    }
+}
