@@ -419,7 +419,7 @@ void RunTests()
 // Every program of native/tests, with the backends of a folder.
 TestCount RunNativeTests(string build, string backends)
 {
-    var model = Context.Environment.GetEnvironmentVariable("EDGEKV_MODEL") ?? IO.Directory.EnumerateFiles($"{root}/models", "*.gguf").Order().First();
+    var model = Capture("dotnet", ["run", "native/tests/tinymodel.cs"]).Split('\n')[^1];
     var total = new TestCount(0, 0, 0);
     foreach (var program in IO.Directory.EnumerateFiles($"{root}/native/tests", "*.cpp").Select(IO.Path.GetFileNameWithoutExtension).Order())
     {
