@@ -10,7 +10,7 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
     private const string Root =
         """
         Examples:
-          edgekv ask --document report.txt --question "What is the code of the tin chest?"
+          edgekv ask --document report.txt --question "Who wrote it?"
           edgekv info models/SmolLM2-135M-Instruct.Q4_1.gguf --memory 64MiB
 
         'edgekv ask --help' lists all options.
@@ -20,7 +20,7 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
         """
         Examples:
           Remove 80 % of the cache and compare with the full one:
-            edgekv ask -d samples/lighthouse.txt -q "What is the code of the tin chest?" --compare
+            edgekv ask -d samples/lighthouse.txt -q "What is the name of the inspector?" --compare
           Keep within 16 MiB, read from a pipe, write JSON:
             cat report.txt | edgekv ask -d - -q "Who wrote it?" --kv-memory 16MiB --json > run.json
           Let heads differ, which keeps answers at higher ratios:

@@ -9,7 +9,7 @@ namespace EdgeKV.App.Tests.Commands;
 [Collection(EngineCollection.Name)]
 public sealed class AskTests : IDisposable
 {
-    private const string Question = "What is the code of the tin chest?";
+    private const string Question = "What is the height of the tower?";
 
     private readonly TemporaryFolder _folder = new();
     private readonly string _document;
@@ -20,7 +20,7 @@ public sealed class AskTests : IDisposable
 
         // Enough to compress, little enough to read in a second or two.
         string text = File.ReadAllText(Places.Document);
-        _document = _folder.File("part.txt", Encoding.UTF8.GetBytes(text[..text.IndexOf("3. Stores", StringComparison.Ordinal)]));
+        _document = _folder.File("part.txt", Encoding.UTF8.GetBytes(text[..text.IndexOf("The keepers who came", StringComparison.Ordinal)]));
     }
 
     public void Dispose() => _folder.Dispose();
@@ -31,7 +31,7 @@ public sealed class AskTests : IDisposable
         string text = await SucceedsAsync("--document", _document, "--question", Question, "--compare", "--max-tokens", "16");
 
         Assert.Contains($"Q: {Question}", text, StringComparison.Ordinal);
-        Assert.Equal(2, text.Split("48213").Length - 1);
+        Assert.Equal(2, text.Split(" 43 ").Length - 1);
         Assert.Contains("full cache:", text, StringComparison.Ordinal);
         Assert.Contains("compact   :", text, StringComparison.Ordinal);
         Assert.Contains("MiB of rows", text, StringComparison.Ordinal);
@@ -45,13 +45,13 @@ public sealed class AskTests : IDisposable
     public async Task Ask_Json_IsOneObjectWithWhatHappened()
     {
         string text = await SucceedsAsync(
-            "--document", _document, "--question", Question, "--question", "What is the height of the tower?", "--ratio", "0.5", "--max-tokens", "12", "--json");
+            "--document", _document, "--question", Question, "--question", "What is the year of the first light?", "--ratio", "0.5", "--max-tokens", "12", "--json");
         using JsonDocument json = JsonDocument.Parse(text);
         JsonElement run = json.RootElement;
 
         Assert.Equal(30, run.GetProperty("rows").GetArrayLength());
         Assert.Equal(2, run.GetProperty("answers").GetArrayLength());
-        Assert.Contains("48213", run.GetProperty("answers")[0].GetProperty("compact").GetProperty("text").GetString(), StringComparison.Ordinal);
+        Assert.Contains("43", run.GetProperty("answers")[0].GetProperty("compact").GetProperty("text").GetString(), StringComparison.Ordinal);
         Assert.Equal(0.5, run.GetProperty("ratioAsked").GetDouble());
         Assert.Equal(0.5, run.GetProperty("ratio").GetDouble(), 0.01);
         long rows = run.GetProperty("rows").EnumerateArray().Sum(layer => layer.EnumerateArray().Sum(head => head.GetInt64()));
