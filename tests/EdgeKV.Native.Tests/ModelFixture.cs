@@ -12,15 +12,17 @@ public sealed class ModelFixture : IDisposable
 
     public static string Document { get; } =
         "The harbour of Lindaven was opened in 1874 by the engineer Marit Solberg. Its lighthouse is 41 metres tall and painted green. "
-        + "Every spring the town holds a race of small wooden boats, and the winner receives a silver herring. The harbour master in 1931 was "
-        + "Tobias Krag, who kept a diary of the weather for thirty years. The ferry to the island of Brenn leaves at seven in the morning.\n\n";
+        + "Every spring the town holds a race of small wooden boats, and the winner receives a silver herring.\n\n";
+
+    /// <summary>One thread: on a machine that does other work too, spinning threads that wait for each other would take minutes.</summary>
+    public static SessionOptions Options { get; } = new() { Threads = 1 };
 
     public EdgeModel Model => _model.Value;
 
     /// <summary>A session that has read the document.</summary>
     public async Task<EdgeSession> Reader(SessionOptions? options = null)
     {
-        EdgeSession session = Model.CreateSession(options);
+        EdgeSession session = Model.CreateSession(options ?? Options);
         await session.PrefillAsync(Document);
         return session;
     }
@@ -28,7 +30,7 @@ public sealed class ModelFixture : IDisposable
     public static async Task<string> Answer(EdgeSession session, string question, GenerationOptions? options = null)
     {
         List<string> pieces = [];
-        await foreach (string piece in session.GenerateAsync(question, options ?? new GenerationOptions { MaxTokens = 12 }))
+        await foreach (string piece in session.GenerateAsync(question, options ?? new GenerationOptions { MaxTokens = 8 }))
         {
             pieces.Add(piece);
         }

@@ -8,16 +8,21 @@ namespace EdgeKV;
 /// <summary>
 /// A language model loaded from a GGUF file. Any number of sessions may share it, and its members may be called by many threads at once.
 /// </summary>
-/// <remarks>Dispose the sessions first. The other way round is safe too: the weights stay until the last session has gone.</remarks>
+/// <remarks>
+/// Dispose the sessions first. The other way round is safe too: the weights stay until the last session has gone, but what needs the model's
+/// tokenizer throws.
+/// </remarks>
 public sealed class EdgeModel : IDisposable
 {
     private readonly Lazy<ChatFrame> _chat;
+    private readonly ModelHandle _handle;
+    private bool _disposed;
 
     private EdgeModel(string path, ModelOptions options, ModelHandle handle)
     {
         Path = path;
         Options = options;
-        Handle = handle;
+        _handle = handle;
         Layers = (int)Get(NativeModelKey.Layers);
         Heads = (int)Get(NativeModelKey.Heads);
         KvHeads = (int)Get(NativeModelKey.KvHeads);
@@ -75,7 +80,15 @@ public sealed class EdgeModel : IDisposable
 
     internal ModelOptions Options { get; }
 
-    internal ModelHandle Handle { get; }
+    /// <summary>The handle stays open for sessions; whoever disposed the model may not use it any more.</summary>
+    internal ModelHandle Handle
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _handle;
+        }
+    }
 
     /// <summary>Loads a model. The first call loads the native library too.</summary>
     /// <param name="path">The GGUF file.</param>
@@ -258,7 +271,11 @@ public sealed class EdgeModel : IDisposable
     public EdgeSession CreateSession(SessionOptions? options = null) => new(this, options ?? new SessionOptions());
 
     /// <summary>Frees the weights once no session uses them any more. Using the model afterwards throws.</summary>
-    public void Dispose() => Handle.Dispose();
+    public void Dispose()
+    {
+        _disposed = true;
+        _handle.Dispose();
+    }
 
     /// <summary>For example "llama 135M Q4_1 (SmolLM2-135M-Instruct.Q4_1.gguf)".</summary>
     public override string ToString() => $"{Description} ({System.IO.Path.GetFileName(Path)})";

@@ -42,16 +42,16 @@ public sealed record CompressionReport
     /// <summary>Bytes of the cache's buffers after, as the backends report them: room and rounding up are among them.</summary>
     public required long BytesAfter { get; init; }
 
-    /// <summary>Seconds that feeding the document took.</summary>
+    /// <summary>Time that feeding the document took.</summary>
     public required TimeSpan Prefill { get; init; }
 
-    /// <summary>Seconds that the score pass took.</summary>
+    /// <summary>Time that the score pass took.</summary>
     public required TimeSpan Scoring { get; init; }
 
-    /// <summary>Seconds that the policy took.</summary>
+    /// <summary>Time that the policy took.</summary>
     public required TimeSpan Planning { get; init; }
 
-    /// <summary>Seconds that rewriting the cache took.</summary>
+    /// <summary>Time that rewriting the cache took.</summary>
     public required TimeSpan Applying { get; init; }
 
     /// <summary>Decode steps per second over the cache as it was; null when not measured.</summary>

@@ -36,7 +36,9 @@ public sealed partial class EdgeSession : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(options.ContextSize);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.BatchSize, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(options.Threads);
-        ObjectDisposedException.ThrowIf(model.Handle.IsClosed, model);
+
+        // Throws when the model has been disposed.
+        _ = model.Handle;
         if (options.ContextSize > model.Window)
         {
             throw new ContextWindowException(
@@ -151,8 +153,7 @@ public sealed partial class EdgeSession : IDisposable
     /// <summary>Logits of a token of the last <see cref="Decode"/>.</summary>
     /// <param name="index">From 0, or negative from the end; -1 unless all logits were asked for.</param>
     /// <returns>[vocabulary]; valid until the session is used again or disposed.</returns>
-    /// <exception cref="SessionStateException">Work is running.</exception>
-    /// <exception cref="EdgeKVException">There are no logits of that token.</exception>
+    /// <exception cref="SessionStateException">There are no logits of that token, or work is running.</exception>
     public ReadOnlySpan<float> Logits(int index = -1)
     {
         Enter("read logits");

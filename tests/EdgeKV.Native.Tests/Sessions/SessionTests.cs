@@ -23,7 +23,7 @@ public sealed class SessionTests(ModelFixture fixture)
         Assert.Equal(first, second);
         Assert.Equal(position, session.Position);
         GenerationStatistics statistics = session.LastGeneration!;
-        Assert.InRange(statistics.Tokens, 1, 12);
+        Assert.InRange(statistics.Tokens, 1, 8);
         Assert.True(statistics.PromptTokens > 5);
         Assert.True(statistics.TokensPerSecond > 0);
     }
@@ -117,21 +117,16 @@ public sealed class SessionTests(ModelFixture fixture)
     public async Task GenerateAsync_ManyTokens_AllocatesLittleMoreThanTheText()
     {
         using EdgeSession session = await fixture.Reader();
-        GenerationOptions options = new() { MaxTokens = 40 };
+        GenerationOptions options = new() { MaxTokens = 30 };
         int[] prompt = session.Model.Tokenize("One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve,");
-        await Count(session, prompt, options);
+        // The runtime and the test host allocate now and then as well: the quietest of several runs counts.
+        (int few, long fewCharacters, long fewBytes) = await Count(session, prompt, options with { MaxTokens = 4 });
+        (int many, long manyCharacters, long manyBytes) = await Count(session, prompt, options);
 
-        long before = GC.GetTotalAllocatedBytes(precise: true);
-        (int few, long fewCharacters) = await Count(session, prompt, options with { MaxTokens = 4 });
-        long short_ = GC.GetTotalAllocatedBytes(precise: true) - before;
-        before = GC.GetTotalAllocatedBytes(precise: true);
-        (int many, long manyCharacters) = await Count(session, prompt, options);
-        long long_ = GC.GetTotalAllocatedBytes(precise: true) - before;
-
-        // A string takes 24 bytes and two for each character, rounded up; the rest is the runtime's own noise.
-        long text = (many - few) * 32 + (manyCharacters - fewCharacters) * 2;
+        // A string takes 22 bytes and two for each character, rounded up to a multiple of eight.
+        long text = (many - few) * 30 + (manyCharacters - fewCharacters) * 2;
         Assert.True(many >= few + 20, $"{many} and {few} pieces");
-        Assert.True(long_ - short_ <= text + 1024, $"{long_ - short_} bytes for {many - few} pieces, whose text takes {text}");
+        Assert.True(manyBytes - fewBytes <= text + 512, $"{manyBytes - fewBytes} bytes for {many - few} pieces, whose text takes {text}");
     }
 
     [Fact]
@@ -151,7 +146,7 @@ public sealed class SessionTests(ModelFixture fixture)
     [Fact]
     public async Task Calls_BeforePrefill_AreRefused()
     {
-        using EdgeSession session = fixture.Model.CreateSession(new SessionOptions { ContextSize = 256 });
+        using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options with { ContextSize = 256 });
 
         await Assert.ThrowsAsync<SessionStateException>(() => session.CompressAsync(Policy));
         await Assert.ThrowsAsync<SessionStateException>(() => session.ScoreAsync(Policy.Request));
@@ -170,7 +165,7 @@ public sealed class SessionTests(ModelFixture fixture)
     [Fact]
     public async Task Calls_WhileBusy_AreRefused()
     {
-        using EdgeSession session = fixture.Model.CreateSession();
+        using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options);
         TaskCompletionSource began = new();
         using ManualResetEventSlim release = new();
         Recorder recorder = new()
@@ -198,8 +193,8 @@ public sealed class SessionTests(ModelFixture fixture)
     [Fact]
     public async Task PrefillAsync_Cancelled_StopsSoonAndCanBeRepeated()
     {
-        string document = string.Concat(Enumerable.Repeat(ModelFixture.Document, 30));
-        using EdgeSession session = fixture.Model.CreateSession(new SessionOptions { BatchSize = 512 });
+        string document = string.Concat(Enumerable.Repeat(ModelFixture.Document, 40));
+        using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options);
         using CancellationTokenSource source = new();
         Task prefill = session.PrefillAsync(document, progress: null, source.Token);
         source.CancelAfter(TimeSpan.FromMilliseconds(300));
@@ -207,7 +202,7 @@ public sealed class SessionTests(ModelFixture fixture)
         long start = TimeProvider.System.GetTimestamp();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => prefill);
 
-        // 3000 tokens take ten seconds and more.
+        // Some 2500 tokens take ten seconds and more.
         Assert.True(TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(2));
         Assert.Equal(0, session.Position);
         Assert.True(prefill.IsCanceled);
@@ -218,7 +213,7 @@ public sealed class SessionTests(ModelFixture fixture)
     [Fact]
     public async Task PrefillAsync_CancelledBefore_DoesNotBegin()
     {
-        using EdgeSession session = fixture.Model.CreateSession();
+        using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options);
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
             () => session.PrefillAsync(ModelFixture.Document, null, new CancellationToken(canceled: true)));
@@ -229,7 +224,7 @@ public sealed class SessionTests(ModelFixture fixture)
     [Fact]
     public async Task PrefillAsync_ProgressThrows_PassesItOnAndCanBeRepeated()
     {
-        using EdgeSession session = fixture.Model.CreateSession();
+        using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options);
         Recorder recorder = new() { Failure = new InvalidTimeZoneException("no") };
 
         await Assert.ThrowsAsync<InvalidTimeZoneException>(() => session.PrefillAsync(ModelFixture.Document, recorder));
@@ -258,7 +253,7 @@ public sealed class SessionTests(ModelFixture fixture)
     [Fact]
     public async Task PrefillAsync_TooLong_SaysHowLongAndHowLongItMayBe()
     {
-        using EdgeSession small = fixture.Model.CreateSession(new SessionOptions { ContextSize = 256 });
+        using EdgeSession small = fixture.Model.CreateSession(ModelFixture.Options with { ContextSize = 256 });
         int[] tokens = new int[300];
         Array.Fill(tokens, 100);
 
@@ -267,7 +262,7 @@ public sealed class SessionTests(ModelFixture fixture)
         Assert.Equal(300, exception.Length);
         Assert.Equal(256, exception.Limit);
         Assert.Contains("ContextSize", exception.Message, StringComparison.Ordinal);
-        using EdgeSession free = fixture.Model.CreateSession();
+        using EdgeSession free = fixture.Model.CreateSession(ModelFixture.Options);
         exception = await Assert.ThrowsAsync<ContextWindowException>(() => free.PrefillAsync(new int[9000]));
         Assert.Equal(9000, exception.Length);
         Assert.Equal(8192, exception.Limit);
@@ -277,7 +272,7 @@ public sealed class SessionTests(ModelFixture fixture)
     [Fact]
     public async Task PrefillAsync_TokenOutOfRange_LeavesTheSessionUsable()
     {
-        using EdgeSession session = fixture.Model.CreateSession();
+        using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options);
 
         EdgeKVException exception = await Assert.ThrowsAsync<EdgeKVException>(() => session.PrefillAsync(new[] { 1, 2, 1_000_000 }));
 
@@ -321,9 +316,9 @@ public sealed class SessionTests(ModelFixture fixture)
     [Fact]
     public async Task Dispose_WhilePrefilling_StopsIt()
     {
-        EdgeSession session = fixture.Model.CreateSession();
+        EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options);
         TaskCompletionSource began = new();
-        string document = string.Concat(Enumerable.Repeat(ModelFixture.Document, 30));
+        string document = string.Concat(Enumerable.Repeat(ModelFixture.Document, 40));
         Task prefill = session.PrefillAsync(document, new Recorder { Then = _ => began.TrySetResult() });
         await began.Task;
 
@@ -368,7 +363,7 @@ public sealed class SessionTests(ModelFixture fixture)
     public async Task Dispose_ModelFirst_LeavesTheSessionsCacheAndRefusesItsTokenizer()
     {
         EdgeModel model = EdgeModel.Load(Testing.Places.Model);
-        using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 512 });
+        using EdgeSession session = model.CreateSession(ModelFixture.Options with { ContextSize = 512 });
         await session.PrefillAsync(ModelFixture.Document);
 
         model.Dispose();
@@ -377,16 +372,27 @@ public sealed class SessionTests(ModelFixture fixture)
         await Assert.ThrowsAsync<ObjectDisposedException>(() => ModelFixture.Answer(session, Question));
     }
 
-    private static async Task<(int Pieces, long Characters)> Count(EdgeSession session, int[] prompt, GenerationOptions options)
+    private static async Task<(int Pieces, long Characters, long Bytes)> Count(EdgeSession session, int[] prompt, GenerationOptions options)
     {
         int pieces = 0;
         long characters = 0;
-        await foreach (string piece in session.GenerateAsync(prompt, options))
+        long bytes = long.MaxValue;
+        for (int i = 0; i < 4; i++)
         {
-            pieces++;
-            characters += piece.Length;
+            pieces = 0;
+            characters = 0;
+            long before = GC.GetTotalAllocatedBytes(precise: true);
+
+            // Without the test host's synchronisation context, whose posts allocate.
+            await foreach (string piece in session.GenerateAsync(prompt, options).ConfigureAwait(false))
+            {
+                pieces++;
+                characters += piece.Length;
+            }
+
+            bytes = Math.Min(bytes, GC.GetTotalAllocatedBytes(precise: true) - before);
         }
 
-        return (pieces, characters);
+        return (pieces, characters, bytes);
     }
 }
