@@ -47,8 +47,12 @@ Task("demo").IsDependentOn("native").IsDependentOn("app").Does(() =>
 
 Task("managed").Does(() =>
 {
+    var key = SourceHash("src", "tests", "bench", "samples");
+    if (Fresh("managed", key, $"{artifacts}/bin"))
+        return;
     Say("managed: dotnet build");
-    Run("dotnet", ["build", "EdgeKV.sln", "-c", "Release", "--nologo", "-v", "quiet", "-clp:NoSummary"]);
+    Run("dotnet", ["build", "EdgeKV.sln", "-c", "Release", "--nologo", "-v", "quiet"], quiet: true);
+    MarkFresh("managed", key);
 });
 
 Task("default").IsDependentOn("native").IsDependentOn("managed").IsDependentOn("app")
@@ -329,27 +333,33 @@ string Unpack(Package package)
 
 // ---------------------------------------------------------------------------------------------------------------- managed
 
+string SourceHash(params string[] folders)
+{
+    var files = folders.SelectMany(f => IO.Directory.EnumerateFiles($"{root}/{f}", "*", IO.SearchOption.AllDirectories))
+        .Where(f => !f.Contains("/bin/") && !f.Contains("/obj/"))
+        .Concat(new[] { "Directory.Build.props", "Directory.Packages.props", "global.json", ".editorconfig", "EdgeKV.sln" }.Select(f => $"{root}/{f}"));
+    return Hash(files.Order(StringComparer.Ordinal).SelectMany(f => new[] { f, IO.File.ReadAllText(f) }));
+}
+
 void PublishApp()
 {
-    var inputs = IO.Directory.EnumerateFiles($"{root}/src", "*.*", SearchOption.AllDirectories)
-        .Concat(new[] { "Directory.Build.props", "Directory.Packages.props", "global.json", ".editorconfig" }.Select(f => $"{root}/{f}"))
-        .Where(f => !f.Contains("/bin/") && !f.Contains("/obj/")).Order(StringComparer.Ordinal);
-    var key = Hash(inputs.SelectMany(f => new[] { f, IO.File.ReadAllText(f) }));
+    var key = SourceHash("src");
     if (!Fresh("app", key, $"{artifacts}/app/EdgeKV.App.dll"))
     {
         Say("app: dotnet publish");
-        Run("dotnet", ["publish", "src/App/EdgeKV.App.csproj", "-c", "Release", "-o", $"{artifacts}/app", "--nologo", "-v", "quiet", "-clp:NoSummary"]);
+        Run("dotnet", ["publish", "src/App/EdgeKV.App.csproj", "-c", "Release", "-o", $"{artifacts}/app", "--nologo", "-v", "quiet"], quiet: true);
         MarkFresh("app", key);
     }
     // A launcher rather than the app's own executable, which finds .NET only where a system-wide installer puts it.
     var launcher = $"{artifacts}/edgekv";
-    var text = $"""
-        #!/bin/sh
-        here=$(dirname "$(readlink -f "$0")")
-        dotnet=$(command -v dotnet || echo '{Environment.ProcessPath}')
-        exec "$dotnet" "$here/app/EdgeKV.App.dll" "$@"
-
-        """;
+    var text = string.Join('\n',
+    [
+        "#!/bin/sh",
+        "here=$(dirname \"$(readlink -f \"$0\")\")",
+        $"dotnet=$(command -v dotnet || echo '{Environment.ProcessPath}')",
+        "exec \"$dotnet\" \"$here/app/EdgeKV.App.dll\" \"$@\"",
+        "",
+    ]);
     if (!IO.File.Exists(launcher) || IO.File.ReadAllText(launcher) != text)
     {
         IO.File.WriteAllText(launcher, text);
@@ -502,7 +512,7 @@ void Run(string program, IEnumerable<string> arguments, Dictionary<string, strin
     else
         code = Execute(program, arguments, environment);
     if (code != 0)
-        Stop($"{output}{program} {string.Join(' ', arguments.Take(3))} … ended with {code}");
+        Stop($"{output}\n{program} {string.Join(' ', arguments.Take(3))} … ended with {code}");
 }
 
 // Passes on the lines of output that `shown` wants.
