@@ -5,14 +5,14 @@ namespace EdgeKV.Testing;
 /// <summary>Random plans, the same for a seed on every machine.</summary>
 public static class Plans
 {
-    /// <summary>All heads keep the same random positions.</summary>
+    /// <summary>All heads keep the same random positions, the last one among them: stock llama.cpp goes on only from there.</summary>
     /// <param name="layers">Layers.</param>
     /// <param name="kvHeads">KV heads.</param>
     /// <param name="tokens">Context tokens.</param>
     /// <param name="share">The share kept, 0 to 1.</param>
     /// <param name="seed">Seed.</param>
     public static CompressionPlan Uniform(int layers, int kvHeads, int tokens, double share, int seed) =>
-        CompressionPlan.Uniform(layers, kvHeads, tokens, Draw(new Random(seed), tokens, (int)(tokens * share)));
+        CompressionPlan.Uniform(layers, kvHeads, tokens, [.. Draw(new Random(seed), tokens - 1, (int)(tokens * share) - 1), tokens - 1]);
 
     /// <summary>Other positions in every head, other counts in every layer, equal counts within a layer.</summary>
     public static CompressionPlan Composite(int layers, int kvHeads, int tokens, int seed)

@@ -27,7 +27,7 @@ public static class TinyModels
         [TinyModel.DeepSeek2] = "MLA",
         [TinyModel.Bloom] = "ALiBi",
         [TinyModel.Qwen2Vl] = "M-RoPE",
-        [TinyModel.Lfm2] = "hybrid",
+        [TinyModel.Lfm2] = "recurrent",
     };
 
     /// <summary>The model's file, written to the temporary folder when it is not there yet.</summary>

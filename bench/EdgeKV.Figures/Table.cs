@@ -1,0 +1,102 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace EdgeKV.Figures;
+
+/// <summary>The figures under way: one flat object for programs, a table for people with what each figure must keep to.</summary>
+internal sealed class Table
+{
+    private readonly JsonObject _figures = [];
+    private readonly List<(string Key, string Value, string Bound, string Verdict, string Note)> _rows = [];
+    private readonly List<(string Title, string[] Header, List<string[]> Rows)> _details = [];
+
+    /// <summary>Figures that broke their bound.</summary>
+    public int Failed { get; private set; }
+
+    /// <summary>A figure that must be true.</summary>
+    public void Add(string key, bool value, string note = "") => Add(key, value, value ? "true" : "false", "true", value, note);
+
+    /// <summary>A number without a bound of its own.</summary>
+    public void Add(string key, double value, string note = "") => Add(key, value, Text(value), "", null, note);
+
+    /// <summary>A number that must not be above a bound.</summary>
+    public void AtMost(string key, double value, double bound, string note = "") =>
+        Add(key, value, Text(value), $"<= {Text(bound)}", value <= bound, note);
+
+    /// <summary>A number whose measurements each had a bound of their own.</summary>
+    public void Judged(string key, double value, string bound, bool passed, string note = "") => Add(key, value, Text(value), bound, passed, note);
+
+    /// <summary>A number that must not be below a bound.</summary>
+    public void AtLeast(string key, double value, double bound, string note = "") =>
+        Add(key, value, Text(value), $">= {Text(bound)}", value >= bound, note);
+
+    /// <summary>A figure that could not be measured here.</summary>
+    public void Missing(string reason, params ReadOnlySpan<string> keys)
+    {
+        foreach (string key in keys)
+        {
+            _figures[key] = null;
+            _rows.Add((key, "not measured", "", "", reason));
+        }
+    }
+
+    /// <summary>A table of its own behind the figures.</summary>
+    public void Detail(string title, string[] header, IEnumerable<string[]> rows) => _details.Add((title, header, [.. rows]));
+
+    /// <summary>The flat object.</summary>
+    public string ToJson() => _figures.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n";
+
+    /// <summary>The page for people.</summary>
+    public string ToMarkdown(string machine, string command, TimeSpan elapsed)
+    {
+        StringBuilder page = new();
+        page.Append(CultureInfo.InvariantCulture, $"""
+            # Figures
+
+            Measured by `{command}` in {elapsed.TotalMinutes:0.0} minutes on {machine}. The same numbers for programs: [figures.json](figures.json).
+
+            KL is the divergence of next-token distributions in nats, the largest over the tokens compared, all runs forced along the same tokens.
+            The floor is stock llama.cpp against itself, one thread against two; where a bound is 1e-3 and three times the floor is more, three times
+            the floor counts. Speeds are ratios within one run, medians of interleaved repeats, against stock llama.cpp with the full cache.
+
+
+            """);
+        Append(page, ["figure", "value", "bound", "", "note"], _rows.Select(r => new[] { $"`{r.Key}`", r.Value, r.Bound, r.Verdict, r.Note }));
+        foreach (var (title, header, rows) in _details)
+        {
+            page.Append(CultureInfo.InvariantCulture, $"\n## {title}\n\n");
+            Append(page, header, rows);
+        }
+
+        return page.ToString();
+    }
+
+    /// <summary>Four significant digits; powers of ten where they are shorter.</summary>
+    public static string Text(double value) => Math.Abs(value) is 0 or (>= 1e-3 and < 1e9)
+        ? value.ToString(value == Math.Truncate(value) ? "0" : "0.####", CultureInfo.InvariantCulture)
+        : value.ToString("0.0e+0", CultureInfo.InvariantCulture);
+
+    private static void Append(StringBuilder page, string[] header, IEnumerable<string[]> rows)
+    {
+        page.Append("| ").AppendJoin(" | ", header).Append(" |\n|").Insert(page.Length, "---|", header.Length).Append('\n');
+        foreach (string[] row in rows)
+        {
+            page.Append("| ").AppendJoin(" | ", row).Append(" |\n");
+        }
+    }
+
+    private void Add(string key, JsonNode value, string text, string bound, bool? passed, string note)
+    {
+        _figures[key] = value;
+        if (passed == false)
+        {
+            Failed++;
+        }
+
+        string verdict = passed switch { true => "pass", false => "**FAIL**", null => "" };
+        _rows.Add((key, text, bound, verdict, note));
+        Console.WriteLine($"{key,-36} {text,12}  {bound,-22} {verdict} {note}");
+    }
+}

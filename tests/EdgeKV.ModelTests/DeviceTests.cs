@@ -1,0 +1,30 @@
+using EdgeKV.Testing;
+using EdgeKV.Testing.Measurements;
+
+namespace EdgeKV.ModelTests;
+
+/// <summary>The path where the cache is not host memory, on the GPU device that is there: a software one does.</summary>
+public sealed class DeviceTests
+{
+    public static TheoryData<TinyModel, KvCacheType, int> Cases => new()
+    {
+        { TinyModel.LlamaGrouped, KvCacheType.F16, -1 },
+        { TinyModel.LlamaGrouped, KvCacheType.Q8_0, -1 },
+        { TinyModel.Qwen3, KvCacheType.F16, -1 },
+        { TinyModel.Qwen2, KvCacheType.Q8_0, -1 },
+        { TinyModel.LlamaFused, KvCacheType.F16, 2 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void Device_AnyPlan_GivesWhatTheCpuGives(TinyModel model, KvCacheType type, int gpuLayers)
+    {
+        Assert.SkipWhen(Device.Name is null, Device.Missing);
+        DeviceResult result = Device.Measure(ExactnessCase.Of(model, context: 300, decoded: 12, prompt: 80), type, gpuLayers);
+        Assert.InRange(result.Identity.Max, 0, result.Bound);
+        Assert.InRange(result.Composite.Max, 0, result.Bound);
+        Assert.InRange(result.Ragged.Max, 0, result.Bound);
+        Assert.InRange(result.ScoresDiff, 0, 1e-3);
+        Assert.True(result.CanFail, $"Shifted plans give KL {result.Sensitivity:E1}; the bound is {result.Bound:E1}.");
+    }
+}
