@@ -77,8 +77,13 @@ Task("format").Does(() =>
     var check = Argument("check", false);
     Require(new Tool("clang-format", "clang-format"));
     var sources = IO.Directory.EnumerateFiles($"{root}/native", "*.*", SearchOption.AllDirectories).Where(f => f.EndsWith(".cpp") || f.EndsWith(".h"));
-    Run("clang-format", [.. check ? new[] { "--dry-run", "-Werror" } : ["-i"], .. sources]);
-    Run("dotnet", ["format", "EdgeKV.sln", .. check ? new[] { "--verify-no-changes" } : []]);
+    var codes = new[]
+    {
+        Execute("clang-format", [.. check ? new[] { "--dry-run", "-Werror" } : ["-i"], .. sources]),
+        Execute("dotnet", ["format", "EdgeKV.sln", .. check ? new[] { "--verify-no-changes" } : []]),
+    };
+    if (codes.Any(code => code != 0))
+        Stop(check ? "not formatted: ./build.sh format does it" : "formatting failed");
 });
 
 Task("clean").Does(() => Delete(artifacts));
