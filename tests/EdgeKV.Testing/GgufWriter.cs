@@ -40,7 +40,8 @@ public sealed class GgufWriter
         {
             w.UInt32((uint)value);
         }
-    }));
+    }
+    ));
 
     public void Add(string key, IReadOnlyList<string> values) => _metadata.Add((key, w =>
     {
@@ -49,7 +50,8 @@ public sealed class GgufWriter
         {
             w.Text(value);
         }
-    }));
+    }
+    ));
 
     /// <summary>Adds a tensor.</summary>
     /// <param name="name">Its name in the file.</param>

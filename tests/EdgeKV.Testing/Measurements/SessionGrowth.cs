@@ -1,0 +1,35 @@
+using EdgeKV.Policies;
+
+namespace EdgeKV.Testing.Measurements;
+
+/// <summary>What sessions leave behind.</summary>
+public static class SessionGrowth
+{
+    private const int WarmUp = 25;
+    private const int ContextTokens = 500;
+
+    /// <summary>
+    /// Makes sessions one after another, each of which reads, is compressed, decodes and is disposed. Returns by how many bytes resident
+    /// memory has grown since the first few.
+    /// </summary>
+    public static async Task<long> MeasureAsync(int sessions)
+    {
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        int[] tokens = TinyModels.RandomTokens(ContextTokens, 5);
+        long before = 0;
+        for (int i = 0; i < WarmUp + sessions; i++)
+        {
+            if (i == WarmUp)
+            {
+                before = Resident.BytesWithoutGarbage();
+            }
+
+            using EdgeSession session = model.CreateSession(new SessionOptions { Threads = 1 });
+            await session.PrefillAsync(tokens.AsMemory()).ConfigureAwait(false);
+            await session.CompressAsync(new KVCompose { Ratio = 0.8, Structured = i % 2 == 0 }).ConfigureAwait(false);
+            session.Decode(tokens.AsSpan(0, 4));
+        }
+
+        return Resident.BytesWithoutGarbage() - before;
+    }
+}

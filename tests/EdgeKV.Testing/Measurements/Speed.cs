@@ -1,0 +1,211 @@
+using System.Diagnostics;
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+
+namespace EdgeKV.Testing.Measurements;
+
+/// <summary>
+/// Speed of our engine against stock llama.cpp with the full cache: ratios within one run, repeats of all variants in turns, medians.
+/// </summary>
+public sealed record Speed
+{
+    private const int QuestionTokens = 64;
+    private const int FollowUpTokens = 300;
+
+    /// <summary>The ratios at which decoding is timed.</summary>
+    public static IReadOnlyList<double> Ratios { get; } = [0.0, 0.5, 0.8, 0.9];
+
+    /// <summary>Tokens of the context.</summary>
+    public required int Context { get; init; }
+
+    /// <summary>Stock's decode speed over the full cache, tokens per second.</summary>
+    public required double StockTokensPerSecond { get; init; }
+
+    /// <summary>Stock's decode speed over an empty cache.</summary>
+    public required double StockEmptyTokensPerSecond { get; init; }
+
+    /// <summary>Our decode speed over a compact cache relative to stock's over the full one, for each ratio.</summary>
+    public required IReadOnlyDictionary<double, double> DecodeSpeedup { get; init; }
+
+    /// <summary>
+    /// What the bytes alone would give, for each ratio: stock's time per token over the full cache by the time it would take if the part
+    /// that the cache costs (full less empty) shrank in proportion to the rows.
+    /// </summary>
+    public required IReadOnlyDictionary<double, double> DecodeIdeal { get; init; }
+
+    /// <summary>Decode speed over a ragged plan relative to a composite one of the same rows in all.</summary>
+    public required double RaggedOverComposite { get; init; }
+
+    /// <summary>Seconds of a 300-token prompt over the compact cache at 0.8, by stock's over the full one.</summary>
+    public required double FollowUpOverFull { get; init; }
+
+    /// <summary>Seconds of our prefill.</summary>
+    public required double PrefillSeconds { get; init; }
+
+    /// <summary>Seconds of stock's prefill.</summary>
+    public required double StockPrefillSeconds { get; init; }
+
+    /// <summary>Seconds of planning (KVCompose, the slower of structured and not) by those of the prefill.</summary>
+    public required double PlanOverPrefill { get; init; }
+
+    /// <summary>Seconds of rewriting the cache by those of the prefill.</summary>
+    public required double ApplyOverPrefill { get; init; }
+
+    /// <summary>Seconds of scoring by the context itself by those of the prefill.</summary>
+    public required double ScoreContextOverPrefill { get; init; }
+
+    /// <summary>Seconds of scoring by a 64-token question by those of the prefill.</summary>
+    public required double ScoreQuestionOverPrefill { get; init; }
+
+    /// <summary>Measures a model.</summary>
+    /// <param name="model">The GGUF file.</param>
+    /// <param name="context">Tokens of the context; twice as many must fit the model's window.</param>
+    /// <param name="decoded">Tokens decoded each time.</param>
+    /// <param name="repeats">Repeats of everything but prefill and score passes.</param>
+    public static Speed Of(string model, int context = 4000, int decoded = 48, int repeats = 5)
+    {
+        int[] tokens = ExactnessCase.DocumentTokens(model, context + FollowUpTokens);
+        ReadOnlySpan<int> document = tokens.AsSpan(0, context);
+        ReadOnlySpan<int> steps = tokens.AsSpan(context, decoded);
+        ReadOnlySpan<int> prompt = tokens.AsSpan(context, FollowUpTokens);
+        EngineOptions options = new(model) { ContextSize = (context + FollowUpTokens + 511) / 256 * 256 };
+
+        using StockRunner stock = new();
+        stock.Open(options);
+        stock.Time(steps);
+        stock.Clear();
+        double empty = Median(repeats, () =>
+        {
+            double seconds = stock.Time(tokens.AsSpan(context, decoded));
+            stock.Clear();
+            return seconds / decoded;
+        });
+        double stockPrefill = stock.Prefill(document);
+
+        using Engine full = Engine.Open(options with { ContextSize = 2 * context });
+        double prefill = full.Prefill(document);
+        string state = Path.Combine(Places.Cache, $"speed-{Environment.ProcessId}.state");
+        try
+        {
+            full.Save(state, document);
+            double question = full.Score(prompt[..QuestionTokens], context).Seconds;
+            full.Rollback(context);
+            (float[] max, _, double scoring) = full.Score(document, context);
+            full.Rollback(context);
+
+            double planning = 0;
+            CompressionPlan Plan(double ratio, bool structured)
+            {
+                KVCompose policy = new() { Ratio = ratio, Structured = structured };
+                using Scoring.AttentionScores scores = new(
+                    full.Layers, full.Heads, full.KvHeads, context, context, Scoring.ScoreBuffer.FromMemory(max));
+                policy.Plan(scores);
+                long start = Stopwatch.GetTimestamp();
+                CompressionPlan plan = policy.Plan(scores);
+                planning = Math.Max(planning, Stopwatch.GetElapsedTime(start).TotalSeconds);
+                return plan;
+            }
+
+            List<double> applying = [];
+            Engine Compact(CompressionPlan plan)
+            {
+                Engine engine = full.Sibling(options);
+                engine.Load(state, context);
+                applying.Add(engine.Apply(plan));
+                return engine;
+            }
+
+            Engine[] engines = [.. Ratios.Select(r => Compact(Plan(r, structured: true))), Compact(Plan(0.8, structured: false))];
+            try
+            {
+                double[][] times = Interleaved(repeats, decoded, stock, engines, tokens, context);
+                double[] medians = [.. times.Select(Median)];
+                (double promptFull, double promptCompact) = FollowUp(repeats, stock, engines[IndexOf(0.8)], tokens, context);
+                double atFull = medians[0];
+                return new Speed
+                {
+                    Context = context,
+                    StockTokensPerSecond = 1 / atFull,
+                    StockEmptyTokensPerSecond = 1 / empty,
+                    DecodeSpeedup = Ratios.ToDictionary(r => r, r => atFull / medians[1 + IndexOf(r)]),
+                    DecodeIdeal = Ratios.ToDictionary(r => r, r => atFull / (empty + ((1 - r) * (atFull - empty)))),
+                    RaggedOverComposite = medians[1 + IndexOf(0.8)] / medians[^1],
+                    FollowUpOverFull = promptCompact / promptFull,
+                    PrefillSeconds = prefill,
+                    StockPrefillSeconds = stockPrefill,
+                    PlanOverPrefill = planning / prefill,
+                    ApplyOverPrefill = applying.Max() / prefill,
+                    ScoreContextOverPrefill = scoring / prefill,
+                    ScoreQuestionOverPrefill = question / prefill,
+                };
+            }
+            finally
+            {
+                foreach (Engine engine in engines)
+                {
+                    engine.Dispose();
+                }
+            }
+        }
+        finally
+        {
+            File.Delete(state);
+        }
+    }
+
+    // Seconds per token: of stock first, then of each engine.
+    private static double[][] Interleaved(int repeats, int decoded, StockRunner stock, Engine[] engines, int[] tokens, int context)
+    {
+        double[][] times = [.. Enumerable.Range(0, engines.Length + 1).Select(_ => new double[repeats])];
+        for (int i = -1; i < repeats; i++)
+        {
+            double[] round = new double[times.Length];
+            round[0] = stock.Time(tokens.AsSpan(context, decoded)) / decoded;
+            stock.Rollback(context);
+            for (int j = 0; j < engines.Length; j++)
+            {
+                round[j + 1] = engines[j].Time(tokens.AsSpan(context, decoded)) / decoded;
+                engines[j].Rollback(context);
+            }
+
+            // The first round warms up.
+            for (int j = 0; i >= 0 && j < times.Length; j++)
+            {
+                times[j][i] = round[j];
+            }
+        }
+
+        return times;
+    }
+
+    private static (double Full, double Compact) FollowUp(int repeats, StockRunner stock, Engine engine, int[] tokens, int context)
+    {
+        List<double> full = [];
+        List<double> compact = [];
+        for (int i = -1; i < repeats; i++)
+        {
+            double there = stock.Prefill(tokens.AsSpan(context, FollowUpTokens));
+            stock.Rollback(context);
+            double here = engine.Prefill(tokens.AsSpan(context, FollowUpTokens));
+            engine.Rollback(context);
+            if (i >= 0)
+            {
+                full.Add(there);
+                compact.Add(here);
+            }
+        }
+
+        return (Median([.. full]), Median([.. compact]));
+    }
+
+    private static int IndexOf(double ratio) => Ratios.ToList().IndexOf(ratio);
+
+    private static double Median(int repeats, Func<double> measure) => Median([.. Enumerable.Range(0, repeats).Select(_ => measure())]);
+
+    private static double Median(double[] values)
+    {
+        double[] sorted = [.. values.Order()];
+        int middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+}
