@@ -216,7 +216,8 @@ string Compile(string source, bool sanitize)
         "-G", "Ninja", $"-DLLAMA_DIR={source}", $"-DLLAMA_TAG={pin.Tag}", $"-DEDGEKV_CPU_BACKEND={(cpuFromSource ? "ON" : "OFF")}",
     ];
     if (sanitize)
-        options.AddRange(["-DEDGEKV_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DCMAKE_C_FLAGS_RELEASE=-O1"]);
+        // NDEBUG as in what is shipped: without it llama.cpp aborts where it else returns an error.
+        options.AddRange(["-DEDGEKV_SANITIZE=address,undefined", "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG", "-DCMAKE_C_FLAGS_RELEASE=-O1 -DNDEBUG"]);
     else if (pin.Packages.TryGetValue($"{system}/cpu", out var package) && OperatingSystem.IsLinux())
         options.AddRange([$"-DPRISTINE_DIR={work}/llama.cpp-pristine", $"-DSTOCK_DIR={Unpack(package)}"]);
 
