@@ -21,7 +21,7 @@ internal static class CommandLineApp
                 return Report(terminal, ExitCode.Usage, UsageMessage(parsed));
             }
 
-            return await parsed.InvokeAsync(
+            int code = await parsed.InvokeAsync(
                 new InvocationConfiguration
                 {
                     EnableDefaultExceptionHandler = false,
@@ -30,6 +30,9 @@ internal static class CommandLineApp
                     ProcessTerminationTimeout = TimeSpan.FromSeconds(0.9),
                 },
                 ct);
+
+            // Work that could not be stopped, such as waiting for a terminal's input, is left behind without an exception.
+            return code is 130 or 143 ? Report(terminal, ExitCode.Interrupted, "interrupted.") : code;
         }
         catch (Exception e)
         {
