@@ -435,7 +435,8 @@ void compact_cache::move_rows(const compact_layer & layer, const layer_storage &
             n_runs += i == 0 || rows[i] != rows[i - 1] + 1;
         }
     }
-    const size_t n_nodes = 2 * std::max(n_runs, sources.size()) + 16;
+    // K and V, each run with its two ends
+    const size_t n_nodes = 4 * std::max(n_runs, sources.size()) + 16;
 
     ggml_context_ptr ctx_index = new_context(1, 0);
     ggml_tensor *    index     = ggml_new_tensor_1d(ctx_index.get(), GGML_TYPE_I32, (int64_t) indices.size());
@@ -447,7 +448,7 @@ void compact_cache::move_rows(const compact_layer & layer, const layer_storage &
     }
     ggml_backend_tensor_set(index, indices.data(), 0, indices.size() * sizeof(int32_t));
 
-    ggml_context_ptr ctx = new_context(4 * n_nodes, n_nodes);
+    ggml_context_ptr ctx = new_context(2 * n_nodes, n_nodes);
     ggml_cgraph *    gf  = ggml_new_graph_custom(ctx.get(), n_nodes, false);
 
     const auto move = [&](ggml_tensor * from, ggml_tensor * to, int64_t d) {
