@@ -22,7 +22,7 @@ public sealed class MemoryTests
     [MemberData(nameof(Kinds))]
     public void Bytes_AfterAPlan_AreRowsAndRoom(KvCacheType type, bool ragged)
     {
-        Memory memory = Of(type, ContextCells: 1280, ragged);
+        Memory memory = Of(type, ragged);
         Assert.Equal(memory.Expected, memory.Reported);
         Assert.True(memory.Reported < memory.Before);
     }
@@ -38,10 +38,10 @@ public sealed class MemoryTests
         Assert.InRange(memory.DropShare, 0.9, 1.5);
     }
 
-    private static Memory Of(KvCacheType type, int ContextCells, bool ragged)
+    private static Memory Of(KvCacheType type, bool ragged)
     {
         int[] tokens = TinyModels.RandomTokens(Context, 3);
-        EngineOptions options = new(TinyModels.PathOf(TinyModel.LlamaGrouped)) { ContextSize = ContextCells, Type = type };
+        EngineOptions options = new(TinyModels.PathOf(TinyModel.LlamaGrouped)) { ContextSize = 1280, Type = type };
         return Memory.Of(options, tokens, e => ragged
             ? Plans.Ragged(e.Layers, e.KvHeads, Context, 2)
             : Plans.Composite(e.Layers, e.KvHeads, Context, 2));

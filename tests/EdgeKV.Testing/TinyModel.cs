@@ -21,6 +21,9 @@ public enum TinyModel
     /// <summary>qwen3: norms on Q and K; 8 heads on 4 KV heads.</summary>
     Qwen3,
 
+    /// <summary>llama: a window of a thousand million tokens, so that memory ends before it does.</summary>
+    LlamaLongWindow,
+
     /// <summary>gemma3: sliding windows. Refused.</summary>
     Gemma3,
 

@@ -9,8 +9,7 @@ namespace EdgeKV.Testing;
 /// </summary>
 public static class TinyModels
 {
-    /// <summary>Tokens of every tiny model's window.</summary>
-    public const int Window = 4096;
+    private const int DefaultWindow = 4096;
 
     private static readonly Dictionary<TinyModel, string> Paths = [];
     private static readonly Lock Gate = new();
@@ -70,6 +69,7 @@ public static class TinyModels
         TinyModel.LlamaOddHead => Dense(new("llama", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 96, Embedding: 256)),
         TinyModel.Qwen2 => Dense(new("qwen2", Layers: 3, Heads: 6, KvHeads: 2, HeadSize: 64, Embedding: 384) { Biases = true }),
         TinyModel.Qwen3 => Dense(new("qwen3", Layers: 3, Heads: 8, KvHeads: 4, HeadSize: 64, Embedding: 256) { HeadNorms = true }),
+        TinyModel.LlamaLongWindow => Dense(new("llama", Layers: 2, Heads: 2, KvHeads: 2, HeadSize: 64, Embedding: 128) { Window = 1 << 30 }),
         TinyModel.Gemma3 => Gemma3(),
         TinyModel.Mamba => Mamba(),
         TinyModel.DeepSeek2 => DeepSeek2(),
@@ -234,6 +234,8 @@ public static class TinyModels
 
         public int RopeSize { get; init; } = HeadSize;
 
+        public int Window { get; init; } = DefaultWindow;
+
         public bool Fused { get; init; }
 
         public bool Biases { get; init; }
@@ -263,7 +265,7 @@ public static class TinyModels
             string a = shape.Architecture;
             File.Add("general.architecture", a);
             File.Add("general.name", $"tiny random {a}");
-            File.Add($"{a}.context_length", (uint)Window);
+            File.Add($"{a}.context_length", (uint)shape.Window);
             File.Add($"{a}.embedding_length", (uint)shape.Embedding);
             File.Add($"{a}.block_count", (uint)shape.Layers);
             File.Add($"{a}.feed_forward_length", (uint)shape.FeedForward);
