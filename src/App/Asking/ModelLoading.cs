@@ -3,7 +3,8 @@ namespace EdgeKV.Cli.Asking;
 /// <summary>Finds and loads the model, and adds to every failure what the user can do about it.</summary>
 internal static class ModelLoading
 {
-    private const string Remedy = $"Name a GGUF file with --model or {ModelLocator.Variable}.";
+    private const string NameOne = $"Name a GGUF file with --model or {ModelLocator.Variable}.";
+    private const string NameAnother = $"Name another GGUF file with --model or {ModelLocator.Variable}.";
 
     /// <summary>The path of the model to load.</summary>
     /// <exception cref="CommandException">With <see cref="ExitCode.Model"/>.</exception>
@@ -15,7 +16,7 @@ internal static class ModelLoading
         }
         catch (ModelException e)
         {
-            throw Wrong(e.Message, e);
+            throw Wrong(e.Message, NameOne, e);
         }
     }
 
@@ -34,12 +35,12 @@ internal static class ModelLoading
         {
             model?.Dispose();
             string message = e.Message.Contains(Path.GetFileName(path), StringComparison.Ordinal) ? e.Message : $"model {path}: {e.Message}";
-            throw Wrong(message, e);
+            throw Wrong(message, NameAnother, e);
         }
     }
 
-    private static CommandException Wrong(string message, EdgeKVException inner) => new(
+    private static CommandException Wrong(string message, string remedy, EdgeKVException inner) => new(
         ExitCode.Model,
-        message.Contains("--model", StringComparison.Ordinal) ? message : $"{message.TrimEnd('.', ' ')}. {Remedy}",
+        message.Contains("--model", StringComparison.Ordinal) ? message : $"{message.TrimEnd('.', ' ')}. {remedy}",
         inner);
 }
