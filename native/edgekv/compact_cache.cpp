@@ -182,6 +182,10 @@ compact_cache::compact_cache(llama_context & ctx)
                  ggml_type_name(m_type_k), (int) m_d_k, ggml_backend_buft_name(layer.buft));
         }
 
+        if (ggml_backend_dev_t device = ggml_backend_buft_get_device(layer.buft)) {
+            m_keeps_freed |= std::strstr(ggml_backend_dev_description(device), "llvmpipe") != nullptr;
+        }
+
         m_layer_of[il] = (int32_t) m_layers.size();
         m_layers.push_back(std::move(layer));
     }
@@ -201,6 +205,25 @@ uint32_t compact_cache::n_nodes() const {
 void compact_cache::changed() {
     ++m_generation;
     m_ctx.graph_invalidate(false);
+}
+
+void compact_cache::reserve() {
+    m_ctx.graph_invalidate(!m_keeps_freed);
+}
+
+void compact_cache::replace(compact_layer & layer, layer_storage && storage) {
+    m_kv.set_storage(layer.il, storage.k, storage.v);
+    std::swap(layer.storage, storage);
+    if (m_keeps_freed && storage.buffer) {
+        m_freed_storage.push_back(std::move(storage));
+    }
+}
+
+void compact_cache::release_buffers() {
+    auto buffers = m_kv.release_buffers();
+    if (m_keeps_freed) {
+        m_freed_buffers.push_back(std::move(buffers));
+    }
 }
 
 //
@@ -413,28 +436,29 @@ ggml_backend_t compact_cache::backend_of(const compact_layer & layer) const {
 
 void compact_cache::move_rows(const compact_layer & layer, const layer_storage & target, const std::vector<head_rows> & heads,
                               const std::vector<row_list> & sources) const {
-    const bool from_compact = m_compact;
+    // In llama.cpp's layout the rows of all heads of a cell lie side by side, in the compact one each head's lie together. Either way the whole tensor is one list of
+    // rows, which kernels can bind where it starts.
+    const int32_t step  = m_compact ? 1 : m_n_head_kv;
+    const auto index_of = [&](int32_t h, int32_t row) { return m_compact ? (int32_t) layer.heads[h].offset + row : row * m_n_head_kv + h; };
 
     // one list of indices per layer, each head's starting where a kernel can bind it
     constexpr size_t INDEX_STEP = DEVICE_OFFSET_ALIGNMENT / sizeof(int32_t);
 
     std::vector<size_t>  starts;
     std::vector<int32_t> indices;
-    for (const auto & rows : sources) {
+    size_t               n_runs = 0;
+    for (int32_t h = 0; h < m_n_head_kv; ++h) {
         starts.push_back(indices.size());
-        indices.insert(indices.end(), rows.begin(), rows.end());
+        for (size_t i = 0; i < sources[h].size(); ++i) {
+            n_runs += i == 0 || sources[h][i] != sources[h][i - 1] + 1;
+            indices.push_back(index_of(h, sources[h][i]));
+        }
         indices.resize(round_up(indices.size(), INDEX_STEP), 0);
     }
     if (indices.empty()) {
         return;
     }
 
-    size_t n_runs = 0;
-    for (const auto & rows : sources) {
-        for (size_t i = 0; i < rows.size(); ++i) {
-            n_runs += i == 0 || rows[i] != rows[i - 1] + 1;
-        }
-    }
     // K and V, each run with its two ends
     const size_t n_nodes = 4 * std::max(n_runs, sources.size()) + 16;
 
@@ -452,28 +476,23 @@ void compact_cache::move_rows(const compact_layer & layer, const layer_storage &
     ggml_cgraph *    gf  = ggml_new_graph_custom(ctx.get(), n_nodes, false);
 
     const auto move = [&](ggml_tensor * from, ggml_tensor * to, int64_t d) {
-        const size_t row  = row_size(to->type, d);
-        const bool   word = row % sizeof(int32_t) == 0;
+        const size_t  row    = row_size(to->type, d);
+        const int64_t n_from = ggml_nelements(from) / d;
 
         for (int32_t h = 0; h < m_n_head_kv; ++h) {
-            const auto & rows = sources[h];
-            if (rows.empty()) {
+            const size_t n_rows    = sources[h].size();
+            const size_t to_offset = heads[h].offset * row;
+            if (n_rows == 0) {
                 continue;
             }
 
-            // the rows that the old layout has for this head
-            const int64_t n_from       = from_compact ? layer.heads[h].capacity : from->ne[1];
-            const size_t  stride       = from_compact ? row : from->nb[1];
-            void * const  from_address = address_in(from, from_compact ? layer.heads[h].offset * row : h * row);
-            const size_t  to_offset    = heads[h].offset * row;
-
-            if (word) {
+            if (row % sizeof(int32_t) == 0) {
                 // rows as words: no type is converted, so this is exact for every cache type
                 const int64_t n_words = (int64_t) (row / sizeof(int32_t));
 
-                ggml_tensor * words = alias(ctx.get(), from->buffer, GGML_TYPE_I32, n_words, n_from, stride, from_address);
-                ggml_tensor * picks = alias(ctx.get(), index_buffer.get(), GGML_TYPE_I32, (int64_t) rows.size(), 1,
-                                            rows.size() * sizeof(int32_t), address_in(index, starts[h] * sizeof(int32_t)));
+                ggml_tensor * words = alias(ctx.get(), from->buffer, GGML_TYPE_I32, n_words, n_from, row, address_in(from, 0));
+                ggml_tensor * picks = alias(ctx.get(), index_buffer.get(), GGML_TYPE_I32, (int64_t) n_rows, 1, n_rows * sizeof(int32_t),
+                                            address_in(index, starts[h] * sizeof(int32_t)));
 
                 // the result is written where it belongs, without a copy in between
                 ggml_tensor * kept = ggml_get_rows(ctx.get(), words, picks);
@@ -481,24 +500,26 @@ void compact_cache::move_rows(const compact_layer & layer, const layer_storage &
                     fail(EDGEKV_E_INTERNAL, "a view of the cache was refused by its backend");
                 }
                 ggml_build_forward_expand(gf, kept);
-            } else {
-                // head sizes such as 96 in q8_0: runs of rows, copied as they are
-                for (size_t i = 0; i < rows.size();) {
-                    size_t n = 1;
-                    while (i + n < rows.size() && rows[i + n] == rows[i] + (int32_t) n) {
-                        ++n;
-                    }
-                    ggml_tensor * run =
-                        alias(ctx.get(), from->buffer, from->type, d, (int64_t) n, stride, (char *) from_address + rows[i] * stride);
-                    ggml_tensor * dest = alias(ctx.get(), to->buffer, to->type, d, (int64_t) n, row, address_in(to, to_offset + i * row));
+                continue;
+            }
 
-                    ggml_tensor * copy = ggml_cpy(ctx.get(), run, dest);
-                    copy->buffer       = dest->buffer;
-                    copy->data         = dest->data;
-                    ggml_build_forward_expand(gf, copy);
-
-                    i += n;
+            // head sizes such as 96 in q8_0: runs of rows, copied as they are
+            const int32_t * picks = indices.data() + starts[h];
+            for (size_t i = 0; i < n_rows;) {
+                size_t n = 1;
+                while (i + n < n_rows && picks[i + n] == picks[i] + (int32_t) n * step) {
+                    ++n;
                 }
+                ggml_tensor * run =
+                    alias(ctx.get(), from->buffer, from->type, d, (int64_t) n, step * row, address_in(from, picks[i] * row));
+                ggml_tensor * dest = alias(ctx.get(), to->buffer, to->type, d, (int64_t) n, row, address_in(to, to_offset + i * row));
+
+                ggml_tensor * copy = ggml_cpy(ctx.get(), run, dest);
+                copy->buffer       = dest->buffer;
+                copy->data         = dest->data;
+                ggml_build_forward_expand(gf, copy);
+
+                i += n;
             }
         }
     };
@@ -600,11 +621,10 @@ void compact_cache::apply(const int32_t * counts, size_t n_counts, const int32_t
 
     // nothing fails from here on
     for (size_t l = 0; l < m_layers.size(); ++l) {
-        m_kv.set_storage(m_layers[l].il, storages[l].k, storages[l].v);
-        m_layers[l].storage = std::move(storages[l]);
-        m_layers[l].heads   = std::move(heads[l]);
+        replace(m_layers[l], std::move(storages[l]));
+        m_layers[l].heads = std::move(heads[l]);
     }
-    m_kv.free_buffers();
+    release_buffers();
 
     m_compact   = true;
     m_n_kept    = n_kept;
@@ -614,8 +634,8 @@ void compact_cache::apply(const int32_t * counts, size_t n_counts, const int32_t
 
     use_cells(seq_id, {});
     changed();
-    release_scores();
-    m_ctx.graph_invalidate(true);
+    m_scores_used = false;
+    reserve();
     host_memory_trim();
 }
 
@@ -653,9 +673,8 @@ bool compact_cache::grow(uint32_t n_tokens) {
             }
             move_rows(layer, storage, heads, sources);
 
-            m_kv.set_storage(layer.il, storage.k, storage.v);
-            layer.storage = std::move(storage);
-            layer.heads   = std::move(heads);
+            replace(layer, std::move(storage));
+            layer.heads = std::move(heads);
             changed();
         }
     } catch (...) {
@@ -712,9 +731,8 @@ void compact_cache::on_clear() {
         }
 
         for (size_t l = 0; l < m_layers.size(); ++l) {
-            m_kv.set_storage(m_layers[l].il, storages[l].k, storages[l].v);
-            m_layers[l].storage = std::move(storages[l]);
-            m_layers[l].heads   = std::vector<head_rows>(m_n_head_kv);
+            replace(m_layers[l], std::move(storages[l]));
+            m_layers[l].heads = std::vector<head_rows>(m_n_head_kv);
         }
 
         m_compact = false;

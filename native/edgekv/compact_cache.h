@@ -128,6 +128,13 @@ private:
 
     void changed();
 
+    // Compute buffers are made anew, for the worst case of the layout as it is now.
+    void reserve();
+
+    // Gives a layer other tensors; what it had before is freed.
+    void replace(compact_layer & layer, layer_storage && storage);
+    void release_buffers();
+
     compact_layer &       layer_of(int32_t il) { return m_layers[m_layer_of[il]]; }
     const compact_layer & layer_of(int32_t il) const { return m_layers[m_layer_of[il]]; }
 
@@ -172,6 +179,12 @@ private:
 
     std::vector<compact_layer> m_layers;
     std::vector<int32_t>       m_layer_of; // model layer -> index into m_layers
+
+    // Mesa's software device (llvmpipe, seen with 22.3) writes into buffers that were freed between two graphs, stock llama.cpp's own among them: there nothing is
+    // freed before the context is. No other device is known to.
+    bool                                 m_keeps_freed = false;
+    std::vector<layer_storage>           m_freed_storage;
+    std::vector<llama_kv_cache::buffers> m_freed_buffers;
 
     bool     m_compact   = false;
     uint32_t m_n_kept    = 0; // B

@@ -66,7 +66,7 @@ void compact_cache::end_scores() {
 void compact_cache::release_scores() {
     if (m_scores_used) {
         m_scores_used = false;
-        m_ctx.graph_invalidate(true); // the scheduler's buffers never shrink by themselves
+        reserve(); // the scheduler's buffers never shrink by themselves
     }
 }
 

@@ -148,15 +148,14 @@ void compact_cache::state_read(llama_io_read_i & io, llama_seq_id seq_id) {
     // From here on a reader may hold pointers to the new tensors until after a failure (llama_io_read_host writes to them in its destructor), so they become the cache's
     // now, with no rows in use until all have been read.
     for (size_t l = 0; l < m_layers.size(); ++l) {
-        m_kv.set_storage(m_layers[l].il, storages[l].k, storages[l].v);
-        m_layers[l].storage = std::move(storages[l]);
-        m_layers[l].heads   = std::vector<head_rows>(m_n_head_kv);
+        replace(m_layers[l], std::move(storages[l]));
+        m_layers[l].heads = std::vector<head_rows>(m_n_head_kv);
         for (int32_t h = 0; h < m_n_head_kv; ++h) {
             m_layers[l].heads[h].offset   = heads[l][h].offset;
             m_layers[l].heads[h].capacity = heads[l][h].capacity;
         }
     }
-    m_kv.free_buffers();
+    release_buffers();
 
     m_compact   = true;
     m_n_kept    = 0;
@@ -182,7 +181,7 @@ void compact_cache::state_read(llama_io_read_i & io, llama_seq_id seq_id) {
     m_n_context = n_context;
     use_cells(seq_id, appended);
     changed();
-    m_ctx.graph_invalidate(true);
+    reserve();
     host_memory_trim();
 }
 

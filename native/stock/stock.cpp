@@ -14,6 +14,7 @@
 //   greedy    count, stop                    picks the most likely token count times, or until token stop
 //   remove    positions                      llama_memory_seq_rm of each of them
 //   rollback  position                       llama_memory_seq_rm from there on
+//   pack                                     saves the sequence, clears and loads it: what was removed leaves no holes for later tokens
 //   mask      kind=none|softmax|flash, bits, context
 //   score     tokens, context, max, sum      attention weights that the tokens give the first context positions, over all of them
 //   clear, devices, quantize (from, to, type=f16|f32)
@@ -453,6 +454,18 @@ struct program {
         }
     }
 
+    void pack() {
+        need();
+        std::vector<uint8_t> state(llama_state_seq_get_size(ctx.get(), 0));
+        if (llama_state_seq_get_data(ctx.get(), state.data(), state.size(), 0) != state.size()) {
+            fail("cannot save the sequence");
+        }
+        llama_memory_clear(llama_get_memory(ctx.get()), true);
+        if (llama_state_seq_set_data(ctx.get(), state.data(), state.size(), 0) != state.size()) {
+            fail("cannot load the sequence");
+        }
+    }
+
     void rollback(const fields & f) {
         need();
         const int p = number(f, "position", 0);
@@ -539,6 +552,8 @@ struct program {
             remove(f);
         } else if (verb == "rollback") {
             rollback(f);
+        } else if (verb == "pack") {
+            pack();
         } else if (verb == "mask") {
             mask(f);
         } else if (verb == "score") {
