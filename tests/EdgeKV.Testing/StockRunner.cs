@@ -120,6 +120,12 @@ public sealed class StockRunner : IDisposable
     /// <summary>llama_memory_seq_rm of single positions.</summary>
     public void Remove(ReadOnlySpan<int> positions) => Ask("remove", ("positions", Write("positions", positions)));
 
+    /// <summary>
+    /// Saves the sequence, clears the cache and loads it again, so that later tokens come after the kept rows and not into the holes between
+    /// them: the same rows, in the order in which a compact cache has them.
+    /// </summary>
+    public void Pack() => Ask("pack");
+
     /// <summary>llama_memory_seq_rm of everything from a position on.</summary>
     public void Rollback(int position)
     {

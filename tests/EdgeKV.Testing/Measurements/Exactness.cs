@@ -41,6 +41,7 @@ public static class Exactness
         Reference two = Reference.Of(options, subject, half, composite, ragged);
 
         using Engine model = Engine.Open(options);
+
         Logits Ours(CompressionPlan plan, ReadOnlySpan<int> tokens, bool stepwise = true)
         {
             using Engine engine = model.Sibling(options);
@@ -49,12 +50,15 @@ public static class Exactness
             return engine.Decode(tokens, stepwise);
         }
 
+        Logits evicted = Ours(half, decoded);
         return new ExactnessResult(subject.Name, type)
         {
             Floor = Divergence.Of(one.Full, two.Full),
             MaskFloor = Divergence.Of(one.Composite, two.Composite).Worse(Divergence.Of(one.Ragged, two.Ragged)),
             Identity = Divergence.Of(two.Full, Ours(CompressionPlan.KeepAll(layers, kvHeads, subject.Context), decoded)),
-            Eviction = Divergence.Of(two.Evicted, Ours(half, decoded)),
+            Eviction = Divergence.Of(two.Evicted, evicted),
+            EvictionInHoles = Divergence.Of(two.EvictedInHoles, evicted),
+            OrderFloor = Divergence.Of(two.EvictedInHoles, two.Evicted),
             Composite = Divergence.Of(two.Composite, Ours(composite, decoded)),
             Ragged = Divergence.Of(two.Ragged, Ours(ragged, decoded)),
             Prompt = Divergence.Of(two.CompositePrompt, Ours(composite, prompt, stepwise: false))
@@ -84,6 +88,7 @@ public static class Exactness
     private sealed record Reference(
         Logits Full,
         Logits Evicted,
+        Logits EvictedInHoles,
         Logits Composite,
         Logits Ragged,
         Logits CompositePrompt,
@@ -120,10 +125,11 @@ public static class Exactness
             Logits unevenPrompt = Run(ragged, subject.Prompt, stepwise: false);
 
             // Last, because what is removed does not come back.
-            stock.Unmask();
             HashSet<int> kept = [.. half.Positions(0, 0)];
             stock.Remove([.. Enumerable.Range(0, subject.Context).Where(p => !kept.Contains(p))]);
-            return new Reference(full, stock.Decode(subject.After(subject.Decoded)), masked, uneven, maskedPrompt, unevenPrompt);
+            Logits inHoles = Run(null, subject.Decoded);
+            stock.Pack();
+            return new Reference(full, Run(null, subject.Decoded), inHoles, masked, uneven, maskedPrompt, unevenPrompt);
         });
     }
 }

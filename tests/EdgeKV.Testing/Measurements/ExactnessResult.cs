@@ -14,8 +14,16 @@ public sealed record ExactnessResult(string Case, KvCacheType Type)
     /// <summary>A plan that keeps every row.</summary>
     public required Divergence Identity { get; init; }
 
-    /// <summary>All heads keep the same half, against llama_memory_seq_rm.</summary>
+    /// <summary>
+    /// All heads keep the same half, against llama_memory_seq_rm and the holes closed, so that rows are summed in the same order.
+    /// </summary>
     public required Divergence Eviction { get; init; }
+
+    /// <summary>The same with stock's later tokens in the holes: other order, so other rounding, which quantized caches amplify.</summary>
+    public required Divergence EvictionInHoles { get; init; }
+
+    /// <summary>Stock after llama_memory_seq_rm against itself, holes filled by later tokens against holes closed.</summary>
+    public required Divergence OrderFloor { get; init; }
 
     /// <summary>A random composite plan, against the mask oracle.</summary>
     public required Divergence Composite { get; init; }
