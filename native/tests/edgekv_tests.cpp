@@ -112,7 +112,7 @@ plan random_plan(int32_t n_context, uint32_t seed) {
 }
 
 int32_t apply(const context & c, const plan & p, uint32_t room = 0) {
-    return edgekv_apply(c.c, p.counts.data(), p.counts.size(), p.positions.data(), p.positions.size(), room, 0);
+    return edgekv_apply(c.c, p.counts.data(), p.counts.size(), p.positions.data(), p.positions.size(), room, room ? 1 : 0);
 }
 
 void feed(const context & c, const std::vector<int32_t> & tokens) {
