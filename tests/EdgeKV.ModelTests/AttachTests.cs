@@ -11,6 +11,8 @@ public sealed unsafe class AttachTests
     private const int Context = 100;
     private const int ContextParamsBytes = 144;
     private const int ModelParamsBytes = 72;
+    private const int GpuLayersOffset = 16;
+    private const int OperationOffloadOffset = 123;
 
     [Fact]
     public void Attach_PlainContext_IsCompressedLikeOurOwn()
@@ -109,6 +111,8 @@ public sealed unsafe class AttachTests
         {
             _library = NativeLibrary.Load(Path.Combine(NativeLibraryLoader.Folder, "libllama.so"));
             ModelParams modelParams = ((delegate* unmanaged[Cdecl]<ModelParams>)Export("llama_model_default_params"))();
+            // On the CPU, whatever devices there are.
+            Marshal.WriteInt32((nint)(&modelParams), GpuLayersOffset, 0);
             nint path = Marshal.StringToCoTaskMemUTF8(model);
             _model = ((delegate* unmanaged[Cdecl]<nint, ModelParams, nint>)Export("llama_model_load_from_file"))(path, modelParams);
             Marshal.FreeCoTaskMem(path);
@@ -120,6 +124,7 @@ public sealed unsafe class AttachTests
             Write(parameters, ContextParamsField.Threads, 1);
             Write(parameters, ContextParamsField.ThreadsOfBatches, 1);
             Write(parameters, ContextParamsField.FlashAttention, 1);
+            Marshal.WriteByte(parameters, OperationOffloadOffset, 0);
             change(parameters);
             _context = ((delegate* unmanaged[Cdecl]<nint, ContextParams, nint>)Export("llama_init_from_model"))(_model, contextParams);
             Assert.NotEqual(0, _context);
