@@ -270,12 +270,6 @@ void edgekv_interrupt(edgekv_context * context) {
     }
 }
 
-void edgekv_interrupt_clear(edgekv_context * context) {
-    if (context) {
-        context->interrupted = false;
-    }
-}
-
 int32_t edgekv_logits(edgekv_context * context, int32_t index, const float ** logits) {
     return guarded([&] {
         edgekv_context & c = checked(context);

@@ -180,9 +180,6 @@ EDGEKV_API int32_t edgekv_decode(edgekv_context * context, const int32_t * token
 // of the graph, on other devices within one batch.
 EDGEKV_API void edgekv_interrupt(edgekv_context * context);
 
-// Takes back an interrupt that came when nothing was running any more. Any thread.
-EDGEKV_API void edgekv_interrupt_clear(edgekv_context * context);
-
 // Logits [n_vocab] of a token of the last decode: 0-based, or negative from the end. Valid until the next call that decodes.
 EDGEKV_API int32_t edgekv_logits(edgekv_context * context, int32_t index, const float ** logits);
 
