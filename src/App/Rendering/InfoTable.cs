@@ -33,7 +33,7 @@ internal static class InfoTable
         console.Write(table);
         console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"One context holds at most the model's window of {sizing.Model.Window:N0} tokens; what fits beyond it is room for more contexts."));
-        console.WriteLine("While a document is read its full cache is needed once; the table counts what stays after compression.");
+            $"One context holds at most the model's window, {sizing.Model.Window:N0} tokens; the rest is room for more contexts."));
+        console.WriteLine("Reading a document takes its full cache once; the table counts what stays afterwards.");
     }
 }
