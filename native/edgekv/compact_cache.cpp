@@ -538,6 +538,11 @@ void compact_cache::apply(const int32_t * counts, size_t n_counts, const int32_t
         fail(EDGEKV_E_PLAN, "the plan has counts for %zu KV heads, the model has %zu layers x %d", n_counts, m_layers.size(), m_n_head_kv);
     }
 
+    const uint32_t window = m_ctx.get_model().hparams.n_ctx_train;
+    if (room > window || align > window) {
+        fail(EDGEKV_E_ARGUMENT, "room for %u tokens in steps of %u; the model's window is %u", room, align, window);
+    }
+
     m_ctx.synchronize();
     m_ctx.memory_update(false); // a shift that waits
 

@@ -86,7 +86,8 @@ int number(const fields & f, const std::string & key, int other) {
     return it == f.end() ? other : std::stoi(it->second);
 }
 
-template <typename T> std::vector<T> read_file(const std::string & path) {
+template <typename T>
+std::vector<T> read_file(const std::string & path) {
     std::ifstream in(path, std::ios::binary);
     if (!in) {
         fail("cannot read " + path);
@@ -147,8 +148,8 @@ struct hook {
     int layer = 0;
 
     // What stands in for the mask of a node while it is computed.
-    ggml_tensor *        original = nullptr;
-    ggml_tensor          plane{};
+    ggml_tensor *         original = nullptr;
+    ggml_tensor           plane{};
     std::vector<uint16_t> plane_data;
 
     std::vector<float> row_data;
@@ -193,9 +194,9 @@ struct hook {
         if (mask == nullptr || mask->type != GGML_TYPE_F16 || mask->ne[2] != 1 || mask->ne[3] != 1 || !ggml_is_contiguous(mask)) {
             fail("flash attention of layer " + std::to_string(il) + " has a mask of another form");
         }
-        const size_t   n_kv     = size_t(mask->ne[0]);
-        const size_t   n_tokens = size_t(mask->ne[1]);
-        const size_t   columns  = std::min(n_kv, size_t(n_context));
+        const size_t   n_kv           = size_t(mask->ne[0]);
+        const size_t   n_tokens       = size_t(mask->ne[1]);
+        const size_t   columns        = std::min(n_kv, size_t(n_context));
         const uint16_t minus_infinity = 0xfc00;
 
         plane_data.resize(n_kv * n_tokens * size_t(n_head));
@@ -268,15 +269,15 @@ struct hook {
 };
 
 struct program {
-    std::string                                                  path;
-    int                                                          layers = 0;
-    std::unique_ptr<llama_model, decltype(&llama_model_free)>    model{ nullptr, llama_model_free };
-    std::unique_ptr<llama_context, decltype(&llama_free)>        ctx{ nullptr, llama_free };
-    hook                                                         eye;
-    bool                                                         hooked   = false;
-    int                                                          position = 0;
-    int                                                          n_batch  = 0;
-    int                                                          n_vocab  = 0;
+    std::string                                               path;
+    int                                                       layers = 0;
+    std::unique_ptr<llama_model, decltype(&llama_model_free)> model{ nullptr, llama_model_free };
+    std::unique_ptr<llama_context, decltype(&llama_free)>     ctx{ nullptr, llama_free };
+    hook                                                      eye;
+    bool                                                      hooked   = false;
+    int                                                       position = 0;
+    int                                                       n_batch  = 0;
+    int                                                       n_vocab  = 0;
 
     void open(const fields & f, std::string & out) {
         const double start = now();
@@ -504,8 +505,8 @@ struct program {
         const auto tokens = read_file<int32_t>(text(f, "tokens"));
         eye.n_context     = number(f, "context", 0);
         eye.max.assign(size_t(eye.n_layer) * size_t(eye.n_head) * size_t(eye.n_context), 0.0f);
-        eye.sum           = eye.max;
-        eye.scoring       = true;
+        eye.sum            = eye.max;
+        eye.scoring        = true;
         const double start = now();
         feed_all(tokens);
         eye.scoring = false;
@@ -532,7 +533,7 @@ struct program {
         llama_model_quantize_params qp    = llama_model_quantize_default_params();
         qp.nthread                        = number(f, "threads", 2);
         qp.allow_requantize               = true;
-        qp.ftype = text(f, "type") == "f32" ? LLAMA_FTYPE_ALL_F32 : LLAMA_FTYPE_MOSTLY_F16;
+        qp.ftype                          = text(f, "type") == "f32" ? LLAMA_FTYPE_ALL_F32 : LLAMA_FTYPE_MOSTLY_F16;
         if (llama_model_quantize(text(f, "from").c_str(), text(f, "to").c_str(), &qp) != 0) {
             fail("cannot write " + text(f, "to"));
         }
