@@ -231,7 +231,10 @@ int32_t edgekv_context_attach(void * llama, edgekv_context ** out) {
 }
 
 void edgekv_context_free(edgekv_context * context) {
-    delete context;
+    if (context) {
+        delete context;
+        host_memory_trim();
+    }
 }
 
 void * edgekv_context_llama(edgekv_context * context) {
