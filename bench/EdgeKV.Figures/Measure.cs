@@ -82,14 +82,14 @@ internal static class Measure
         table.Detail(
             "Exactness, each model and cache type (largest KL)",
             ["model", "cache", "floor", "bound", "identity", "eviction", "composite", "ragged", "prompt", "shifted by one",
-                "masked floor", "eviction, holes filled", "stock, holes filled or closed"],
+                "eviction, holes filled", "stock, holes filled or closed"],
             results.Select(Row));
     }
 
     private static string[] Row(ExactnessResult r) =>
     [
         r.Case, r.Type.Name(), Table.Text(r.Floor.Max), Table.Text(r.Bound), Table.Text(r.Identity.Max), Table.Text(r.Eviction.Max),
-        Table.Text(r.Composite.Max), Table.Text(r.Ragged.Max), Table.Text(r.Prompt.Max), Table.Text(r.Sensitivity), Table.Text(r.MaskFloor.Max),
+        Table.Text(r.Composite.Max), Table.Text(r.Ragged.Max), Table.Text(r.Prompt.Max), Table.Text(r.Sensitivity),
         Table.Text(r.EvictionInHoles.Max), Table.Text(r.OrderFloor.Max),
     ];
 

@@ -37,8 +37,12 @@ public static class Exactness
         ReadOnlySpan<int> decoded = subject.After(subject.Decoded);
         ReadOnlySpan<int> prompt = subject.After(subject.Prompt);
 
-        Reference one = Reference.Of(options with { Threads = 1 }, subject, half, composite, ragged);
-        Reference two = Reference.Of(options, subject, half, composite, ragged);
+        Logits oneThread = Stock(options with { Threads = 1 }, runner =>
+        {
+            runner.Prefill(subject.ContextTokens);
+            return runner.Decode(subject.After(subject.Decoded));
+        });
+        Reference stock = Reference.Of(options, subject, half, composite, ragged);
 
         using Engine model = Engine.Open(options);
 
@@ -53,21 +57,20 @@ public static class Exactness
         Logits evicted = Ours(half, decoded);
         return new ExactnessResult(subject.Name, type)
         {
-            Floor = Divergence.Of(one.Full, two.Full),
-            MaskFloor = Divergence.Of(one.Composite, two.Composite).Worse(Divergence.Of(one.Ragged, two.Ragged)),
-            Identity = Divergence.Of(two.Full, Ours(CompressionPlan.KeepAll(layers, kvHeads, subject.Context), decoded)),
-            Eviction = Divergence.Of(two.Evicted, evicted),
-            EvictionInHoles = Divergence.Of(two.EvictedInHoles, evicted),
-            OrderFloor = Divergence.Of(two.EvictedInHoles, two.Evicted),
-            Composite = Divergence.Of(two.Composite, Ours(composite, decoded)),
-            Ragged = Divergence.Of(two.Ragged, Ours(ragged, decoded)),
-            Prompt = Divergence.Of(two.CompositePrompt, Ours(composite, prompt, stepwise: false))
-                .Worse(Divergence.Of(two.RaggedPrompt, Ours(ragged, prompt, stepwise: false))),
+            Floor = Divergence.Of(oneThread, stock.Full),
+            Identity = Divergence.Of(stock.Full, Ours(CompressionPlan.KeepAll(layers, kvHeads, subject.Context), decoded)),
+            Eviction = Divergence.Of(stock.Evicted, evicted),
+            EvictionInHoles = Divergence.Of(stock.EvictedInHoles, evicted),
+            OrderFloor = Divergence.Of(stock.EvictedInHoles, stock.Evicted),
+            Composite = Divergence.Of(stock.Composite, Ours(composite, decoded)),
+            Ragged = Divergence.Of(stock.Ragged, Ours(ragged, decoded)),
+            Prompt = Divergence.Of(stock.CompositePrompt, Ours(composite, prompt, stepwise: false))
+                .Worse(Divergence.Of(stock.RaggedPrompt, Ours(ragged, prompt, stepwise: false))),
             Sensitivity = new[]
             {
-                Divergence.Of(two.Evicted, Ours(Plans.Shifted(half), decoded)).Max,
-                Divergence.Of(two.Composite, Ours(Plans.Shifted(composite), decoded)).Max,
-                Divergence.Of(two.Ragged, Ours(Plans.Shifted(ragged), decoded)).Max,
+                Divergence.Of(stock.Evicted, Ours(Plans.Shifted(half), decoded)).Max,
+                Divergence.Of(stock.Composite, Ours(Plans.Shifted(composite), decoded)).Max,
+                Divergence.Of(stock.Ragged, Ours(Plans.Shifted(ragged), decoded)).Max,
             }.Min(),
         };
     }

@@ -8,9 +8,6 @@ public sealed record ExactnessResult(string Case, KvCacheType Type)
     /// <summary>Stock against itself, one thread against two.</summary>
     public required Divergence Floor { get; init; }
 
-    /// <summary>Stock's mask oracle against itself, one thread against two, over the composite and the ragged plan.</summary>
-    public required Divergence MaskFloor { get; init; }
-
     /// <summary>A plan that keeps every row.</summary>
     public required Divergence Identity { get; init; }
 

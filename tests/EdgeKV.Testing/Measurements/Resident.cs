@@ -1,9 +1,10 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace EdgeKV.Testing.Measurements;
 
 /// <summary>Resident memory of this process.</summary>
-public static class Resident
+public static partial class Resident
 {
     /// <summary>Bytes that are resident now (VmRSS of /proc/self/status).</summary>
     public static long Bytes()
@@ -20,4 +21,18 @@ public static class Resident
         GC.WaitForPendingFinalizers();
         return Bytes();
     }
+
+    /// <summary>
+    /// The same after the C library has given back what it keeps of freed memory: tens of MiB that come and go and hide a leak.
+    /// </summary>
+    public static long BytesInUse()
+    {
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        GC.WaitForPendingFinalizers();
+        _ = TrimHeap(0);
+        return Bytes();
+    }
+
+    [LibraryImport("libc", EntryPoint = "malloc_trim")]
+    private static partial int TrimHeap(nuint pad);
 }

@@ -21,7 +21,7 @@ public static class SessionGrowth
         {
             if (i == WarmUp)
             {
-                before = Resident.BytesWithoutGarbage();
+                before = Resident.BytesInUse();
             }
 
             using EdgeSession session = model.CreateSession(new SessionOptions { Threads = 1 });
@@ -30,6 +30,6 @@ public static class SessionGrowth
             session.Decode(tokens.AsSpan(0, 4));
         }
 
-        return Resident.BytesWithoutGarbage() - before;
+        return Resident.BytesInUse() - before;
     }
 }

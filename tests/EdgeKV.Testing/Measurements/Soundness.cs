@@ -138,7 +138,9 @@ public static class Soundness
         Action<Engine>[] empty =
         [
             e => e.Apply(CompressionPlan.KeepAll(e.Layers, e.KvHeads, Context)),
-            e => e.Score(Tokens, Context),
+            e => e.Score([], Context),
+            e => e.Score(Tokens, 0),
+            e => e.Score(Tokens, Context * 1000),
             e => e.Rollback(1),
             e => e.Rollback(-1),
             e => e.Greedy(1),
