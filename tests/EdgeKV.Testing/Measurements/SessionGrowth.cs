@@ -5,23 +5,30 @@ namespace EdgeKV.Testing.Measurements;
 /// <summary>What sessions leave behind.</summary>
 public static class SessionGrowth
 {
-    private const int WarmUp = 25;
+    private const int WarmUp = 30;
+    private const int Samples = 10;
     private const int ContextTokens = 500;
 
     /// <summary>
     /// Makes sessions one after another, each of which reads, is compressed, decodes and is disposed. Returns by how many bytes resident
-    /// memory has grown since the first few.
+    /// memory has grown since the first few: the least of several samples at the end, less the least of several after a warm-up, because
+    /// buffers in use at the moment of a sample come and go.
     /// </summary>
     public static async Task<long> MeasureAsync(int sessions)
     {
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
         int[] tokens = TinyModels.RandomTokens(ContextTokens, 5);
-        long before = 0;
+        long before = long.MaxValue;
+        long after = long.MaxValue;
         for (int i = 0; i < WarmUp + sessions; i++)
         {
-            if (i == WarmUp)
+            if (i >= WarmUp - Samples && i < WarmUp)
             {
-                before = Resident.BytesInUse();
+                before = Math.Min(before, Resident.BytesInUse());
+            }
+            else if (i >= WarmUp + sessions - Samples)
+            {
+                after = Math.Min(after, Resident.BytesInUse());
             }
 
             using EdgeSession session = model.CreateSession(new SessionOptions { Threads = 1 });
@@ -30,6 +37,6 @@ public static class SessionGrowth
             session.Decode(tokens.AsSpan(0, 4));
         }
 
-        return Resident.BytesInUse() - before;
+        return after - before;
     }
 }
