@@ -12,16 +12,16 @@ internal static class Measure
 
     private static readonly (string Name, Func<Table, Task> Run)[] Parts =
     [
-        ("exactness", Synchronous(ExactnessFigures)),
-        ("fidelity", Synchronous(FidelityFigures)),
         ("memory", Synchronous(MemoryFigures)),
         ("speed", Synchronous(SpeedFigures)),
+        ("fidelity", Synchronous(FidelityFigures)),
+        ("exactness", Synchronous(ExactnessFigures)),
         ("device", Synchronous(DeviceFigures)),
         ("soundness", SoundnessFiguresAsync),
     ];
 
-    /// <summary>Measures all parts, or those that are named.</summary>
-    public static async Task AllAsync(Table table, IReadOnlySet<string> parts)
+    /// <summary>Measures all parts, or those that are named; save is called after each, so that a run cut short leaves what it measured.</summary>
+    public static async Task AllAsync(Table table, IReadOnlySet<string> parts, Action save)
     {
         foreach (var (name, run) in Parts)
         {
@@ -29,6 +29,7 @@ internal static class Measure
             {
                 long start = Stopwatch.GetTimestamp();
                 await run(table).ConfigureAwait(false);
+                save();
                 Console.WriteLine($"-- {name}: {Stopwatch.GetElapsedTime(start).TotalSeconds:0} s");
             }
         }

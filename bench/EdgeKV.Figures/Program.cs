@@ -21,12 +21,16 @@ if (args is [SoundnessRun.Verb, var first])
 string folder = args.Length > 0 ? args[0] : Path.Combine(Places.Checkout, "docs");
 long start = Stopwatch.GetTimestamp();
 Table table = new();
-await Measure.AllAsync(table, args.Skip(1).ToHashSet()).ConfigureAwait(false);
 Directory.CreateDirectory(folder);
-File.WriteAllText(Path.Combine(folder, "figures.json"), table.ToJson());
-File.WriteAllText(Path.Combine(folder, "figures.md"), table.ToMarkdown(Machine(), "./build.sh figures", Stopwatch.GetElapsedTime(start)));
+await Measure.AllAsync(table, args.Skip(1).ToHashSet(), Save).ConfigureAwait(false);
 Console.WriteLine($"{table.Failed} figures broke their bound; written to {folder}");
 return table.Failed == 0 ? 0 : 1;
+
+void Save()
+{
+    File.WriteAllText(Path.Combine(folder, "figures.json"), table.ToJson());
+    File.WriteAllText(Path.Combine(folder, "figures.md"), table.ToMarkdown(Machine(), "./build.sh figures", Stopwatch.GetElapsedTime(start)));
+}
 
 static string Machine()
 {
