@@ -15,10 +15,6 @@ public sealed class ScoreTests
     public void Score_ContextAgain_GivesStocksAttention(TinyModel model) => Compare(TinyModels.PathOf(model), TinyModels.RandomTokens(Context, 8));
 
     [Fact]
-    public void Score_F16CopyOverADocument_GivesStocksAttention() =>
-        Compare(F16Model.Path, Testing.Measurements.ExactnessCase.DocumentTokens(F16Model.Path, Context));
-
-    [Fact]
     public void Score_LittleMemory_GivesTheSame()
     {
         int[] tokens = TinyModels.RandomTokens(Context, 8);
