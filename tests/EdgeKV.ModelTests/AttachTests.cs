@@ -64,8 +64,11 @@ public sealed unsafe class AttachTests
     }
 
     [Fact]
-    public void Attach_Null_IsRefused() =>
+    public void Attach_Null_IsRefused()
+    {
+        NativeLibraryLoader.EnsureLoaded();
         Assert.Throws<EdgeKVException>(() => NativeErrors.ThrowIfFailed(NativeMethods.edgekv_context_attach(0, out _), "edgekv_context_attach"));
+    }
 
     private static void Refused(Action<nint> change, string reason)
     {
