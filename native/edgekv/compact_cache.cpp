@@ -1,5 +1,6 @@
 #include "compact_cache.h"
 
+#include "edgekv.h"
 #include "host_memory.h"
 
 #include "ggml-alloc.h"
@@ -190,6 +191,11 @@ compact_cache::compact_cache(llama_context & ctx)
         m_layers.push_back(std::move(layer));
     }
     m_weights.resize(m_layers.size());
+    for (size_t l = 0; l < m_layers.size(); ++l) {
+        m_decode.push_back(std::make_unique<decode_attention>());
+    }
+
+    set_attention(EDGEKV_ATTENTION_AUTO);
 
     m_ctx.set_kv_ext(this);
     m_ctx.graph_invalidate(true); // graphs have more nodes now
@@ -830,9 +836,58 @@ ggml_tensor * compact_cache::store_v(ggml_context * ctx, ggml_tensor * cur, ggml
     return store(ctx, layer_of(il).storage.v, cur, idxs, il);
 }
 
+void compact_cache::set_attention(int32_t kernel) {
+    switch (kernel) {
+        case EDGEKV_ATTENTION_AUTO:
+            m_own_attention = !ggml_is_quantized(m_type_k) && !ggml_is_quantized(m_type_v);
+            break;
+        case EDGEKV_ATTENTION_EDGEKV:
+            m_own_attention = true;
+            break;
+        case EDGEKV_ATTENTION_LLAMA:
+            m_own_attention = false;
+            break;
+        default:
+            fail(EDGEKV_E_ARGUMENT, "there is no attention kernel %d", kernel);
+    }
+    changed();
+}
+
+decode_attention * compact_cache::own_attention(const compact_layer & layer, const ggml_tensor * q, const ggml_tensor * mask) {
+    if (!m_own_attention || !layer.host || q->ne[2] != 1 || mask->type != GGML_TYPE_F16 ||
+        !decode_attention::supports(m_type_k, m_type_v, m_d_k, m_d_v)) {
+        return nullptr;
+    }
+
+    // below so many rows a thread costs more than it does
+    constexpr int64_t ROWS_PER_THREAD = 64;
+
+    decode_attention & op = *m_decode[m_layer_of[layer.il]];
+
+    int64_t n_rows = 0;
+    op.heads.clear();
+    for (const auto & head : layer.heads) {
+        op.heads.push_back({ head.offset, head.n });
+        n_rows += head.n;
+    }
+    op.n_kept  = m_n_kept;
+    op.n_group = m_n_head / m_n_head_kv;
+    op.d_k     = m_d_k;
+    op.d_v     = m_d_v;
+    op.n_parts = (int32_t) std::clamp<int64_t>(n_rows / ROWS_PER_THREAD, 1, m_ctx.get_cparams().n_threads);
+
+    return &op;
+}
+
 ggml_tensor * compact_cache::attend(ggml_context * ctx, ggml_tensor * q, ggml_tensor * mask, ggml_tensor * sinks, float scale,
                                     float softcap, int32_t il) {
     const compact_layer & layer = layer_of(il);
+
+    if (decode_attention * own = own_attention(layer, q, mask)) {
+        own->scale   = scale;
+        own->softcap = softcap;
+        return own->build(ctx, q, layer.storage.k, layer.storage.v, mask, sinks);
+    }
 
     const int64_t n_group  = m_n_head / m_n_head_kv;
     const int64_t n_tokens = q->ne[2];

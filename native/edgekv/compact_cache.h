@@ -5,6 +5,7 @@
 // largest count; a head with n kept rows stands for the cells from B - n on, so that its attention mask is the shared mask from that column on.
 #pragma once
 
+#include "decode_attention.h"
 #include "error.h"
 
 #include "ggml-cpp.h"
@@ -13,6 +14,7 @@
 #include "llama-model.h"
 
 #include <map>
+#include <memory>
 #include <vector>
 
 struct edgekv_scores;
@@ -89,6 +91,12 @@ public:
     // Gives the memory back that passes took in the scheduler.
     void release_scores();
 
+    // To be called when what graphs are built on has changed: the last one is not used again.
+    void changed();
+
+    // Which kernel single tokens attend with: an edgekv_attention.
+    void set_attention(int32_t kernel);
+
     void norms(int32_t which, int32_t n_context, float * out);
 
     //
@@ -126,8 +134,6 @@ private:
     // where a row comes from when a layer is laid anew: an index into the rows that the old layout has for this head
     using row_list = std::vector<int32_t>;
 
-    void changed();
-
     // Compute buffers are made anew, for the worst case of the layout as it is now.
     void reserve();
 
@@ -162,6 +168,9 @@ private:
 
     // Cells above the kept rows that are in use, with their positions, in the cells' order.
     std::vector<std::pair<uint32_t, llama_pos>> appended_cells() const;
+
+    // Null where llama.cpp's own kernel is to be used.
+    decode_attention * own_attention(const compact_layer & layer, const ggml_tensor * q, const ggml_tensor * mask);
 
     ggml_tensor * store(ggml_context * ctx, ggml_tensor * target, ggml_tensor * cur, ggml_tensor * idxs, int32_t il);
 
@@ -199,6 +208,9 @@ private:
     std::map<uint32_t, ggml_tensor *>            m_graph_masks;
 
     mutable std::vector<int32_t> m_idxs_scratch;
+
+    bool                                           m_own_attention = false;
+    std::vector<std::unique_ptr<decode_attention>> m_decode; // by layer
 
     bool m_scoring     = false;
     bool m_scores_used = false;

@@ -245,7 +245,12 @@ int32_t edgekv_threads_set(edgekv_context * context, int32_t n_threads) {
     return guarded([&] {
         const int32_t n = threads_or_default(n_threads);
         llama_set_n_threads(checked(context).ctx, n, n);
+        context->cache->changed();
     });
+}
+
+int32_t edgekv_attention_set(edgekv_context * context, int32_t kernel) {
+    return guarded([&] { checked(context).cache->set_attention(kernel); });
 }
 
 int32_t edgekv_decode(edgekv_context * context, const int32_t * tokens, int32_t n_tokens, int32_t logits, edgekv_progress_fn progress,

@@ -151,6 +151,7 @@ void identity_is_bit_equal() {
         context compact(1024, type);
         feed(full, tokens);
         feed(compact, tokens);
+        OK(edgekv_attention_set(compact.c, EDGEKV_ATTENTION_LLAMA));
 
         OK(apply(compact, make_plan(300, [](int32_t, int32_t, int32_t) { return true; }), 212)); // 300 + 212 = 2 * 256
         CHECK(compact.get(EDGEKV_CACHE_COMPACT) == 1);
@@ -160,6 +161,35 @@ void identity_is_bit_equal() {
             CHECK(full.step(token) == compact.step(token));
         }
     }
+}
+
+// Our kernel against llama.cpp's over the same rows: every cache type, plans with heads of all lengths, and rows that the mask hides.
+void attention_kernels_agree() {
+    const auto tokens = random_tokens(700, 40);
+    const auto next   = random_tokens(12, 41);
+
+    for (const int32_t type : { EDGEKV_TYPE_F32, EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0, EDGEKV_TYPE_Q4_0 }) {
+        for (const int32_t threads : { 1, 3 }) {
+            context own(1024, type, threads);
+            context llama(1024, type, threads);
+            OK(edgekv_attention_set(own.c, EDGEKV_ATTENTION_EDGEKV));
+            OK(edgekv_attention_set(llama.c, EDGEKV_ATTENTION_LLAMA));
+
+            for (const context * c : { &own, &llama }) {
+                feed(*c, tokens);
+                OK(apply(*c, random_plan(700, 42)));
+                feed(*c, random_tokens(9, 43));
+                OK(edgekv_rollback(c->c, 705)); // leaves cells that are not in use
+            }
+            for (const int32_t token : next) {
+                const double difference = kl(llama.step(token), own.step(token));
+                CHECK(difference < 1e-3);
+            }
+        }
+    }
+
+    context c;
+    CHECK(edgekv_attention_set(c.c, 3) == EDGEKV_E_ARGUMENT);
 }
 
 // Moving rows is exact: what is kept of what was kept gives what is kept at once.
@@ -488,6 +518,7 @@ int main(int argc, char ** argv) {
 
     const std::vector<std::pair<const char *, void (*)()>> tests = {
         { "identity_is_bit_equal", identity_is_bit_equal },
+        { "attention_kernels_agree", attention_kernels_agree },
         { "plan_over_compact_cache_equals_plan_at_once", plan_over_compact_cache_equals_plan_at_once },
         { "growing_changes_nothing", growing_changes_nothing },
         { "bytes_are_rows_and_room", bytes_are_rows_and_room },

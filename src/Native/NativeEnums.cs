@@ -31,6 +31,14 @@ internal enum NativeType
     Q8_0 = 8,
 }
 
+/// <summary><c>edgekv_attention</c>.</summary>
+internal enum NativeAttention
+{
+    Auto = 0,
+    EdgeKV = 1,
+    Llama = 2,
+}
+
 /// <summary><c>edgekv_logits</c>.</summary>
 internal enum NativeLogits
 {

@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 1;
+    public const uint AbiVersion = 2;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -129,6 +129,9 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_threads_set(ContextHandle context, int n_threads);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_attention_set(ContextHandle context, NativeAttention kernel);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_decode(

@@ -317,7 +317,13 @@ public sealed unsafe class Engine : IDisposable
     }
 
     private static ContextHandle NewContext(ModelHandle model, EngineOptions options) => ContextHandle.Create(
-        model, (uint)options.ContextSize, (uint)options.BatchSize, options.Type.ToNative(), options.Threads, offloadKv: true);
+        model,
+        (uint)options.ContextSize,
+        (uint)options.BatchSize,
+        options.Type.ToNative(),
+        options.Threads,
+        offloadKv: true,
+        (NativeAttention)options.Attention);
 
     private void Feed(ReadOnlySpan<int> tokens, NativeLogits logits)
     {

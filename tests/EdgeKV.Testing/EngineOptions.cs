@@ -19,6 +19,9 @@ public sealed record EngineOptions(string Model)
     /// <summary>Layers on the GPU device; negative = all. Others run on the CPU.</summary>
     public int GpuLayers { get; init; }
 
+    /// <summary>What computes our attention over a compact cache.</summary>
+    public AttentionKernel Attention { get; init; }
+
     /// <summary>Whether stock llama.cpp uses flash attention; ours always does.</summary>
     public bool Flash { get; init; } = true;
 

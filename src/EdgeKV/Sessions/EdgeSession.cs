@@ -319,7 +319,13 @@ public sealed partial class EdgeSession : IDisposable
             _ => throw new ArgumentOutOfRangeException(nameof(size), _options.CacheType, "Known types are F32, F16, Q8_0 and Q4_0."),
         };
         ContextHandle context = ContextHandle.Create(
-            Model.Handle, (uint)size, (uint)_options.BatchSize, type, _options.Threads, _options.OffloadKv);
+            Model.Handle,
+            (uint)size,
+            (uint)_options.BatchSize,
+            type,
+            _options.Threads,
+            _options.OffloadKv,
+            (NativeAttention)_options.Attention);
         lock (_native)
         {
             if (_disposed)

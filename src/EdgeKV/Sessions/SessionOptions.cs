@@ -21,4 +21,7 @@ public sealed record SessionOptions
 
     /// <summary>Whether the cache lies with the layers on their devices (default) or in host memory.</summary>
     public bool OffloadKv { get; init; } = true;
+
+    /// <summary>What computes the attention of single tokens over a compact cache in host memory.</summary>
+    public AttentionKernel Attention { get; init; }
 }

@@ -17,7 +17,14 @@ internal sealed class ContextHandle : SafeHandleZeroOrMinusOneIsInvalid
     /// <exception cref="ObjectDisposedException">The model has been disposed.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory for the cache.</exception>
     /// <exception cref="EdgeKVException">An argument is out of its range, or llama.cpp failed.</exception>
-    public static ContextHandle Create(ModelHandle model, uint contextSize, uint batchSize, NativeType type, int threads, bool offloadKv)
+    public static ContextHandle Create(
+        ModelHandle model,
+        uint contextSize,
+        uint batchSize,
+        NativeType type,
+        int threads,
+        bool offloadKv,
+        NativeAttention attention = NativeAttention.Auto)
     {
         ContextHandle handle = new();
         bool referenced = false;
@@ -28,6 +35,8 @@ internal sealed class ContextHandle : SafeHandleZeroOrMinusOneIsInvalid
             NativeErrors.ThrowIfFailed(status, nameof(NativeMethods.edgekv_context_create));
             handle._model = model;
             handle.SetHandle(raw);
+            NativeErrors.ThrowIfFailed(
+                NativeMethods.edgekv_attention_set(handle, attention), nameof(NativeMethods.edgekv_attention_set));
             return handle;
         }
         catch

@@ -8,7 +8,7 @@ public static class Exactness
     private const int Block = 256;
 
     /// <summary>
-    /// A plan that keeps every row, one thread, kept rows and room a multiple of 256: whether 128 decoded tokens have the bits of stock's
+    /// A plan that keeps every row, llama.cpp's kernels, one thread, kept rows and room a multiple of 256: whether 128 decoded tokens have the bits of stock's
     /// logits.
     /// </summary>
     public static bool IdentityBitEqual(ExactnessCase subject)
@@ -19,7 +19,7 @@ public static class Exactness
             stock.Prefill(subject.ContextTokens);
             return stock.Decode(subject.After(ExactnessCase.IdentityTokens));
         });
-        using Engine engine = Engine.Open(options);
+        using Engine engine = Engine.Open(options with { Attention = AttentionKernel.LlamaCpp });
         engine.Prefill(subject.ContextTokens);
         int room = (subject.Context + ExactnessCase.IdentityTokens + Block - 1) / Block * Block - subject.Context;
         engine.Apply(CompressionPlan.KeepAll(engine.Layers, engine.KvHeads, subject.Context), room);

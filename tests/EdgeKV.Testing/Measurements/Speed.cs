@@ -62,24 +62,17 @@ public sealed record Speed
     /// <param name="context">Tokens of the context; twice as many must fit the model's window.</param>
     /// <param name="decoded">Tokens decoded each time.</param>
     /// <param name="repeats">Repeats of everything but prefill and score passes.</param>
-    public static Speed Of(string model, int context = 4000, int decoded = 48, int repeats = 5)
+    public static Speed Of(string model, int context = 4000, int decoded = 16, int repeats = 15)
     {
         int[] tokens = ExactnessCase.DocumentTokens(model, context + FollowUpTokens);
         ReadOnlySpan<int> document = tokens.AsSpan(0, context);
-        ReadOnlySpan<int> steps = tokens.AsSpan(context, decoded);
         ReadOnlySpan<int> prompt = tokens.AsSpan(context, FollowUpTokens);
         EngineOptions options = new(model) { ContextSize = (context + FollowUpTokens + 511) / 256 * 256 };
 
         using StockRunner stock = new();
         stock.Open(options);
-        stock.Time(steps);
-        stock.Clear();
-        double empty = Median(repeats, () =>
-        {
-            double seconds = stock.Time(tokens.AsSpan(context, decoded));
-            stock.Clear();
-            return seconds / decoded;
-        });
+        using StockRunner empty = new();
+        empty.Open(options);
         double stockPrefill = stock.Prefill(document);
 
         using Engine full = Engine.Open(options with { ContextSize = 2 * context });
@@ -118,18 +111,19 @@ public sealed record Speed
             Engine[] engines = [.. Ratios.Select(r => Compact(Plan(r, structured: true))), Compact(Plan(0.8, structured: false))];
             try
             {
-                double[][] times = Interleaved(repeats, decoded, stock, engines, tokens, context);
+                double[][] times = Interleaved(repeats, stock, empty, engines, tokens.AsSpan(context, decoded), context);
                 double[] medians = [.. times.Select(Median)];
                 (double promptFull, double promptCompact) = FollowUp(repeats, stock, engines[IndexOf(0.8)], tokens, context);
                 double atFull = medians[0];
+                double atEmpty = medians[1];
                 return new Speed
                 {
                     Context = context,
                     StockTokensPerSecond = 1 / atFull,
-                    StockEmptyTokensPerSecond = 1 / empty,
-                    DecodeSpeedup = Ratios.ToDictionary(r => r, r => atFull / medians[1 + IndexOf(r)]),
-                    DecodeIdeal = Ratios.ToDictionary(r => r, r => atFull / (empty + ((1 - r) * (atFull - empty)))),
-                    RaggedOverComposite = medians[1 + IndexOf(0.8)] / medians[^1],
+                    StockEmptyTokensPerSecond = 1 / atEmpty,
+                    DecodeSpeedup = Ratios.ToDictionary(r => r, r => atFull / medians[2 + IndexOf(r)]),
+                    DecodeIdeal = Ratios.ToDictionary(r => r, r => atFull / (atEmpty + ((1 - r) * (atFull - atEmpty)))),
+                    RaggedOverComposite = medians[2 + IndexOf(0.8)] / medians[^1],
                     FollowUpOverFull = promptCompact / promptFull,
                     PrefillSeconds = prefill,
                     StockPrefillSeconds = stockPrefill,
@@ -153,18 +147,22 @@ public sealed record Speed
         }
     }
 
-    // Seconds per token: of stock first, then of each engine.
-    private static double[][] Interleaved(int repeats, int decoded, StockRunner stock, Engine[] engines, int[] tokens, int context)
+    // Seconds per token: of stock over the full cache and over an empty one first, then of each engine. Few tokens each and many rounds, so that what else the
+    // machine does falls on all of them.
+    private static double[][] Interleaved(
+        int repeats, StockRunner stock, StockRunner empty, Engine[] engines, ReadOnlySpan<int> tokens, int context)
     {
-        double[][] times = [.. Enumerable.Range(0, engines.Length + 1).Select(_ => new double[repeats])];
+        double[][] times = [.. Enumerable.Range(0, engines.Length + 2).Select(_ => new double[repeats])];
         for (int i = -1; i < repeats; i++)
         {
             double[] round = new double[times.Length];
-            round[0] = stock.Time(tokens.AsSpan(context, decoded)) / decoded;
+            round[0] = stock.Time(tokens) / tokens.Length;
             stock.Rollback(context);
+            round[1] = empty.Time(tokens) / tokens.Length;
+            empty.Clear();
             for (int j = 0; j < engines.Length; j++)
             {
-                round[j + 1] = engines[j].Time(tokens.AsSpan(context, decoded)) / decoded;
+                round[j + 2] = engines[j].Time(tokens) / tokens.Length;
                 engines[j].Rollback(context);
             }
 
@@ -199,8 +197,6 @@ public sealed record Speed
     }
 
     private static int IndexOf(double ratio) => Ratios.ToList().IndexOf(ratio);
-
-    private static double Median(int repeats, Func<double> measure) => Median([.. Enumerable.Range(0, repeats).Select(_ => measure())]);
 
     private static double Median(double[] values)
     {
