@@ -1,7 +1,7 @@
 #include "compact_cache.h"
 
 #include "edgekv.h"
-#include "host_memory.h"
+#include "memory.h"
 
 #include "ggml-alloc.h"
 #include "ggml-backend.h"
@@ -364,22 +364,10 @@ size_t compact_cache::storage_bytes(const compact_layer & layer, uint32_t n_rows
 
 void compact_cache::check_memory(const std::map<ggml_backend_buffer_type_t, size_t> & needed) const {
     for (const auto & [buft, bytes] : needed) {
-        uint64_t    available = UINT64_MAX;
-        std::string where     = "this machine";
-
-        if (ggml_backend_buft_is_host(buft)) {
-            available = host_memory_available();
-        } else if (ggml_backend_dev_t device = ggml_backend_buft_get_device(buft)) {
-            size_t free  = 0;
-            size_t total = 0;
-            ggml_backend_dev_memory(device, &free, &total);
-            available = total ? free : UINT64_MAX;
-            where     = ggml_backend_dev_description(device);
-        }
-
-        if (bytes > available) {
-            fail(EDGEKV_E_MEMORY, "%s of memory are needed for the cache and %s has %s left", mib(bytes).c_str(), where.c_str(),
-                 mib(available).c_str());
+        const memory_left left = memory_left_on(ggml_backend_buft_is_host(buft) ? nullptr : ggml_backend_buft_get_device(buft));
+        if (bytes > left.bytes) {
+            fail(EDGEKV_E_MEMORY, "%s of memory are needed for the cache and %s has %s left", mib(bytes).c_str(), left.where.c_str(),
+                 mib(left.bytes).c_str());
         }
     }
 }
@@ -402,6 +390,22 @@ layer_storage compact_cache::allocate(const compact_layer & layer, uint32_t n_ro
     ggml_backend_buffer_clear(storage.buffer.get(), 0);
 
     return storage;
+}
+
+std::vector<layer_storage> compact_cache::allocate_all(std::vector<std::vector<head_rows>> & heads, uint32_t room) const {
+    std::map<ggml_backend_buffer_type_t, size_t> needed;
+    std::vector<uint32_t>                        n_rows(m_layers.size());
+    for (size_t l = 0; l < m_layers.size(); ++l) {
+        n_rows[l] = lay_out(m_layers[l], heads[l], room);
+        needed[m_layers[l].buft] += storage_bytes(m_layers[l], n_rows[l]);
+    }
+    check_memory(needed);
+
+    std::vector<layer_storage> storages;
+    for (size_t l = 0; l < m_layers.size(); ++l) {
+        storages.push_back(allocate(m_layers[l], n_rows[l]));
+    }
+    return storages;
 }
 
 layer_storage compact_cache::allocate_full(const compact_layer & layer) const {
@@ -613,19 +617,8 @@ void compact_cache::apply(const int32_t * counts, size_t n_counts, const int32_t
     const bool     on_device = std::any_of(m_layers.begin(), m_layers.end(), [](const compact_layer & layer) { return !layer.host; });
     const uint32_t block     = round_up(room ? room : 256u, align ? align : on_device ? 256u : 1u);
 
-    std::map<ggml_backend_buffer_type_t, size_t> needed;
-    std::vector<uint32_t>                        n_rows(m_layers.size());
-    for (size_t l = 0; l < m_layers.size(); ++l) {
-        n_rows[l] = lay_out(m_layers[l], heads[l], block);
-        needed[m_layers[l].buft] += storage_bytes(m_layers[l], n_rows[l]);
-    }
-    check_memory(needed);
-
     // everything new is built before anything old goes
-    std::vector<layer_storage> storages;
-    for (size_t l = 0; l < m_layers.size(); ++l) {
-        storages.push_back(allocate(m_layers[l], n_rows[l]));
-    }
+    std::vector<layer_storage> storages = allocate_all(heads, block);
     for (size_t l = 0; l < m_layers.size(); ++l) {
         move_rows(m_layers[l], storages[l], heads[l], sources[l]);
     }

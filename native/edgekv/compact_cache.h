@@ -148,6 +148,10 @@ private:
     uint32_t lay_out(const compact_layer & layer, std::vector<head_rows> & heads, uint32_t room) const;
 
     layer_storage allocate(const compact_layer & layer, uint32_t n_rows) const;
+
+    // Lays out all layers, heads having their counts, and allocates them. Throws EDGEKV_E_MEMORY before it takes what is not there.
+    std::vector<layer_storage> allocate_all(std::vector<std::vector<head_rows>> & heads, uint32_t room) const;
+
     layer_storage allocate_full(const compact_layer & layer) const;
     size_t        storage_bytes(const compact_layer & layer, uint32_t n_rows) const;
 

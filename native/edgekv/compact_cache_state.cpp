@@ -1,8 +1,8 @@
 // A compact cache in llama.cpp's state files: geometry, positions and cells first, then the rows in use.
 #include "compact_cache.h"
 
-#include "host_memory.h"
 #include "llama-io.h"
+#include "memory.h"
 
 #include <algorithm>
 #include <limits>
@@ -132,18 +132,7 @@ void compact_cache::state_read(llama_io_read_i & io, llama_seq_id seq_id) {
 
     const uint32_t room = (n_behind / m_block + 1) * m_block;
 
-    std::map<ggml_backend_buffer_type_t, size_t> needed;
-    std::vector<uint32_t>                        n_rows(m_layers.size());
-    for (size_t l = 0; l < m_layers.size(); ++l) {
-        n_rows[l] = lay_out(m_layers[l], heads[l], room);
-        needed[m_layers[l].buft] += storage_bytes(m_layers[l], n_rows[l]);
-    }
-    check_memory(needed);
-
-    std::vector<layer_storage> storages;
-    for (size_t l = 0; l < m_layers.size(); ++l) {
-        storages.push_back(allocate(m_layers[l], n_rows[l]));
-    }
+    std::vector<layer_storage> storages = allocate_all(heads, room);
 
     // From here on a reader may hold pointers to the new tensors until after a failure (llama_io_read_host writes to them in its destructor), so they become the cache's
     // now, with no rows in use until all have been read.

@@ -1,5 +1,5 @@
 #include "backend.h"
-#include "host_memory.h"
+#include "memory.h"
 #include "objects.h"
 
 #include "llama-model.h"
@@ -40,19 +40,10 @@ void check_cache_memory(const llama_model & model, uint32_t n_ctx, ggml_type typ
     }
 
     for (const auto & [device, bytes] : needed) {
-        uint64_t    available = host_memory_available();
-        std::string where     = "this machine";
-
-        if (device && ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
-            size_t free  = 0;
-            size_t total = 0;
-            ggml_backend_dev_memory(device, &free, &total);
-            available = total ? free : UINT64_MAX;
-            where     = ggml_backend_dev_description(device);
-        }
-        if (bytes > available) {
-            fail(EDGEKV_E_MEMORY, "a cache of %u tokens needs %.1f MiB and %s has %.1f MiB left", n_ctx, bytes / 1048576.0, where.c_str(),
-                 available / 1048576.0);
+        const memory_left left = memory_left_on(device);
+        if (bytes > left.bytes) {
+            fail(EDGEKV_E_MEMORY, "a cache of %u tokens needs %.1f MiB and %s has %.1f MiB left", n_ctx, bytes / 1048576.0,
+                 left.where.c_str(), left.bytes / 1048576.0);
         }
     }
 }

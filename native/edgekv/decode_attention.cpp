@@ -184,7 +184,8 @@ EDGEKV_AVX2 void add_rows(const float (*weights)[TILE], const char * rows, size_
 }
 
 // Calls work with the type as a template's argument.
-template <typename F> void with_type(ggml_type type, F && work) {
+template <typename F>
+void with_type(ggml_type type, F && work) {
     switch (type) {
         case GGML_TYPE_F16:
             return work(f16_row{});
@@ -198,7 +199,8 @@ template <typename F> void with_type(ggml_type type, F && work) {
 }
 
 // Calls work with the number of queries that are to go together, 1 to 4, and the first of them.
-template <typename F> void by_queries(int64_t n, F && work) {
+template <typename F>
+void by_queries(int64_t n, F && work) {
     for (int64_t g = 0; g < n;) {
         const int64_t left = n - g;
         if (left == 4 || left >= 7) {
@@ -226,8 +228,8 @@ EDGEKV_AVX2 __m256 exp_negative(__m256 x) {
 
     const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     // ln 2 in two parts, the first with few enough bits that n times it is exact
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), x);
-    r        = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
+    __m256       r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), x);
+    r              = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
 
     __m256 p = _mm256_set1_ps(1.0f / 5040);
     for (const float c : { 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f }) {

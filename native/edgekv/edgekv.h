@@ -167,7 +167,8 @@ EDGEKV_API int32_t edgekv_threads_set(edgekv_context * context, int32_t n_thread
 
 // What computes the attention of single tokens over a compact cache in host memory; everything else is llama.cpp's kernels' work.
 enum edgekv_attention {
-    EDGEKV_ATTENTION_AUTO   = 0, // the default: EDGEKV for f32 and f16. A quantized cache makes any other order of sums visible, so LLAMA for those
+    EDGEKV_ATTENTION_AUTO =
+        0, // the default: EDGEKV for f32 and f16. A quantized cache makes any other order of sums visible, so LLAMA for those
     EDGEKV_ATTENTION_EDGEKV = 1, // faster, sums in f32; needs a CPU with AVX2, LLAMA elsewhere
     EDGEKV_ATTENTION_LLAMA  = 2, // llama.cpp's kernels: with every row kept and one thread, its logits to the last bit
 };

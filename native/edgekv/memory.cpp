@@ -1,4 +1,4 @@
-#include "host_memory.h"
+#include "memory.h"
 
 #include <algorithm>
 #include <fstream>
@@ -14,9 +14,9 @@
 
 namespace edgekv {
 
-#if defined(__linux__)
-
 namespace {
+
+#if defined(__linux__)
 
 uint64_t number_in(const char * path) {
     std::ifstream file(path);
@@ -29,8 +29,6 @@ uint64_t left_of(const char * limit_path, const char * used_path) {
     const uint64_t used  = number_in(used_path);
     return limit == UINT64_MAX || used == UINT64_MAX ? UINT64_MAX : limit - std::min(limit, used);
 }
-
-} // namespace
 
 uint64_t host_memory_available() {
     uint64_t available = UINT64_MAX;
@@ -67,6 +65,19 @@ uint64_t host_memory_available() {
 }
 
 #endif
+
+} // namespace
+
+memory_left memory_left_on(ggml_backend_dev_t device) {
+    if (!device || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) {
+        return { host_memory_available(), "this machine" };
+    }
+
+    size_t free  = 0;
+    size_t total = 0;
+    ggml_backend_dev_memory(device, &free, &total);
+    return { total ? free : UINT64_MAX, ggml_backend_dev_description(device) };
+}
 
 void host_memory_trim() {
 #if defined(__GLIBC__)
