@@ -20,17 +20,13 @@ public sealed class FidelityTests
 
     [Theory]
     [MemberData(nameof(Prompts))]
-    public void Engine_BundledModel_IsCloseToTheReference(string prompt) => Check(prompt, Places.Model, overlap: 0.95, kl: 0.05, answers: true);
+    public void Engine_BundledModel_IsCloseToTheReference(string prompt) => Check(prompt, Places.Model, overlap: 0.95, kl: 0.05);
 
     [Theory]
     [MemberData(nameof(Prompts))]
-    public void Engine_F16Copy_IsCloserToTheReference(string prompt)
-    {
-        // Greedy answers over 30 tokens turn on near ties, which the first token's distribution does not.
-        Check(prompt, F16Model.Path, overlap: 0.98, kl: 0.02, answers: false);
-    }
+    public void Engine_F16Copy_IsCloserToTheReference(string prompt) => Check(prompt, F16Model.Path, overlap: 0.98, kl: 0.02);
 
-    private static void Check(string prompt, string model, double overlap, double kl, bool answers)
+    private static void Check(string prompt, string model, double overlap, double kl)
     {
         Golden golden = Find(prompt);
         if (!Results.TryGetValue((prompt, model), out IReadOnlyList<Fidelity>? results))
@@ -43,7 +39,9 @@ public sealed class FidelityTests
             Assert.All(result.Overlap.Values, o => Assert.InRange(o, overlap, 1));
             Assert.True(result.SameTop, "Another token comes first.");
             Assert.InRange(result.Kl, 0, kl);
-            Assert.True(result.SameAnswer || !answers, $"'{result.Answer}' is not the reference's answer.");
+            Assert.True(
+                result.AnswerMatches,
+                $"'{result.Answer}' is not the reference's answer, and another token leads by {result.AnswerLead:0.00} nats along that one.");
         }
     }
 
