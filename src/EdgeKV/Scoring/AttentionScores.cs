@@ -3,7 +3,8 @@ using System.Numerics.Tensors;
 namespace EdgeKV.Scoring;
 
 /// <summary>
-/// What a score pass saw: per layer and attention head the attention that each context token got, and norms per layer and KV head.
+/// What a score pass saw: per layer and attention head the attention that each context token got; per layer and KV head norms, and what the
+/// prefill let predict of that attention.
 /// Float32, read-only, safe for many readers at once; spans are valid until it is disposed.
 /// </summary>
 public sealed class AttentionScores : IDisposable
@@ -12,6 +13,7 @@ public sealed class AttentionScores : IDisposable
     private readonly ScoreBuffer? _sum;
     private readonly ScoreBuffer? _keyNorms;
     private readonly ScoreBuffer? _valueNorms;
+    private readonly ScoreBuffer? _learned;
     private bool _disposed;
 
     /// <summary>Takes over the given buffers: they are disposed with the scores.</summary>
@@ -24,6 +26,7 @@ public sealed class AttentionScores : IDisposable
     /// <param name="sum">Sum of the weights over the task tokens, [layers, heads, tokens]; null when not asked for.</param>
     /// <param name="keyNorms">L2 norms of the keys, [layers, kvHeads, tokens]; null when not asked for.</param>
     /// <param name="valueNorms">L2 norms of the values, [layers, kvHeads, tokens]; null when not asked for.</param>
+    /// <param name="learned">Predicted logarithms of attention, [layers, kvHeads, tokens]; null when not asked for.</param>
     /// <exception cref="ArgumentException">A size is out of its range, or a buffer's length does not fit the sizes.</exception>
     public AttentionScores(
         int layers,
@@ -34,7 +37,8 @@ public sealed class AttentionScores : IDisposable
         ScoreBuffer? max = null,
         ScoreBuffer? sum = null,
         ScoreBuffer? keyNorms = null,
-        ScoreBuffer? valueNorms = null)
+        ScoreBuffer? valueNorms = null,
+        ScoreBuffer? learned = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(heads, 1);
@@ -60,6 +64,7 @@ public sealed class AttentionScores : IDisposable
         _sum = Checked(sum, heads, nameof(sum));
         _keyNorms = Checked(keyNorms, kvHeads, nameof(keyNorms));
         _valueNorms = Checked(valueNorms, kvHeads, nameof(valueNorms));
+        _learned = Checked(learned, kvHeads, nameof(learned));
     }
 
     /// <summary>Layers.</summary>
@@ -85,7 +90,8 @@ public sealed class AttentionScores : IDisposable
         (_max is null ? 0 : ScoreStatistics.Max)
         | (_sum is null ? 0 : ScoreStatistics.Sum)
         | (_keyNorms is null ? 0 : ScoreStatistics.KeyNorms)
-        | (_valueNorms is null ? 0 : ScoreStatistics.ValueNorms);
+        | (_valueNorms is null ? 0 : ScoreStatistics.ValueNorms)
+        | (_learned is null ? 0 : ScoreStatistics.Learned);
 
     /// <summary>Largest attention weight over the task tokens, [tokens], 0 to 1.</summary>
     /// <param name="layer">0 to Layers - 1.</param>
@@ -107,6 +113,31 @@ public sealed class AttentionScores : IDisposable
     /// <exception cref="ArgumentException"><paramref name="destination"/> is too short.</exception>
     public void CopyMean(int layer, int head, Span<float> destination) => TensorPrimitives.Divide(Sum(layer, head), Queries, destination);
 
+    /// <summary>
+    /// Writes the mean over a KV head's attention heads of <see cref="Max"/>, [tokens], 0 to 1: the sum in the order of the heads divided
+    /// by <see cref="GroupSize"/>, in float32.
+    /// </summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="destination">Takes <see cref="Tokens"/> values.</param>
+    /// <exception cref="InvalidOperationException">Maxima were not asked for.</exception>
+    /// <exception cref="ArgumentException"><paramref name="destination"/> is too short.</exception>
+    public void CopyGroupMax(int layer, int kvHead, Span<float> destination)
+    {
+        int first = kvHead * GroupSize;
+        Max(layer, first).CopyTo(destination);
+        destination = destination[..Tokens];
+        for (int member = 1; member < GroupSize; member++)
+        {
+            TensorPrimitives.Add(destination, Max(layer, first + member), destination);
+        }
+
+        if (GroupSize > 1)
+        {
+            TensorPrimitives.Divide(destination, GroupSize, destination);
+        }
+    }
+
     /// <summary>L2 norms of the cached keys, [tokens].</summary>
     /// <param name="layer">0 to Layers - 1.</param>
     /// <param name="kvHead">0 to KvHeads - 1.</param>
@@ -118,6 +149,15 @@ public sealed class AttentionScores : IDisposable
     /// <param name="kvHead">0 to KvHeads - 1.</param>
     /// <exception cref="InvalidOperationException">Value norms were not asked for.</exception>
     public ReadOnlySpan<float> ValueNorms(int layer, int kvHead) => Row(_valueNorms, layer, kvHead, KvHeads, nameof(ValueNorms));
+
+    /// <summary>
+    /// Predicted natural logarithm of the attention that a repeat pass would give, [tokens]: any finite value, most below 0. Comparable
+    /// between all layers, KV heads and contexts of one model.
+    /// </summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <exception cref="InvalidOperationException">Learned scores were not asked for.</exception>
+    public ReadOnlySpan<float> Learned(int layer, int kvHead) => Row(_learned, layer, kvHead, KvHeads, nameof(Learned));
 
     /// <summary>Gives the memory back. Spans taken before must not be read any more.</summary>
     public void Dispose()
@@ -132,6 +172,7 @@ public sealed class AttentionScores : IDisposable
         _sum?.Dispose();
         _keyNorms?.Dispose();
         _valueNorms?.Dispose();
+        _learned?.Dispose();
     }
 
     private ScoreBuffer? Checked(ScoreBuffer? buffer, int rows, string name)

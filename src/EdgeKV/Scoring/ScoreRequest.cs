@@ -5,6 +5,8 @@ namespace EdgeKV.Scoring;
 /// <param name="Statistics">What is aggregated over them.</param>
 public sealed record ScoreRequest(TaskSet TaskSet, ScoreStatistics Statistics)
 {
-    /// <summary>Whether anything has to be fed or aggregated; key and value norms come from the cache alone.</summary>
+    /// <summary>
+    /// Whether anything has to be fed or aggregated; key and value norms come from the cache alone, learned scores from the prefill.
+    /// </summary>
     public bool NeedsAttention => (Statistics & (ScoreStatistics.Max | ScoreStatistics.Sum)) != 0;
 }

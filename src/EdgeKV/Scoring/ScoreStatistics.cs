@@ -18,4 +18,10 @@ public enum ScoreStatistics
 
     /// <summary>L2 norm of the cached value, per KV head and context token.</summary>
     ValueNorms = 8,
+
+    /// <summary>
+    /// Predicted natural logarithm of the attention that a repeat pass would give (<see cref="RepeatTaskSet"/>), per KV head and context
+    /// token, read from the prefill itself.
+    /// </summary>
+    Learned = 16,
 }

@@ -1,8 +1,8 @@
 namespace EdgeKV.Scoring;
 
 /// <summary>
-/// The tokens whose attention judges the context: one of <see cref="ContextTaskSet"/>, <see cref="QuestionTaskSet"/>,
-/// <see cref="WindowTaskSet"/> and <see cref="TextTaskSet"/>. Compares by value.
+/// The tokens whose attention judges the context: one of <see cref="ContextTaskSet"/>, <see cref="RepeatTaskSet"/>,
+/// <see cref="QuestionTaskSet"/>, <see cref="WindowTaskSet"/> and <see cref="TextTaskSet"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// Several texts are fed one after another on top of the context; later ones see earlier ones. Their attention counts on the context's
@@ -16,6 +16,12 @@ public abstract record TaskSet
 
     /// <summary>The context itself, fed once more on top of its own cache: knows no question. Needs a window of twice the context.</summary>
     public static TaskSet Context { get; } = new ContextTaskSet();
+
+    /// <summary>
+    /// The context repeated as an answer to the instruction to repeat it: knows no question. Needs a window of twice the context and some
+    /// tokens more.
+    /// </summary>
+    public static TaskSet Repeat { get; } = new RepeatTaskSet();
 
     /// <summary>The questions to come: query-aware compression.</summary>
     /// <param name="questions">At least one, none of them empty.</param>
@@ -37,6 +43,18 @@ public abstract record TaskSet
 public sealed record ContextTaskSet : TaskSet
 {
     internal ContextTaskSet()
+    {
+    }
+}
+
+/// <summary>
+/// The context repeated by the model: see <see cref="TaskSet.Repeat"/>. Fed on top of the context are, one after another, the text
+/// "\n\nRepeat the previous context exactly.", the chat template's turn change to the model, and the context's tokens without the
+/// template's prefix. All of them count as task tokens.
+/// </summary>
+public sealed record RepeatTaskSet : TaskSet
+{
+    internal RepeatTaskSet()
     {
     }
 }

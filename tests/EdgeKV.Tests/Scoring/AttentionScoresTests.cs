@@ -12,18 +12,22 @@ public class AttentionScoresTests
     public void Rows_EachStatistic_ComesFromItsOwnBuffer()
     {
         using var scores = new AttentionScores(
-            2, 4, 2, 3, queries: 5, Count(0, 24), Count(100, 24), keyNorms: Count(200, 12), valueNorms: Count(300, 12));
+            2, 4, 2, 3, queries: 5, Count(0, 24), Count(100, 24), Count(200, 12), Count(300, 12), learned: Count(-400, 12));
 
         Assert.Equal([21f, 22f, 23f], scores.Max(1, 3).ToArray());
         Assert.Equal([115f, 116f, 117f], scores.Sum(1, 1).ToArray());
         Assert.Equal([206f, 207f, 208f], scores.KeyNorms(1, 0).ToArray());
         Assert.Equal([309f, 310f, 311f], scores.ValueNorms(1, 1).ToArray());
+        Assert.Equal([-391f, -390f, -389f], scores.Learned(1, 1).ToArray());
         float[] mean = new float[3];
         scores.CopyMean(1, 1, mean);
         Assert.Equal([23f, 116 / 5f, 117 / 5f], mean);
+        scores.CopyGroupMax(1, 1, mean);
+        Assert.Equal([19.5f, 20.5f, 21.5f], mean);
         Assert.Equal(2, scores.GroupSize);
         Assert.Equal(
-            ScoreStatistics.Max | ScoreStatistics.Sum | ScoreStatistics.KeyNorms | ScoreStatistics.ValueNorms, scores.Statistics);
+            ScoreStatistics.Max | ScoreStatistics.Sum | ScoreStatistics.KeyNorms | ScoreStatistics.ValueNorms | ScoreStatistics.Learned,
+            scores.Statistics);
     }
 
     [Fact]
@@ -34,6 +38,8 @@ public class AttentionScoresTests
         Assert.Equal(ScoreStatistics.None, scores.Statistics);
         Assert.Contains("Max", Assert.Throws<InvalidOperationException>(() => scores.Max(0, 0).Length).Message, StringComparison.Ordinal);
         Assert.Throws<InvalidOperationException>(() => scores.ValueNorms(0, 0).Length);
+        Assert.Throws<InvalidOperationException>(() => scores.Learned(0, 0).Length);
+        Assert.Throws<InvalidOperationException>(() => scores.CopyGroupMax(0, 0, new float[2]));
     }
 
     [Fact]
@@ -55,6 +61,7 @@ public class AttentionScoresTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 0, 1));
         Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 1, -1));
         Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, 0, sum: Count(0, 1)));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(2, 4, 2, 3, 1, learned: Count(0, 24)));
         ArgumentException error = Assert.Throws<ArgumentException>(() => new AttentionScores(2, 4, 2, 3, 1, Count(0, 23)));
         Assert.Contains("23 elements; [2, 4, 3] needs 24", error.Message, StringComparison.Ordinal);
     }

@@ -14,6 +14,8 @@ public class TaskSetTests
         Assert.Equal(TaskSet.Window(8), TaskSet.Window(8));
         Assert.NotEqual(TaskSet.Window(8), TaskSet.Window(9));
         Assert.NotEqual(TaskSet.Context, TaskSet.Window(9));
+        Assert.NotEqual(TaskSet.Context, TaskSet.Repeat);
+        Assert.Same(TaskSet.Repeat, TaskSet.Repeat);
     }
 
     [Fact]
@@ -41,6 +43,8 @@ public class TaskSetTests
     [InlineData(ScoreStatistics.Max, true)]
     [InlineData(ScoreStatistics.Sum | ScoreStatistics.ValueNorms, true)]
     [InlineData(ScoreStatistics.KeyNorms | ScoreStatistics.ValueNorms, false)]
+    [InlineData(ScoreStatistics.Learned, false)]
+    [InlineData(ScoreStatistics.Learned | ScoreStatistics.Max, true)]
     [InlineData(ScoreStatistics.None, false)]
     public void NeedsAttention_NormsAlone_DoNot(ScoreStatistics statistics, bool expected) =>
         Assert.Equal(expected, new ScoreRequest(TaskSet.Context, statistics).NeedsAttention);
