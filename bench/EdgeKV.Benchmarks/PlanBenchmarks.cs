@@ -5,7 +5,7 @@ using EdgeKV.Scoring;
 
 namespace EdgeKV.Benchmarks;
 
-/// <summary>Time and memory of a KVCompose plan at ratio 0.8. The baseline sorts every KV head with its positions, and does nothing else.</summary>
+/// <summary>Time and memory of a plan at ratio 0.8. The baseline sorts every KV head with its positions, and does nothing else.</summary>
 [MemoryDiagnoser]
 public class PlanBenchmarks : IDisposable
 {
@@ -34,8 +34,21 @@ public class PlanBenchmarks : IDisposable
             max[i] = MathF.Pow(random.NextSingle(), 8);
         }
 
+        float[] learned = new float[Shape.Layers * Shape.KvHeads * Shape.Tokens];
+        for (int i = 0; i < learned.Length; i++)
+        {
+            // Logarithms of such weights.
+            learned[i] = 8 * MathF.Log(random.NextSingle() + 1e-7f);
+        }
+
         _scores = new AttentionScores(
-            Shape.Layers, Shape.Heads, Shape.KvHeads, Shape.Tokens, Shape.Tokens, ScoreBuffer.FromMemory(max));
+            Shape.Layers,
+            Shape.Heads,
+            Shape.KvHeads,
+            Shape.Tokens,
+            Shape.Tokens,
+            ScoreBuffer.FromMemory(max),
+            learned: ScoreBuffer.FromMemory(learned));
         _keys = new float[Shape.Tokens];
         _positions = new int[Shape.Tokens];
     }
@@ -74,4 +87,13 @@ public class PlanBenchmarks : IDisposable
 
     [Benchmark]
     public CompressionPlan Unstructured() => new KVCompose { Ratio = 0.8, Structured = false }.Plan(_scores!);
+
+    [Benchmark]
+    public CompressionPlan Learned() => new GlobalTopK { Ratio = 0.8 }.Plan(_scores!);
+
+    [Benchmark]
+    public CompressionPlan Repeat() => new GlobalTopK { Ratio = 0.8, Source = RowScore.Repeat }.Plan(_scores!);
+
+    [Benchmark]
+    public CompressionPlan Both() => new GlobalTopK { Ratio = 0.8, Source = RowScore.Both }.Plan(_scores!);
 }

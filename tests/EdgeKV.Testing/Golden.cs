@@ -16,6 +16,7 @@ public sealed class Golden
 {
     private readonly string _folder;
     private readonly Lazy<float[]> _taskMax;
+    private readonly Lazy<float[]?> _learned;
 
     private Golden(string folder)
     {
@@ -29,7 +30,8 @@ public sealed class Golden
         Question = Tokens(root.GetProperty("question_tokens"));
         FullCache = NextToken.Of(root.GetProperty("full_cache_first_token"));
         Plans = [.. root.GetProperty("plans").EnumerateObject().Select(p => GoldenPlan.Of(p.Name, p.Value))];
-        _taskMax = new Lazy<float[]>(() => MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Path.Combine(_folder, "task_max.f32"))).ToArray());
+        _taskMax = new Lazy<float[]>(() => Floats("task_max.f32") ?? throw new FileNotFoundException($"{_folder} has no task_max.f32."));
+        _learned = new Lazy<float[]?>(() => Floats("learned.f32"));
     }
 
     /// <summary>All prompts, or none when the folder is not there.</summary>
@@ -65,6 +67,20 @@ public sealed class Golden
     /// <summary>The largest attention weight over the context fed again, [layers, heads, context].</summary>
     public float[] TaskMax => _taskMax.Value;
 
+    /// <summary>
+    /// What the reference's map predicts for every context token on stock llama.cpp without flash attention, before any protection,
+    /// [layers, KV heads, context]; null for a prompt without.
+    /// </summary>
+    public float[]? Learned => _learned.Value;
+
+    /// <summary>The plan from <see cref="Learned"/> with the first 4 positions protected.</summary>
+    /// <param name="ratio">0.8 or 0.9.</param>
+    public CompressionPlan LearnedPlan(double ratio) => KeepBits.ToPlan(
+        File.ReadAllBytes(Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"kept_{ratio}_learned.bits"))),
+        Layers,
+        KvHeads,
+        Context.Length);
+
     /// <summary>The plan of one policy at one ratio.</summary>
     public GoldenPlan Plan(bool structured, double ratio) =>
         Plans.Single(p => p.Policy.Structured == structured && !p.Policy.FirstLayerLargest && p.Policy.Ratio == ratio);
@@ -77,6 +93,12 @@ public sealed class Golden
     {
         using var scores = new AttentionScores(Layers, Heads, KvHeads, Context.Length, Context.Length, ScoreBuffer.FromMemory(max));
         return policy.Plan(scores);
+    }
+
+    private float[]? Floats(string file)
+    {
+        string path = Path.Combine(_folder, file);
+        return File.Exists(path) ? MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(path)).ToArray() : null;
     }
 
     private static int[] Tokens(JsonElement array) => [.. array.EnumerateArray().Select(t => t.GetInt32())];

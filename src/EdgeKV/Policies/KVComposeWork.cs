@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Numerics.Tensors;
-using System.Runtime.ExceptionServices;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
 
@@ -34,7 +33,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
             ScoreLayer(layer, scratch);
             if (!TensorPrimitives.IsFiniteAll<float>(scratch.Scores))
             {
-                InterlockedMin(ref broken, layer);
+                LayerLoop.Lower(ref broken, layer);
                 return;
             }
 
@@ -158,23 +157,23 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         for (int head = 0; head < _heads; head++)
         {
             Span<float> sum = scratch.Head(head);
-            Task(layer, head * group, sum);
-            for (int member = 1; member < group; member++)
+            if (policy.Aggregate == TaskAggregate.Max)
             {
-                if (policy.Aggregate == TaskAggregate.Max)
+                scores.CopyGroupMax(layer, head, sum);
+            }
+            else
+            {
+                scores.CopyMean(layer, head * group, sum);
+                for (int member = 1; member < group; member++)
                 {
-                    TensorPrimitives.Add(sum, scores.Max(layer, head * group + member), sum);
-                }
-                else
-                {
-                    Task(layer, head * group + member, scratch.Row);
+                    scores.CopyMean(layer, head * group + member, scratch.Row);
                     TensorPrimitives.Add(sum, scratch.Row, sum);
                 }
-            }
 
-            if (group > 1)
-            {
-                TensorPrimitives.Divide(sum, group, sum);
+                if (group > 1)
+                {
+                    TensorPrimitives.Divide(sum, group, sum);
+                }
             }
 
             if (policy.ValueNorm)
@@ -197,18 +196,6 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
             {
                 TensorPrimitives.Add(scratch.Head(head), mean, scratch.Head(head));
             }
-        }
-    }
-
-    private void Task(int layer, int head, Span<float> destination)
-    {
-        if (policy.Aggregate == TaskAggregate.Max)
-        {
-            scores.Max(layer, head).CopyTo(destination);
-        }
-        else
-        {
-            scores.CopyMean(layer, head, destination);
         }
     }
 
@@ -264,49 +251,14 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         }
     }
 
-    private void ForEachLayer(Action<int, Scratch> body)
-    {
-        try
-        {
-            Parallel.For(
-                0,
-                scores.Layers,
-                () => new Scratch(_heads, _tokens),
-                (layer, _, scratch) =>
-                {
-                    body(layer, scratch);
-                    return scratch;
-                },
-                scratch => scratch.Dispose());
-        }
-        catch (AggregateException failures)
-        {
-            // Which layer ran on which thread is no concern of the caller's.
-            ExceptionDispatchInfo.Throw(failures.InnerExceptions[0]);
-        }
-    }
-
-    private static void InterlockedMin(ref int target, int value)
-    {
-        int seen = target;
-        while (value < seen)
-        {
-            int before = Interlocked.CompareExchange(ref target, value, seen);
-            if (before == seen)
-            {
-                return;
-            }
-
-            seen = before;
-        }
-    }
+    private void ForEachLayer(Action<int, Scratch> body) => LayerLoop.ForEach(scores.Layers, () => new Scratch(_heads, _tokens), body);
 
     private PlanException NotFinite(int layer)
     {
         for (int head = 0; head < scores.Heads; head++)
         {
             ReadOnlySpan<float> row = policy.Aggregate == TaskAggregate.Max ? scores.Max(layer, head) : scores.Sum(layer, head);
-            if (FirstNotFinite(row) is { } token)
+            if (ScoreOrder.FirstNotFinite(row) is { } token)
             {
                 return new PlanException($"Layer {layer}, attention head {head}, token {token} has score {row[token]}: not a finite number.");
             }
@@ -315,26 +267,13 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         for (int head = 0; head < _heads && policy.ValueNorm; head++)
         {
             ReadOnlySpan<float> row = scores.ValueNorms(layer, head);
-            if (FirstNotFinite(row) is { } token)
+            if (ScoreOrder.FirstNotFinite(row) is { } token)
             {
                 return new PlanException($"Layer {layer}, KV head {head}, token {token} has value norm {row[token]}: not a finite number.");
             }
         }
 
         return new PlanException($"The scores of layer {layer} are too large: combined, they pass what float32 holds.");
-    }
-
-    private static int? FirstNotFinite(ReadOnlySpan<float> row)
-    {
-        for (int i = 0; i < row.Length; i++)
-        {
-            if (!float.IsFinite(row[i]))
-            {
-                return i;
-            }
-        }
-
-        return null;
     }
 
     // One thread's memory: scores of a layer's KV heads, and what sorting one head takes.

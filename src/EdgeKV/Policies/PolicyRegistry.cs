@@ -20,6 +20,18 @@ public static class PolicyRegistry
             KVCompose.UnstructuredName,
             "KVCompose, ragged rows: every head has its own count; better answers at high ratios",
             (budget, tasks) => new KVCompose { Structured = false, Budget = budget, TaskSet = tasks ?? TaskSet.Context }),
+        TopK(
+            GlobalTopK.LearnedName,
+            RowScore.Learned,
+            "Learned scores, ragged rows: predicted while the context is read"),
+        TopK(
+            GlobalTopK.RepeatName,
+            RowScore.Repeat,
+            "Repeat scores, ragged rows: what the model looks at while it repeats the context"),
+        TopK(
+            GlobalTopK.BothName,
+            RowScore.Both,
+            "Repeat and learned scores together, ragged rows: what was seen times what was predicted"),
     ];
 
     /// <summary>Makes the policy of that name.</summary>
@@ -42,4 +54,9 @@ public static class PolicyRegistry
         throw new ArgumentException(
             $"There is no policy '{name}'; there are {string.Join(", ", Entries.Select(entry => entry.Name))}.", nameof(name));
     }
+
+    private static PolicyEntry TopK(string name, RowScore source, string summary) => new(
+        name,
+        summary,
+        (budget, tasks) => new GlobalTopK { Source = source, Budget = budget, TaskSet = tasks ?? TaskSet.Repeat });
 }

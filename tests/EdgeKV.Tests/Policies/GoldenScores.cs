@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.IO.Compression;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
@@ -11,21 +12,22 @@ namespace EdgeKV.Tests.Policies;
 internal sealed class GoldenScores
 {
     private readonly JsonElement _plans;
+    private readonly string _folder;
 
     public GoldenScores(string folder)
     {
+        _folder = folder;
         using JsonDocument document = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "golden.json")));
         JsonElement root = document.RootElement.Clone();
         _plans = root.GetProperty("plans");
-        string plain = Path.Combine(folder, "task_max.f32");
-        byte[] bytes = File.Exists(plain) ? File.ReadAllBytes(plain) : Inflate(plain + ".gz");
         Scores = new AttentionScores(
             root.GetProperty("n_layer").GetInt32(),
             root.GetProperty("n_head").GetInt32(),
             root.GetProperty("n_head_kv").GetInt32(),
             root.GetProperty("n_context").GetInt32(),
             queries: root.GetProperty("n_context").GetInt32(),
-            max: ScoreBuffer.FromMemory(MemoryMarshal.Cast<byte, float>(bytes).ToArray()));
+            max: Floats(Path.Combine(folder, "task_max.f32")),
+            learned: Floats(Path.Combine(folder, "learned.f32")));
     }
 
     public AttentionScores Scores { get; }
@@ -38,6 +40,10 @@ internal sealed class GoldenScores
     ];
 
     public string KeptSha256(string plan) => _plans.GetProperty(plan).GetProperty("kept_sha256").GetString()!;
+
+    /// <summary>The keep mask that learned scores give, each KV head's row packed as in <see cref="Sha256"/>.</summary>
+    public byte[] LearnedMask(double ratio) =>
+        File.ReadAllBytes(Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"kept_{ratio}_learned.bits")));
 
     /// <summary>The hash of a plan's keep mask, each KV head's row packed little-endian into whole bytes.</summary>
     public static string Sha256(CompressionPlan plan)
@@ -56,6 +62,13 @@ internal sealed class GoldenScores
         }
 
         return Convert.ToHexStringLower(SHA256.HashData(bits));
+    }
+
+    // Plain or packed; null when the prompt has no such scores.
+    private static ScoreBuffer? Floats(string path)
+    {
+        byte[]? bytes = File.Exists(path) ? File.ReadAllBytes(path) : File.Exists(path + ".gz") ? Inflate(path + ".gz") : null;
+        return bytes is null ? null : ScoreBuffer.FromMemory(MemoryMarshal.Cast<byte, float>(bytes).ToArray());
     }
 
     private static byte[] Inflate(string path)

@@ -19,13 +19,27 @@ public class PolicyRegistryTests
         Assert.Equal(new KVCompose { Structured = structured, Budget = budget, TaskSet = TaskSet.Window(3) }, policy);
     }
 
+    [Theory]
+    [InlineData("learned", RowScore.Learned)]
+    [InlineData("Repeat", RowScore.Repeat)]
+    [InlineData("BOTH", RowScore.Both)]
+    public void Create_NameOfASource_MakesTheGlobalRanking(string name, RowScore source)
+    {
+        Budget budget = Budget.FromRows(12);
+
+        Assert.Equal(new GlobalTopK { Source = source, Budget = budget }, PolicyRegistry.Create(name, budget));
+        Assert.Equal(
+            new GlobalTopK { Source = source, Budget = budget, TaskSet = TaskSet.Context },
+            PolicyRegistry.Create(name, budget, TaskSet.Context));
+    }
+
     [Fact]
     public void Create_UnknownName_ListsTheNamesThereAre()
     {
         ArgumentException error = Assert.Throws<ArgumentException>(() => PolicyRegistry.Create("kvzap", Budget.FromRatio(0.5)));
 
         Assert.Contains("'kvzap'", error.Message, StringComparison.Ordinal);
-        Assert.Contains("kvcompose, kvcompose-unstructured", error.Message, StringComparison.Ordinal);
+        Assert.Contains("kvcompose, kvcompose-unstructured, learned, repeat, both", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -35,7 +49,7 @@ public class PolicyRegistryTests
         {
             ICompressionPolicy policy = entry.Create(Budget.FromRatio(0.5), null);
             Assert.Equal(entry.Name, policy.Name);
-            Assert.Equal(TaskSet.Context, policy.Request.TaskSet);
+            Assert.Equal(policy is KVCompose ? TaskSet.Context : TaskSet.Repeat, policy.Request.TaskSet);
             Assert.NotEmpty(entry.Summary);
         });
         Assert.Contains(PolicyRegistry.Entries, entry => entry.Name == PolicyRegistry.Default);

@@ -8,13 +8,20 @@ namespace EdgeKV.Policies.Selection;
 /// </summary>
 internal static class ScoreOrder
 {
-    private const int DigitBits = 11;
-    private const int Digits = 1 << DigitBits;
+    /// <summary>Bits of a digit; three digits are a key, the highest one bit short.</summary>
+    public const int DigitBits = 11;
+
+    /// <summary>Values of a digit, and the counters that <see cref="CountDigits"/> needs.</summary>
+    public const int Digits = 1 << DigitBits;
+
     private const uint DigitMask = Digits - 1;
     private const uint Sign = 0x8000_0000;
 
     /// <summary>Counters that <see cref="SortKeys"/> and <see cref="TopPositions"/> need.</summary>
     public const int HistogramLength = 3 * Digits;
+
+    /// <summary>Keys below this one belong to no finite score: free for entries that rank above all scores.</summary>
+    public const uint FirstKey = 0x0080_0000;
 
     /// <summary>The key of a finite score.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -30,6 +37,99 @@ internal static class ScoreOrder
     /// <summary>The score of a key.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Score(uint key) => BitConverter.UInt32BitsToSingle(key ^ (~(uint)((int)key >> 31) & ~Sign));
+
+    /// <summary>Writes the key of every score.</summary>
+    /// <param name="scores">Finite scores.</param>
+    /// <param name="keys">Takes as many keys as there are scores.</param>
+    public static void Keys(ReadOnlySpan<float> scores, Span<uint> keys)
+    {
+        keys = keys[..scores.Length];
+        for (int i = 0; i < scores.Length; i++)
+        {
+            keys[i] = Key(scores[i]);
+        }
+    }
+
+    /// <summary>The key that all scores of at least a limit stay below: one more than that of the lowest such score.</summary>
+    /// <param name="limit">Any number but NaN; no float32 need be equal to it.</param>
+    public static uint KeyAfter(double limit)
+    {
+        float lowest = (float)limit;
+        if (lowest < limit)
+        {
+            lowest = MathF.BitIncrement(lowest);
+        }
+
+        return Key(lowest) + 1;
+    }
+
+    /// <summary>The position of the first score without a place in the order: infinite or not a number; null = there is none.</summary>
+    public static int? FirstNotFinite(ReadOnlySpan<float> scores)
+    {
+        for (int i = 0; i < scores.Length; i++)
+        {
+            if (!float.IsFinite(scores[i]))
+            {
+                return i;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Counts one digit of those keys that begin alike.</summary>
+    /// <param name="keys">Keys in any order.</param>
+    /// <param name="mask">The bits above the digit; 0 counts all keys.</param>
+    /// <param name="prefix">What these bits are in the keys that count.</param>
+    /// <param name="shift">The digit's lowest bit.</param>
+    /// <param name="counters"><see cref="Digits"/> counters; what they hold goes up.</param>
+    public static void CountDigits(ReadOnlySpan<uint> keys, uint mask, uint prefix, int shift, Span<int> counters)
+    {
+        counters = counters[..Digits];
+        foreach (uint key in keys)
+        {
+            if ((key & mask) == prefix)
+            {
+                counters[(int)((key >> shift) & DigitMask)]++;
+            }
+        }
+    }
+
+    /// <summary>Counts the keys before a key and those equal to it.</summary>
+    public static (int Before, int Equal) Count(ReadOnlySpan<uint> keys, uint key)
+    {
+        int before = 0;
+        int upTo = 0;
+        foreach (uint other in keys)
+        {
+            // Sums, not branches: which scores are high is nothing that a branch could foresee.
+            before += other < key ? 1 : 0;
+            upTo += other <= key ? 1 : 0;
+        }
+
+        return (before, upTo - before);
+    }
+
+    /// <summary>Writes the positions of all keys before a key and of the first ones equal to it, in ascending order.</summary>
+    /// <param name="keys">Keys in any order.</param>
+    /// <param name="key">The key at which it ends.</param>
+    /// <param name="positions">Takes the positions; its length says how many: the keys before and <paramref name="equal"/>.</param>
+    /// <param name="equal">How many of them are equal to <paramref name="key"/>.</param>
+    public static void Positions(ReadOnlySpan<uint> keys, uint key, Span<int> positions, int equal)
+    {
+        int kept = 0;
+        for (int i = 0; kept < positions.Length; i++)
+        {
+            uint other = keys[i];
+            positions[kept] = i;
+            kept += other < key ? 1 : 0;
+            if (other == key && equal > 0)
+            {
+                equal--;
+                kept++;
+            }
+        }
+    }
 
     /// <summary>Writes the keys of scores from the highest score to the lowest: radix sort over three digits.</summary>
     /// <param name="scores">Finite scores.</param>

@@ -53,6 +53,56 @@ public class ScoreOrderTests
         }
     }
 
+    [Fact]
+    public void KeyAfter_AnyLimit_SplitsScoresAtIt()
+    {
+        float[] scores = [float.MinValue, -1.5f, -1, -float.Epsilon, -0f, 0, float.Epsilon, 0.1f, 1, float.MaxValue];
+        double[] limits = [-1e300, float.MinValue, -1.25, -1, -1e-300, 0, 1e-300, 0.1, 0.1f, 1, 1.0000000001, float.MaxValue, 1e300];
+        foreach (double limit in limits)
+        {
+            uint end = ScoreOrder.KeyAfter(limit);
+
+            Assert.All(scores, score => Assert.Equal(score >= limit, ScoreOrder.Key(score) < end));
+            Assert.True(ScoreOrder.FirstKey <= end);
+        }
+
+        Assert.Equal(ScoreOrder.FirstKey, ScoreOrder.Key(float.MaxValue));
+    }
+
+    [Fact]
+    public void CountAndPositions_EveryKey_AgreeWithASort()
+    {
+        for (int seed = 0; seed < 40; seed++)
+        {
+            float[] scores = TestScores.Tied(seed, 64, levels: 1 + seed / 4);
+            uint[] keys = new uint[64];
+            ScoreOrder.Keys(scores, keys);
+            foreach (uint key in keys)
+            {
+                (int before, int equal) = ScoreOrder.Count(keys, key);
+                Assert.Equal((keys.Count(k => k < key), keys.Count(k => k == key)), (before, equal));
+
+                for (int ties = 0; ties <= equal; ties++)
+                {
+                    int[] positions = new int[before + ties];
+
+                    ScoreOrder.Positions(keys, key, positions, ties);
+
+                    Assert.Equal(Enumerable.Range(0, 64).OrderBy(i => keys[i]).ThenBy(i => i).Take(before + ties).Order(), positions);
+                }
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.NegativeInfinity)]
+    public void FirstNotFinite_BrokenScores_FindsTheFirst(float broken)
+    {
+        Assert.Equal(1, ScoreOrder.FirstNotFinite([1, broken, broken]));
+        Assert.Null(ScoreOrder.FirstNotFinite([1, float.MaxValue]));
+    }
+
     private static float[] AnyFloats(int length, int seed)
     {
         var random = new Random(seed);

@@ -1,0 +1,168 @@
+using EdgeKV.Planning;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Policies;
+
+/// <summary>
+/// Keeps the best rows of all layers and KV heads together: one ranking over the whole model, ragged. Scores are absolute, so that a
+/// <see cref="Threshold"/> works as well as a budget, and the plan for a smaller budget is part of the plan for a larger one.
+/// </summary>
+/// <remarks>
+/// <para>
+/// With KV head h of layer l and context token j, top(keep(layers * kvHeads * tokens)) of s[l, h, j]. <see cref="RowScore.Repeat"/>: s is
+/// the largest attention that a task token gave j, mean over the attention heads that h serves; nothing is added or multiplied (after KVzip,
+/// arXiv 2505.23416, which takes the largest over these heads too). <see cref="RowScore.Learned"/>: s is a linear prediction of
+/// ln(repeat + 1e-7) from what the layer reads (after KVzap, arXiv 2601.07891, which was taught by KVzip). <see cref="RowScore.Both"/>:
+/// ln(repeat + 1e-7) + learned.
+/// </para>
+/// <para>
+/// Protected rows rank above all others and use up the budget: the first positions of all heads, then the most recent. Ties go to the lower
+/// layer, then the lower KV head, then the earlier position. All of it is float32.
+/// </para>
+/// <para>Cost: some five passes over [layers, kvHeads, tokens] in parallel over layers, no sort. Memory: a key of 4 bytes for each of these
+/// rows, rented, and the plan.</para>
+/// </remarks>
+public sealed record GlobalTopK : ICompressionPolicy
+{
+    /// <summary>The name of the policy that ranks learned scores.</summary>
+    public const string LearnedName = "learned";
+
+    /// <summary>The name of the policy that ranks repeat scores.</summary>
+    public const string RepeatName = "repeat";
+
+    /// <summary>The name of the policy that ranks both together.</summary>
+    public const string BothName = "both";
+
+    // Attention sinks (arXiv 2309.17453) are too costly to lose for a prediction to decide.
+    private const int DefaultSinks = 4;
+
+    private static readonly Budget DefaultBudget = Budget.FromRatio(0.8);
+
+    private static readonly Budget Unbounded = Budget.FromRatio(0);
+
+    // Null as long as nobody gave one: the defaults depend on other options, which may be set later.
+    private readonly Budget? _budget;
+    private readonly int? _protected;
+
+    /// <inheritdoc/>
+    public string Name => Source switch
+    {
+        RowScore.Learned => LearnedName,
+        RowScore.Repeat => RepeatName,
+        _ => BothName,
+    };
+
+    /// <summary>
+    /// How much may stay. Default: ratio 0.8, one fifth; with a <see cref="Threshold"/> ratio 0, all that reaches it. A budget that is given
+    /// is never passed, with or without a threshold.
+    /// </summary>
+    /// <exception cref="ArgumentNullException">The value is null.</exception>
+    public Budget Budget
+    {
+        get => _budget ?? (Threshold is null ? DefaultBudget : Unbounded);
+        init => _budget = value ?? throw new ArgumentNullException(nameof(value));
+    }
+
+    /// <summary>The share of all rows that goes, 0 to below 1: short for a <see cref="Budget"/> by ratio. Null when the budget is given otherwise.</summary>
+    /// <exception cref="ArgumentNullException">The value set is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public double? Ratio
+    {
+        get => Budget.Ratio;
+        init => Budget = Budget.FromRatio(value ?? throw new ArgumentNullException(nameof(value)));
+    }
+
+    /// <summary>What rows are ranked by. Default: learned scores.</summary>
+    public RowScore Source { get; init; } = RowScore.Learned;
+
+    /// <summary>The tokens whose attention judges the context; learned scores alone have no use for it. Default: the context repeated.</summary>
+    /// <exception cref="ArgumentNullException">The value is null.</exception>
+    public TaskSet TaskSet
+    {
+        get;
+        init => field = value ?? throw new ArgumentNullException(nameof(value));
+    }
+
+    = TaskSet.Repeat;
+
+    /// <summary>
+    /// First positions that every KV head keeps before the rest is shared, 0 and up. Default: 4 for learned scores and for both, 0 for
+    /// repeat scores, which see attention sinks themselves. Where the budget is too small for them, lower layers and KV heads come first.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is below 0.</exception>
+    public int Protected
+    {
+        get => _protected ?? (Source == RowScore.Repeat ? 0 : DefaultSinks);
+        init => _protected = value >= 0
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "Protected first positions are 0 and up.");
+    }
+
+    /// <summary>
+    /// Last positions that every KV head keeps too, 0 and up. Default: 0. Where the budget is too small for them, the first positions come
+    /// before them, then the most recent position of all heads, then the one before it.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is below 0.</exception>
+    public int Recent
+    {
+        get;
+        init => field = value >= 0
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "Protected last positions are 0 and up.");
+    }
+
+    /// <summary>
+    /// Keeps the rows whose score is at least this, so that the ratio follows the content; protected rows stay in any case. In natural
+    /// logarithms of attention for every <see cref="Source"/>: repeat scores are compared as ln(s + 1e-7), and both together are a sum of
+    /// two logarithms. Default: null, the budget alone decides. Where more rows reach it than a given <see cref="Budget"/> allows, the best
+    /// of them stay.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not a finite number.</exception>
+    public double? Threshold
+    {
+        get;
+        init => field = value is null || double.IsFinite(value.Value)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "A threshold is a finite number: a logarithm of attention.");
+    }
+
+    /// <inheritdoc/>
+    public ScoreRequest Request
+    {
+        get
+        {
+            CheckOptions();
+            return new ScoreRequest(TaskSet, Statistics);
+        }
+    }
+
+    private ScoreStatistics Statistics =>
+        (Source == RowScore.Learned ? ScoreStatistics.None : ScoreStatistics.Max)
+        | (Source == RowScore.Repeat ? ScoreStatistics.None : ScoreStatistics.Learned);
+
+    /// <inheritdoc/>
+    public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        CheckOptions();
+        if ((scores.Statistics & Statistics) != Statistics)
+        {
+            throw new PlanException($"{Name} needs the scores' {Statistics}, but they hold {scores.Statistics}.");
+        }
+
+        long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
+        using var work = new GlobalTopKWork(this, scores);
+        work.Rank();
+        int[] counts = new int[scores.Layers * scores.KvHeads];
+        int[] positions = work.Select(budget, counts);
+        return CompressionPlan.Adopt(scores.Layers, scores.KvHeads, scores.Tokens, counts, positions, budget);
+    }
+
+    private void CheckOptions()
+    {
+        if (!Enum.IsDefined(Source))
+        {
+            throw new ArgumentException($"There is no row score {Source}.");
+        }
+    }
+}
