@@ -7,6 +7,7 @@
 
 #include "decode_attention.h"
 #include "error.h"
+#include "score_map.h"
 
 #include "ggml-cpp.h"
 #include "llama-context.h"
@@ -91,6 +92,14 @@ public:
     // Gives the memory back that passes took in the scheduler.
     void release_scores();
 
+    // Learned scores: from here on every token is scored as it is read. Null: none. Throws EDGEKV_E_UNSUPPORTED for models that do not name the input of their attention.
+    void set_score_map(std::shared_ptr<const score_map> map);
+    // After each decode, of n_tokens from position start on.
+    void collect_learned(int32_t start, int32_t n_tokens);
+    void forget_learned();
+    // Scores of positions first .. first + n - 1, [n_layer, n_head_kv, n].
+    void learned(int32_t first, int32_t n, float * out) const;
+
     // To be called when what graphs are built on has changed: the last one is not used again.
     void changed();
 
@@ -129,6 +138,9 @@ public:
 
     bool wants_weights() const override { return m_scoring; }
     void add_weights(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * weights, int32_t il) override;
+
+    bool wants_inputs() const override { return m_map != nullptr; }
+    void add_input(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * x, int32_t il) override;
 
 private:
     // where a row comes from when a layer is laid anew: an index into the rows that the old layout has for this head
@@ -226,6 +238,11 @@ private:
     };
     std::vector<weights_out> m_weights; // by layer, of the graph built last
     std::vector<float>       m_weights_scratch;
+
+    std::shared_ptr<const score_map> m_map;
+    std::vector<ggml_tensor *>       m_learned_out; // by layer, of the graph built last: [n_head_kv, n_tokens]
+    std::vector<float>               m_learned;     // [position][layer][KV head]
+    std::vector<float>               m_learned_scratch;
 };
 
 } // namespace edgekv

@@ -127,6 +127,7 @@ void edgekv_context::decode_batch(const int32_t * tokens, int32_t n_tokens, int3
     const int32_t status = interrupted.load() ? 2 : llama_decode(ctx, batch);
     if (status == 0) {
         llama_synchronize(ctx);
+        cache->collect_learned(start, n_tokens);
         return;
     }
     switch (status) {
@@ -513,6 +514,7 @@ int32_t edgekv_state_load(edgekv_context * context, const char * path, int32_t *
             fail(EDGEKV_E_ARGUMENT, "no path was given");
         }
         size_t n = 0;
+        c.cache->forget_learned();
         if (!llama_state_load_file(c.ctx, path, tokens, capacity, &n)) {
             const std::string why = llama_error();
             llama_memory_clear(llama_get_memory(c.ctx), true);

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 2
+#define EDGEKV_ABI_VERSION 3
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -49,6 +49,8 @@ typedef struct edgekv_model   edgekv_model;
 typedef struct edgekv_context edgekv_context;
 typedef struct edgekv_scores  edgekv_scores;
 typedef struct edgekv_sampler edgekv_sampler;
+
+typedef struct edgekv_score_map edgekv_score_map;
 
 // Called between the steps of long work with the share done, 0 to 1. Returning false stops the work: EDGEKV_E_CANCELLED.
 typedef bool (*edgekv_progress_fn)(float share, void * user);
@@ -233,6 +235,20 @@ EDGEKV_API const float * edgekv_scores_data(const edgekv_scores * scores, int32_
 
 // Queries seen so far: what turns a sum into a mean.
 EDGEKV_API int64_t edgekv_scores_queries(const edgekv_scores * scores);
+
+// Learned scores: y = W_l x + b_l per layer, x being what the layer's attention is given, one score per KV head. They come with the prefill.
+// weights [n_layer][n_embd + 1][n_head_kv], the bias last; copied to where the layers lie. The model must outlive the map and its contexts.
+EDGEKV_API int32_t edgekv_score_map_create(edgekv_model * model, const float * weights, size_t count, edgekv_score_map ** out);
+
+// Contexts that use it go on using it.
+EDGEKV_API void edgekv_score_map_free(edgekv_score_map * map);
+
+// From here on every token is scored as it is decoded; NULL: none, which costs nothing. The cache must be empty. EDGEKV_E_UNSUPPORTED for models
+// whose graph does not name the input of every layer's attention.
+EDGEKV_API int32_t edgekv_score_map_set(edgekv_context * context, const edgekv_score_map * map);
+
+// Scores of positions first .. first + n - 1, [n_layer, n_head_kv, n] (count elements). EDGEKV_E_STATE when some were read without a map, or came with a loaded state.
+EDGEKV_API int32_t edgekv_learned_scores(const edgekv_context * context, int32_t first, int32_t n, float * scores, size_t count);
 
 enum edgekv_norm {
     EDGEKV_NORM_K = 0,

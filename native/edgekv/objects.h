@@ -49,6 +49,10 @@ struct edgekv_context {
     void take_back(int32_t position);
 };
 
+struct edgekv_score_map {
+    std::shared_ptr<const edgekv::score_map> map; // contexts that use it keep it
+};
+
 struct edgekv_sampler {
     llama_sampler * chain = nullptr;
 

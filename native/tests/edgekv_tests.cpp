@@ -402,6 +402,104 @@ void scores_are_what_attention_gives() {
     }
 }
 
+std::vector<float> random_map(uint32_t seed) {
+    std::mt19937                    random(seed);
+    std::normal_distribution<float> weight(0.0f, 0.05f);
+    std::vector<float>              weights((size_t) (model_value(EDGEKV_MODEL_N_LAYER) * (model_value(EDGEKV_MODEL_N_EMBD) + 1) *
+                                     model_value(EDGEKV_MODEL_N_HEAD_KV)));
+    std::generate(weights.begin(), weights.end(), [&] { return weight(random); });
+    return weights;
+}
+
+struct score_map {
+    explicit score_map(const std::vector<float> & weights) { OK(edgekv_score_map_create(g_model, weights.data(), weights.size(), &m)); }
+
+    ~score_map() { edgekv_score_map_free(m); }
+
+    score_map(const score_map &)             = delete;
+    score_map & operator=(const score_map &) = delete;
+
+    edgekv_score_map * m = nullptr;
+};
+
+std::vector<float> learned(const context & c, int32_t first, int32_t n) {
+    std::vector<float> scores((size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV) * n));
+    OK(edgekv_learned_scores(c.c, first, n, scores.data(), scores.size()));
+    return scores;
+}
+
+// A map is linear and takes nothing from the model: scores of a sum of maps are the sum of the scores, and the logits have the same bits with and without one.
+void learned_scores_are_linear_and_change_nothing() {
+    const auto tokens = random_tokens(300, 50);
+    const auto first  = random_map(51);
+    const auto second = random_map(52);
+    auto       both   = first;
+    for (size_t i = 0; i < both.size(); ++i) {
+        both[i] += second[i];
+    }
+
+    context plain;
+    feed(plain, tokens);
+
+    std::vector<std::vector<float>> results;
+    for (const auto & weights : { first, second, both }) {
+        context         c;
+        const score_map map(weights);
+        OK(edgekv_score_map_set(c.c, map.m));
+        feed(c, tokens);
+        CHECK(c.logits() == plain.logits());
+        results.push_back(learned(c, 0, 300));
+        CHECK(results.back().size() == learned(c, 100, 200).size() / 200 * 300);
+    }
+    for (size_t i = 0; i < results[0].size(); ++i) {
+        CHECK(std::fabs(results[0][i] + results[1][i] - results[2][i]) < 1e-3f);
+    }
+    CHECK(std::any_of(results[0].begin(), results[0].end(), [](float s) { return std::fabs(s) > 1e-3f; }));
+}
+
+// Tokens that come one by one, after a roll-back and over a compact cache are scored as those of a prompt are.
+void learned_scores_follow_the_tokens() {
+    const auto      tokens = random_tokens(120, 53);
+    const auto      heads  = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV));
+    const score_map map(random_map(54));
+
+    context once;
+    context steps;
+    OK(edgekv_score_map_set(once.c, map.m));
+    OK(edgekv_score_map_set(steps.c, map.m));
+    feed(once, tokens);
+    feed(steps, { tokens.begin(), tokens.begin() + 100 });
+    feed(steps, random_tokens(30, 55));
+    OK(edgekv_rollback(steps.c, 100));
+    OK(apply(steps, make_plan(100, [](int32_t, int32_t, int32_t) { return true; })));
+    for (int32_t i = 100; i < 120; ++i) {
+        steps.step(tokens[i]);
+    }
+
+    const auto expected = learned(once, 0, 120);
+    const auto actual   = learned(steps, 0, 120);
+    for (size_t i = 0; i < expected.size(); ++i) {
+        CHECK(std::fabs(expected[i] - actual[i]) < 0.05f + 0.05f * std::fabs(expected[i]));
+    }
+    const auto tail = learned(steps, 110, 10);
+    for (size_t h = 0; h < heads; ++h) {
+        CHECK(std::equal(tail.begin() + h * 10, tail.begin() + (h + 1) * 10, actual.begin() + h * 120 + 110));
+    }
+
+    std::vector<float> scores(heads);
+    CHECK(edgekv_learned_scores(steps.c, 120, 1, scores.data(), scores.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_score_map_set(steps.c, nullptr) == EDGEKV_E_STATE);
+
+    context plain;
+    plain.step(1);
+    CHECK(edgekv_learned_scores(plain.c, 0, 1, scores.data(), scores.size()) == EDGEKV_E_STATE);
+
+    const auto         few = random_map(56);
+    edgekv_score_map * out = nullptr;
+    CHECK(edgekv_score_map_create(g_model, few.data(), few.size() - 1, &out) == EDGEKV_E_ARGUMENT);
+    CHECK(out == nullptr);
+}
+
 void norms_are_positive_and_of_all_positions() {
     const size_t n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV));
     for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0 }) {
@@ -527,6 +625,8 @@ int main(int argc, char ** argv) {
         { "clear_makes_full_again", clear_makes_full_again },
         { "state_goes_on_where_it_was", state_goes_on_where_it_was },
         { "scores_are_what_attention_gives", scores_are_what_attention_gives },
+        { "learned_scores_are_linear_and_change_nothing", learned_scores_are_linear_and_change_nothing },
+        { "learned_scores_follow_the_tokens", learned_scores_follow_the_tokens },
         { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
         { "bad_plans_change_nothing", bad_plans_change_nothing },
         { "wrong_calls_are_errors", wrong_calls_are_errors },

@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 2;
+    public const uint AbiVersion = 3;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -186,6 +186,18 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_norms(ContextHandle context, NativeNorm which, int n_context, float* norms, nuint count);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_score_map_create(ModelHandle model, float* weights, nuint count, out nint map);
+
+    [LibraryImport(Library)]
+    public static partial void edgekv_score_map_free(nint map);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_score_map_set(ContextHandle context, ScoreMapHandle map);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_learned_scores(ContextHandle context, int first, int n, float* scores, nuint count);
 
     // Plan
 

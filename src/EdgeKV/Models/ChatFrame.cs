@@ -36,6 +36,9 @@ internal sealed partial class ChatFrame
     /// <summary>The system prompt that the template itself writes when a conversation has none.</summary>
     public string? DefaultSystemPrompt { get; }
 
+    /// <summary>Whether there is a template that llama.cpp knows.</summary>
+    public bool HasTemplate => _frame is not null;
+
     private Frame Parts => _frame ?? throw new UnsupportedModelException(_error!.Message, _error);
 
     public static ChatFrame Of(EdgeModel model)
@@ -85,6 +88,18 @@ internal sealed partial class ChatFrame
         Add(tokens, special, parseSpecial: true);
         Add(tokens, plain + text, parseSpecial: false);
         return [.. tokens];
+    }
+
+    /// <summary>How many of a context's first tokens are the template's opening and not the user's text.</summary>
+    public int OpeningLength(ReadOnlySpan<int> context)
+    {
+        if (_frame is null)
+        {
+            return 0;
+        }
+
+        int[] opening = Open(string.Empty);
+        return context.Length > opening.Length && context.StartsWith(opening) ? opening.Length : 0;
     }
 
     /// <summary>Tokens of a text that ends the user's turn, and of the header of the answer with the words that it begins with.</summary>

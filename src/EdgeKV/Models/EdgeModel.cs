@@ -14,6 +14,10 @@ namespace EdgeKV;
 /// </remarks>
 public sealed class EdgeModel : IDisposable
 {
+    private const string Instruction = "\n\nRepeat the previous context exactly.";
+
+    private readonly Dictionary<ScoreProfile, ScoreMapHandle> _maps = new(ReferenceEqualityComparer.Instance);
+    private readonly Lazy<string> _fingerprint;
     private readonly Lazy<ChatFrame> _chat;
     private readonly ModelHandle _handle;
     private bool _disposed;
@@ -28,12 +32,14 @@ public sealed class EdgeModel : IDisposable
         KvHeads = (int)Get(NativeModelKey.KvHeads);
         HeadSizeK = (int)Get(NativeModelKey.HeadSizeK);
         HeadSizeV = (int)Get(NativeModelKey.HeadSizeV);
+        EmbeddingSize = (int)Get(NativeModelKey.EmbeddingSize);
         Window = (int)Get(NativeModelKey.Window);
         VocabularySize = (int)Get(NativeModelKey.VocabularySize);
         Parameters = Get(NativeModelKey.Parameters);
         Bytes = Get(NativeModelKey.Bytes);
         Description = Text(null) ?? string.Empty;
         KvMemory = new KvMemory(Layers, KvHeads, HeadSizeK, HeadSizeV);
+        _fingerprint = new Lazy<string>(() => ModelFingerprint.Of(Path), LazyThreadSafetyMode.PublicationOnly);
         _chat = new Lazy<ChatFrame>(() => ChatFrame.Of(this), LazyThreadSafetyMode.PublicationOnly);
     }
 
@@ -57,6 +63,13 @@ public sealed class EdgeModel : IDisposable
 
     /// <summary>Elements of a value of one KV head.</summary>
     public int HeadSizeV { get; }
+
+    /// <summary>Elements of what goes from layer to layer.</summary>
+    public int EmbeddingSize { get; }
+
+    /// <summary>Tells the file apart from others: what profiles are bound to. Hexadecimal.</summary>
+    /// <exception cref="ModelException">The file cannot be read any more.</exception>
+    public string Fingerprint => _fingerprint.Value;
 
     /// <summary>The model's window: the most tokens that it was trained to see at once.</summary>
     public int Window { get; }
@@ -263,6 +276,33 @@ public sealed class EdgeModel : IDisposable
         return _chat.Value.Close(question, answerPrefix ?? string.Empty, newTurn);
     }
 
+    /// <summary>
+    /// What stands between a context and its repetition when the repetition scores it: the instruction, and the change to the assistant's
+    /// turn (the teacher of learned scores, after KVzip, arXiv 2505.23416). Without a chat template the instruction alone.
+    /// </summary>
+    internal int[] RepeatInstruction() => _chat.Value.HasTemplate
+        ? _chat.Value.Close(Instruction, string.Empty, newTurn: false)
+        : Tokenize(Instruction);
+
+    /// <summary>How many of a context's first tokens are the chat template's and not the user's.</summary>
+    internal int OpeningLength(ReadOnlySpan<int> context) => _chat.Value.OpeningLength(context);
+
+    /// <summary>The profile's map on this model's devices: made once, gone with the model.</summary>
+    internal ScoreMapHandle MapOf(ScoreProfile profile)
+    {
+        lock (_maps)
+        {
+            if (!_maps.TryGetValue(profile, out ScoreMapHandle? map))
+            {
+                profile.EnsureFits(this);
+                map = ScoreMapHandle.Create(Handle, profile.Weights.Span);
+                _maps.Add(profile, map);
+            }
+
+            return map;
+        }
+    }
+
     /// <summary>A session with a KV cache of its own.</summary>
     /// <param name="options">Size and type of its cache; null for the defaults.</param>
     /// <exception cref="ContextWindowException">A context larger than the model's window was asked for.</exception>
@@ -274,6 +314,16 @@ public sealed class EdgeModel : IDisposable
     public void Dispose()
     {
         _disposed = true;
+        lock (_maps)
+        {
+            foreach (ScoreMapHandle map in _maps.Values)
+            {
+                map.Dispose();
+            }
+
+            _maps.Clear();
+        }
+
         _handle.Dispose();
     }
 

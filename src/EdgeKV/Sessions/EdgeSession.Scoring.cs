@@ -76,9 +76,10 @@ public sealed partial class EdgeSession
                 queries = NativeMethods.edgekv_scores_queries(scores);
             }
 
+            NativeScoreBuffer? learned = Keep(request.Statistics.HasFlag(ScoreStatistics.Learned) ? ReadLearned() : null);
             NativeScoreBuffer? keys = Keep(request.Statistics.HasFlag(ScoreStatistics.KeyNorms) ? ReadNorms(NativeNorm.Keys) : null);
             NativeScoreBuffer? values = Keep(request.Statistics.HasFlag(ScoreStatistics.ValueNorms) ? ReadNorms(NativeNorm.Values) : null);
-            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, context, queries, max, sum, keys, values);
+            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, context, queries, max, sum, keys, values, learned);
         }
         catch
         {
@@ -117,7 +118,16 @@ public sealed partial class EdgeSession
             switch (request.TaskSet)
             {
                 case ContextTaskSet:
-                    ScoreByContext(scores, scoreMemory, progress, cancellation);
+                    ScoreByContext(scores, default, 0, scoreMemory, progress, cancellation);
+                    break;
+                case RepeatTaskSet:
+                    ScoreByContext(
+                        scores,
+                        Model.RepeatInstruction(),
+                        Model.OpeningLength(CollectionsMarshal.AsSpan(_tokens)),
+                        scoreMemory,
+                        progress,
+                        cancellation);
                     break;
                 case WindowTaskSet window:
                     ScoreByWindow(scores, window.Tokens, scoreMemory, progress, cancellation);
@@ -146,25 +156,33 @@ public sealed partial class EdgeSession
         }
     }
 
-    private void ScoreByContext(ScoresHandle scores, ulong scoreMemory, IProgress<double>? progress, CancellationToken cancellation)
+    /// <summary>Feeds an instruction and the context from a token on: whole where it fits, else in chunks, each after the instruction.</summary>
+    private void ScoreByContext(
+        ScoresHandle scores,
+        ReadOnlySpan<int> instruction,
+        int first,
+        ulong scoreMemory,
+        IProgress<double>? progress,
+        CancellationToken cancellation)
     {
         int context = Position;
-        int room = Limit - context;
+        int room = Limit - context - instruction.Length;
         if (room < Math.Min(context, SmallestChunk))
         {
             throw new ContextWindowException(
                 $"The context of {context} tokens leaves {Math.Max(0, room)} of {Limit} positions to score it by itself; {SmallestChunk} are the least. "
                 + "Take a larger context, a shorter document, or the question as task set.",
-                context + SmallestChunk,
+                context + instruction.Length + SmallestChunk,
                 Limit);
         }
 
-        for (int start = 0; start < context;)
+        for (int start = first; start < context;)
         {
             int length = Math.Min(room, context - start);
+            ReadOnlySpan<int> chunk = CollectionsMarshal.AsSpan(_tokens).Slice(start, length);
             ScoreOnTop(
                 scores,
-                CollectionsMarshal.AsSpan(_tokens).Slice(start, length),
+                instruction.IsEmpty ? chunk : [.. instruction, .. chunk],
                 scoreMemory,
                 progress,
                 (double)start / context,
@@ -297,6 +315,32 @@ public sealed partial class EdgeSession
             {
                 _ = NativeMethods.edgekv_score_end(Live);
             }
+        }
+    }
+
+    private unsafe NativeScoreBuffer ReadLearned()
+    {
+        if (_options.Profile is null)
+        {
+            throw new SessionStateException("There are no learned scores: the session was made without a profile.");
+        }
+
+        long count = (long)Model.Layers * Model.KvHeads * Position;
+        NativeScoreBuffer buffer = NativeScoreBuffer.Allocate(count, out float* data);
+        try
+        {
+            lock (_native)
+            {
+                NativeErrors.ThrowIfFailed(
+                    NativeMethods.edgekv_learned_scores(Live, 0, Position, data, (nuint)count), nameof(NativeMethods.edgekv_learned_scores));
+            }
+
+            return buffer;
+        }
+        catch
+        {
+            buffer.Dispose();
+            throw;
         }
     }
 

@@ -326,6 +326,20 @@ public sealed partial class EdgeSession : IDisposable
             _options.Threads,
             _options.OffloadKv,
             (NativeAttention)_options.Attention);
+        try
+        {
+            if (_options.Profile is { } profile)
+            {
+                NativeErrors.ThrowIfFailed(
+                    NativeMethods.edgekv_score_map_set(context, Model.MapOf(profile)), nameof(NativeMethods.edgekv_score_map_set));
+            }
+        }
+        catch
+        {
+            context.Dispose();
+            throw;
+        }
+
         lock (_native)
         {
             if (_disposed)

@@ -22,6 +22,12 @@ public sealed record SessionOptions
     /// <summary>Whether the cache lies with the layers on their devices (default) or in host memory.</summary>
     public bool OffloadKv { get; init; } = true;
 
+    /// <summary>
+    /// Predicts scores of every token as it is read, so that policies of learned scores need no pass; null (default): none, which costs
+    /// nothing.
+    /// </summary>
+    public ScoreProfile? Profile { get; init; }
+
     /// <summary>What computes the attention of single tokens over a compact cache in host memory.</summary>
     public AttentionKernel Attention { get; init; }
 }

@@ -29,7 +29,7 @@ public sealed record Fidelity(
     /// A lead that does not make another answer, in nats: tokens of nearly equal probability, between which the last digits decide. Stock llama.cpp's own
     /// logits move by more between one thread and two (native-traps, 17).
     /// </summary>
-    public const double NearTie = 0.2;
+    public const double NearTie = 0.1;
 
     private const double AnswerRatio = 0.8;
     private const int AnswerTokens = 48;

@@ -1,0 +1,32 @@
+// Learned scores: a linear map per layer from what its attention is given to one score per KV head, so that scores come with the prefill (docs/learned-scores.md).
+#pragma once
+
+#include "ggml-cpp.h"
+#include "llama-model.h"
+
+#include <vector>
+
+namespace edgekv {
+
+class score_map {
+public:
+    // weights [n_layer][n_embd + 1][n_head_kv], the bias last; copied to the devices of the layers.
+    score_map(const llama_model & model, const float * weights);
+
+    static size_t n_weights(const llama_model & model);
+
+    // x [n_embd, n_tokens] -> [n_head_kv, n_tokens]
+    ggml_tensor * build(ggml_context * ctx, ggml_tensor * x, int32_t il) const;
+
+private:
+    struct layer {
+        ggml_tensor * weight = nullptr; // [n_embd, n_head_kv]
+        ggml_tensor * bias   = nullptr; // [n_head_kv]
+    };
+
+    std::vector<layer>                   m_layers;
+    std::vector<ggml_context_ptr>        m_contexts; // one per layer, as each has a device
+    std::vector<ggml_backend_buffer_ptr> m_buffers;
+};
+
+} // namespace edgekv

@@ -1,0 +1,199 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+
+namespace EdgeKV;
+
+/// <summary>
+/// What was learned about one model: a linear map per layer, y = W_l x + b_l, from the input of its attention to the natural logarithm of the
+/// attention that a repeat pass would give, per KV head (policies of learned scores; KVzap, arXiv 2601.07891, with another teacher).
+/// Bound to the model file it was made for.
+/// </summary>
+/// <remarks>
+/// A file is one line that says what it is, a JSON object that a person can read, a zero byte, and the weights as little-endian float32,
+/// [layers][embedding + 1][KV heads] with the bias last.
+/// </remarks>
+public sealed class ScoreProfile
+{
+    /// <summary>What a profile's file name ends with.</summary>
+    public const string Extension = ".edgekv";
+
+    private const string FirstLine = "EDGEKV-PROFILE 1\n";
+    private const int LongestHeader = 1 << 20;
+
+    private ScoreProfile(ProfileHeader header, float[] weights)
+    {
+        Header = header;
+        Weights = weights;
+    }
+
+    /// <summary>Layers of the model.</summary>
+    public int Layers => Header.Layers;
+
+    /// <summary>Elements of the attention's input.</summary>
+    public int EmbeddingSize => Header.EmbeddingSize;
+
+    /// <summary>KV heads of a layer.</summary>
+    public int KvHeads => Header.KvHeads;
+
+    /// <summary>The <see cref="EdgeModel.Fingerprint"/> of the model it was made for.</summary>
+    public string Model => Header.Model;
+
+    /// <summary>Where it comes from: texts, tokens, options, quality, in words.</summary>
+    public IReadOnlyDictionary<string, string> Provenance => Header.Provenance;
+
+    /// <summary>[layers][embedding + 1][KV heads], the bias last.</summary>
+    public ReadOnlyMemory<float> Weights { get; }
+
+    private ProfileHeader Header { get; }
+
+    /// <summary>A profile of weights that were made elsewhere.</summary>
+    /// <param name="model">The model that they are for.</param>
+    /// <param name="weights">[layers][embedding + 1][KV heads], the bias last; copied.</param>
+    /// <param name="provenance">Where they come from.</param>
+    /// <exception cref="ArgumentException">Not as many weights as the model needs, or one is not a finite number.</exception>
+    public static ScoreProfile Of(EdgeModel model, ReadOnlySpan<float> weights, IReadOnlyDictionary<string, string> provenance)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(provenance);
+        int needed = Count(model.Layers, model.EmbeddingSize, model.KvHeads);
+        if (weights.Length != needed)
+        {
+            throw new ArgumentException($"A profile of this model has {needed} weights, {weights.Length} were given.", nameof(weights));
+        }
+
+        foreach (float weight in weights)
+        {
+            if (!float.IsFinite(weight))
+            {
+                throw new ArgumentException("A weight is not a finite number.", nameof(weights));
+            }
+        }
+
+        return new ScoreProfile(
+            new ProfileHeader(
+                model.Fingerprint, model.Layers, model.EmbeddingSize, model.KvHeads, Hash(weights), new Dictionary<string, string>(provenance)),
+            weights.ToArray());
+    }
+
+    /// <summary>Reads a file that <see cref="Save"/> wrote.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="ProfileException">It is missing, damaged, or of another version.</exception>
+    public static ScoreProfile Load(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            byte[] first = new byte[FirstLine.Length];
+            if (file.ReadAtLeast(first, first.Length, throwOnEndOfStream: false) < first.Length
+                || Encoding.ASCII.GetString(first) != FirstLine)
+            {
+                throw new ProfileException($"{path} is not an EdgeKV profile of this version. Make one with `edgekv calibrate`.");
+            }
+
+            ProfileHeader header = JsonSerializer.Deserialize(ReadHeader(file), ProfileJson.Default.ProfileHeader)
+                ?? throw new JsonException("The header is null.");
+            if (header.Layers is < 1 or > 4096 || header.EmbeddingSize is < 1 or > 1 << 20 || header.KvHeads is < 1 or > 4096)
+            {
+                throw new ProfileException($"{path} is damaged: its sizes make no sense.");
+            }
+
+            long bytes = (long)sizeof(float) * header.Layers * (header.EmbeddingSize + 1L) * header.KvHeads;
+            if (file.Length - file.Position != bytes)
+            {
+                throw new ProfileException($"{path} is damaged: it has {file.Length - file.Position} bytes of weights rather than {bytes}.");
+            }
+
+            float[] weights = new float[bytes / sizeof(float)];
+            file.ReadExactly(MemoryMarshal.AsBytes(weights.AsSpan()));
+            FromLittleEndian(weights);
+            return Hash(weights) == header.Weights
+                ? new ScoreProfile(header, weights)
+                : throw new ProfileException($"{path} is damaged: its weights are not those that were written.");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ProfileException($"The profile {path} cannot be read: {e.Message}", e);
+        }
+        catch (Exception e) when (e is JsonException or NotSupportedException)
+        {
+            throw new ProfileException($"{path} is damaged: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Writes a file, whole or not at all.</summary>
+    /// <param name="path">The file; written over.</param>
+    /// <exception cref="ProfileException">It cannot be written.</exception>
+    public void Save(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string part = path + ".part";
+        try
+        {
+            using (FileStream file = File.Create(part))
+            {
+                file.Write(Encoding.ASCII.GetBytes(FirstLine));
+                JsonSerializer.Serialize(file, Header, ProfileJson.Default.ProfileHeader);
+                file.Write("\n\0"u8);
+                float[] weights = Weights.ToArray();
+                FromLittleEndian(weights);
+                file.Write(MemoryMarshal.AsBytes(weights.AsSpan()));
+            }
+
+            File.Move(part, path, overwrite: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ProfileException($"The profile {path} cannot be written: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Throws when the profile is not for a model.</summary>
+    /// <exception cref="ProfileException">It was made for another one.</exception>
+    internal void EnsureFits(EdgeModel model)
+    {
+        if (Model != model.Fingerprint)
+        {
+            throw new ProfileException(
+                $"The profile was made for another model ({Model[..12]}, this one is {model.Fingerprint[..12]}). Make one with `edgekv calibrate`.");
+        }
+    }
+
+    private static byte[] ReadHeader(FileStream file)
+    {
+        List<byte> header = [];
+        for (int next = file.ReadByte(); next != 0; next = file.ReadByte())
+        {
+            if (next < 0 || header.Count == LongestHeader)
+            {
+                throw new JsonException("The header does not end.");
+            }
+
+            header.Add((byte)next);
+        }
+
+        return [.. header];
+    }
+
+    private static string Hash(ReadOnlySpan<float> weights)
+    {
+        float[] bytes = weights.ToArray();
+        FromLittleEndian(bytes);
+        return Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(bytes.AsSpan())));
+    }
+
+    // Its own inverse.
+    private static void FromLittleEndian(Span<float> values)
+    {
+        if (!BitConverter.IsLittleEndian)
+        {
+            Span<int> bits = MemoryMarshal.Cast<float, int>(values);
+            BinaryPrimitives.ReverseEndianness(bits, bits);
+        }
+    }
+
+    private static int Count(int layers, int embedding, int kvHeads) => checked(layers * (embedding + 1) * kvHeads);
+}
