@@ -9,7 +9,7 @@ internal static class Failures
     {
         CommandException e => (e.Code, OneLine(e.Message)),
         OperationCanceledException => (ExitCode.Interrupted, "interrupted."),
-        ModelException or UnsupportedModelException => (ExitCode.Model, OneLine(exception.Message)),
+        ModelException or UnsupportedModelException or ProfileException => (ExitCode.Model, OneLine(exception.Message)),
         ContextWindowException => (ExitCode.Document, OneLine(exception.Message)),
         OutOfKvMemoryException => (ExitCode.Memory, $"{OneLine(exception.Message).TrimEnd('.')}; {MemoryRemedy}"),
         OutOfMemoryException => (ExitCode.Memory, $"the program ran out of memory; {MemoryRemedy}"),

@@ -7,7 +7,7 @@ internal sealed record AskReport(
     ModelFacts Model,
     DocumentFacts Document,
     string Policy,
-    string TaskSet,
+    string? TaskSet,
     string CacheType,
     double? RatioAsked,
     double Ratio,

@@ -5,17 +5,19 @@ namespace EdgeKV.Cli.Asking;
 /// <summary>What the user asked for, checked as far as it can be without a model.</summary>
 /// <param name="Model">Null: find one.</param>
 /// <param name="Document">A path, or <c>-</c> for standard input.</param>
-/// <param name="TaskSet"><c>context</c>, <c>question</c>, <c>window</c>, or a file of task texts.</param>
+/// <param name="Profile">Null: the session computes no learned scores.</param>
+/// <param name="TaskSet"><c>context</c>, <c>repeat</c>, <c>question</c>, <c>window</c>, or a file of task texts; null: the policy's own.</param>
 /// <param name="ContextSize">Cells of the full cache; 0: what this run needs.</param>
 /// <param name="Threads">0: one for each physical core.</param>
 /// <param name="GpuLayers">Layers put on the GPU; negative: all.</param>
 internal sealed record AskRequest(
     string? Model,
+    string? Profile,
     string Document,
     IReadOnlyList<string> Questions,
     Budget Budget,
     string Policy,
-    string TaskSet,
+    string? TaskSet,
     KvCacheType CacheType,
     int ContextSize,
     int Threads,

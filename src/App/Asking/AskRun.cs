@@ -22,7 +22,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         // Cheap checks first: nobody wants to wait for a model to hear of a mistyped file name.
         Document document = await new DocumentReader("document", "--document").ReadAsync(request.Document, input, ct);
         ICompressionPolicy policy = PolicyRegistry.Create(request.Policy, request.Budget, await TaskSetAsync(ct));
+        if (request.Profile is null && policy.Request.Statistics.HasFlag(ScoreStatistics.Learned))
+        {
+            throw new CommandException(
+                ExitCode.Usage, $"--policy {policy.Name} ranks by learned scores, which need a profile of the model; give --profile FILE.");
+        }
+
         string path = ModelLoading.Find(request.Model);
+        ScoreProfile? profile = request.Profile is { } file ? ScoreProfile.Load(file) : null;
 
         Stopwatch loading = Stopwatch.StartNew();
         using EdgeModel model = await observer.StageAsync(
@@ -39,6 +46,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             ContextSize = request.ContextSize,
             CacheType = request.CacheType,
             Threads = request.Threads,
+            Profile = profile,
         });
         await observer.StageAsync(
             string.Create(CultureInfo.InvariantCulture, $"Reading {tokens.Length:N0} tokens"),
@@ -63,15 +71,19 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             answers.Add(new AnswerFacts(request.Questions[i], full[i], compact));
         }
 
-        return Report(model, document, tokens.Length, compression, loading.Elapsed, answers);
+        return Report(model, document, tokens.Length, policy, compression, loading.Elapsed, answers);
     }
 
-    private async Task<TaskSet> TaskSetAsync(CancellationToken ct)
+    private async Task<TaskSet?> TaskSetAsync(CancellationToken ct)
     {
         switch (request.TaskSet)
         {
+            case null:
+                return null;
             case "context":
                 return TaskSet.Context;
+            case "repeat":
+                return TaskSet.Repeat;
             case "question":
                 return TaskSet.Question(request.Questions);
             case "window":
@@ -157,14 +169,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     }
 
     private AskReport Report(
-        EdgeModel model, Document document, int tokens, CompressionReport compression, TimeSpan loading, IReadOnlyList<AnswerFacts> answers)
+        EdgeModel model, Document document, int tokens, ICompressionPolicy policy, CompressionReport compression, TimeSpan loading, IReadOnlyList<AnswerFacts> answers)
     {
         IReadOnlyList<int> after = compression.RowsAfter;
         return new AskReport(
             ModelFacts.Of(model),
             new DocumentFacts(document.Name, document.Bytes, tokens),
             compression.Policy,
-            request.TaskSet,
+            policy.Request.NeedsAttention ? request.TaskSet ?? NameOf(policy.Request.TaskSet) : null,
             request.CacheType.ToString().ToLowerInvariant(),
             compression.RatioAsked,
             compression.RatioAchieved,
@@ -184,6 +196,15 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 compression.TokensPerSecondAfter ?? Speed(answers.Select(answer => answer.Compact))),
             answers);
     }
+
+    private static string NameOf(TaskSet tasks) => tasks switch
+    {
+        ContextTaskSet => "context",
+        RepeatTaskSet => "repeat",
+        QuestionTaskSet => "question",
+        WindowTaskSet => "window",
+        _ => "texts",
+    };
 
     // Over all answers together, each weighing by its length.
     private static double? Speed(IEnumerable<AnswerText?> answers)

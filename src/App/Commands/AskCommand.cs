@@ -17,6 +17,12 @@ internal sealed class AskCommand
         HelpName = "FILE",
     };
 
+    private readonly Option<string?> _profile = new("--profile")
+    {
+        Description = $"Learned scores of the model, for --policy {GlobalTopK.LearnedName} and {GlobalTopK.BothName}",
+        HelpName = "FILE",
+    };
+
     private readonly Option<string> _document = new("--document", "-d")
     {
         Description = "Text to read, UTF-8; - is standard input",
@@ -48,11 +54,11 @@ internal sealed class AskCommand
         PolicyRegistry.Default,
         [.. PolicyRegistry.Entries.Select(entry => entry.Name)]);
 
-    private readonly Option<string> _taskSet = new("--task-set")
+    private readonly Option<string?> _taskSet = new("--task-set")
     {
-        Description = "Whose attention decides: context (it is read again), question, window (the document's last tokens), or a FILE with a text a line",
+        Description = "Whose attention decides: context (it is read again), repeat (it is said again), question, window (the document's last tokens), "
+            + "or a FILE with a text a line; default: the policy's own",
         HelpName = "SET",
-        DefaultValueFactory = _ => "context",
     };
 
     private readonly Option<string> _cacheType = OptionParsing.Choice(
@@ -100,7 +106,7 @@ internal sealed class AskCommand
         Command command = new("ask", "Read a document, remove most of its KV cache, and answer questions from what is left.")
         {
             _document, _questions, _model,
-            _ratio, _rows, _kvMemory, _policy, _taskSet,
+            _ratio, _rows, _kvMemory, _policy, _taskSet, _profile,
             _compare, _json,
             _maxTokens, _temperature, _topK, _topP, _minP, _seed,
             _cacheType, _context, _threads, _gpuLayers,
@@ -132,11 +138,12 @@ internal sealed class AskCommand
             : Budget.FromRatio(parsed.GetValue(_ratio));
         return new AskRequest(
             parsed.GetValue(_model),
+            parsed.GetValue(_profile),
             parsed.GetRequiredValue(_document),
             parsed.GetRequiredValue(_questions),
             budget,
             parsed.GetRequiredValue(_policy),
-            parsed.GetRequiredValue(_taskSet),
+            parsed.GetValue(_taskSet),
             parsed.GetValue(_cacheType) switch
             {
                 "q8_0" => KvCacheType.Q8_0,

@@ -63,6 +63,7 @@ public sealed class AskTests : IDisposable
     }
 
     [Theory]
+    [InlineData("repeat")]
     [InlineData("question")]
     [InlineData("window")]
     [InlineData("FILE")]

@@ -40,6 +40,23 @@ public sealed class BadInputTests : IDisposable
     public async Task Ask_EmptyTaskSet_IsExitCodeFour() =>
         await FailsAsync(4, "is empty", "--document", Document(), "--task-set", _folder.File("tasks.txt", "\n\n"u8));
 
+    [Theory]
+    [InlineData("learned")]
+    [InlineData("both")]
+    public async Task Ask_LearnedScoresWithoutAProfile_IsExitCodeTwo(string policy) =>
+        await FailsAsync(2, "give --profile FILE", "--document", Document(), "--policy", policy);
+
+    [Fact]
+    public async Task Ask_ProfileThatIsNone_IsExitCodeThree() => await FailsAsync(
+        3,
+        "is not an EdgeKV profile",
+        "--document",
+        Document(),
+        "--model",
+        _folder.File("any.gguf", "GGUF"u8),
+        "--profile",
+        _folder.File("any.edgekv", "what is this?"u8));
+
     [Fact]
     public async Task Ask_MissingModel_IsExitCodeThree() => await FailsAsync(
         3, "does not exist", "--document", Document(), "--model", Path.Combine(_folder.Path, "none.gguf"));

@@ -1,0 +1,166 @@
+using System.Runtime.InteropServices;
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+using EdgeKV.Testing;
+using EdgeKV.Testing.Measurements;
+
+namespace EdgeKV.ModelTests;
+
+/// <summary>Scores that come with the prefill, and the profiles that hold their maps.</summary>
+public sealed class LearnedScoreTests : IDisposable
+{
+    private static readonly ScoreRequest Learned = new(TaskSet.Repeat, ScoreStatistics.Learned);
+
+    private readonly string _path = Path.Combine(Path.GetTempPath(), $"edgekv-{Guid.NewGuid():n}{ScoreProfile.Extension}");
+
+    public static TheoryData<TinyModel> Models => [.. TinyModels.Supported];
+
+    public static TheoryData<string> Prompts => [.. Golden.All.Where(g => g.Learned is not null).Select(g => g.Name).DefaultIfEmpty(Golden.Missing)];
+
+    [Theory]
+    [MemberData(nameof(Prompts))]
+    public async Task Score_TheTrialsMap_GivesItsScoresAndPlans(string prompt)
+    {
+        string? weights = Places.Shared is { } shared ? Path.Combine(shared, "reference", "surrogate.f32") : null;
+        Assert.SkipWhen(!File.Exists(weights), "The trial's map lies in shared/, which is not here.");
+        Assert.SkipWhen(Golden.All.All(g => g.Name != prompt), Golden.Missing);
+        Golden golden = Golden.All.Single(g => g.Name == prompt);
+        using EdgeModel model = EdgeModel.Load(Places.Model);
+        ScoreProfile profile = ScoreProfile.Of(
+            model, MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(weights!)), new Dictionary<string, string> { ["from"] = "the trial" });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = profile, Threads = 2 });
+        await session.PrefillAsync(golden.Context, cancellationToken: TestContext.Current.CancellationToken);
+
+        using AttentionScores scores = await session.ScoreAsync(Learned, cancellationToken: TestContext.Current.CancellationToken);
+
+        double sum = 0;
+        for (int layer = 0; layer < scores.Layers; layer++)
+        {
+            for (int head = 0; head < scores.KvHeads; head++)
+            {
+                ReadOnlySpan<float> ours = scores.Learned(layer, head);
+                ReadOnlySpan<float> theirs = golden.Learned.AsSpan((layer * scores.KvHeads + head) * scores.Tokens, scores.Tokens);
+                for (int i = 0; i < ours.Length; i++)
+                {
+                    sum += Math.Abs(ours[i] - theirs[i]);
+                }
+            }
+        }
+
+        Assert.InRange(sum / golden.Learned!.Length, 0, 0.05);
+        foreach (double ratio in new[] { 0.8, 0.9 })
+        {
+            CompressionPlan plan = new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(ratio) }.Plan(scores);
+            Assert.InRange(Fidelity.Overlapping(golden.LearnedPlan(ratio), plan), 0.95, 1);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public async Task Compress_ByLearnedScores_KeepsTheBudget(TinyModel tiny)
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(tiny));
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = Random(model, 1), ContextSize = 512 });
+        await session.PrefillAsync(TinyModels.RandomTokens(200, 3), cancellationToken: cancellation);
+
+        CompressionReport report = await session.CompressAsync(
+            new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(0.9) }, cancellationToken: cancellation);
+
+        Assert.Equal((int)(model.Layers * model.KvHeads * 200 * (1 - 0.9)), report.RowsAfter.Sum());
+        Assert.Equal(model.VocabularySize, session.Decode([5]).Length);
+    }
+
+    [Fact]
+    public async Task Compress_ByRepeatScores_FeedsTheContextAgain()
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
+        using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 512 });
+        await session.PrefillAsync(TinyModels.RandomTokens(200, 3), cancellationToken: cancellation);
+
+        using AttentionScores scores = await session.ScoreAsync(
+            new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max), cancellationToken: cancellation);
+
+        Assert.InRange(scores.Queries, 201, 300);
+        Assert.Equal(200, session.Position);
+    }
+
+    [Fact]
+    public async Task Score_WithoutAProfile_SaysSo()
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
+        using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 512 });
+        await session.PrefillAsync(TinyModels.RandomTokens(20, 3), cancellationToken: cancellation);
+
+        SessionStateException refusal = await Assert.ThrowsAsync<SessionStateException>(() => session.ScoreAsync(Learned, cancellationToken: cancellation));
+        Assert.Contains("profile", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Save_ThenLoad_GivesTheSame()
+    {
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
+        ScoreProfile profile = Random(model, 2);
+        profile.Save(_path);
+        ScoreProfile loaded = ScoreProfile.Load(_path);
+        Assert.Equal(profile.Weights.ToArray(), loaded.Weights.ToArray());
+        Assert.Equal(profile.Provenance, loaded.Provenance);
+        Assert.Equal(model.Fingerprint, loaded.Model);
+    }
+
+    [Fact]
+    public void CreateSession_ProfileOfAnotherModel_IsRefused()
+    {
+        using EdgeModel one = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
+        using EdgeModel other = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen3));
+        SessionOptions options = new() { Profile = Random(one, 3), ContextSize = 512 };
+        ProfileException refusal = Assert.Throws<ProfileException>(() => other.CreateSession(options));
+        Assert.Contains("another model", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Load_DamagedFiles_AreRefused()
+    {
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
+        Random(model, 4).Save(_path);
+        byte[] bytes = File.ReadAllBytes(_path);
+        Random random = new(5);
+        for (int i = 0; i < 200; i++)
+        {
+            byte[] damaged = [.. bytes];
+            if (i % 2 == 0)
+            {
+                damaged = damaged[..random.Next(damaged.Length)];
+            }
+            else
+            {
+                // Anywhere but in the words about where it comes from.
+                int at = i % 4 == 1 ? random.Next(16) : bytes.Length - 1 - random.Next(bytes.Length / 2);
+                damaged[at] ^= (byte)(1 << random.Next(8));
+            }
+
+            File.WriteAllBytes(_path, damaged);
+            Assert.Throws<ProfileException>(() => ScoreProfile.Load(_path));
+        }
+
+        File.Delete(_path);
+        Assert.Throws<ProfileException>(() => ScoreProfile.Load(_path));
+    }
+
+    public void Dispose() => File.Delete(_path);
+
+    private static ScoreProfile Random(EdgeModel model, int seed)
+    {
+        Random random = new(seed);
+        float[] weights = new float[model.Layers * (model.EmbeddingSize + 1) * model.KvHeads];
+        for (int i = 0; i < weights.Length; i++)
+        {
+            weights[i] = random.NextSingle() - 0.5f;
+        }
+
+        return ScoreProfile.Of(model, weights, new Dictionary<string, string> { ["seed"] = $"{seed}" });
+    }
+}
