@@ -405,8 +405,8 @@ void scores_are_what_attention_gives() {
 std::vector<float> random_map(uint32_t seed) {
     std::mt19937                    random(seed);
     std::normal_distribution<float> weight(0.0f, 0.05f);
-    std::vector<float>              weights((size_t) (model_value(EDGEKV_MODEL_N_LAYER) * (model_value(EDGEKV_MODEL_N_EMBD) + 1) *
-                                     model_value(EDGEKV_MODEL_N_HEAD_KV)));
+    std::vector<float>              weights(
+                     (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * (model_value(EDGEKV_MODEL_N_EMBD) + 1) * model_value(EDGEKV_MODEL_N_HEAD_KV)));
     std::generate(weights.begin(), weights.end(), [&] { return weight(random); });
     return weights;
 }
