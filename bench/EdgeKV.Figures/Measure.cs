@@ -16,8 +16,9 @@ internal static class Measure
         ("speed", Synchronous(SpeedFigures)),
         ("fidelity", Synchronous(FidelityFigures)),
         ("exactness", Synchronous(ExactnessFigures)),
-        ("device", Synchronous(DeviceFigures)),
         ("soundness", SoundnessFiguresAsync),
+        ("learned", LearnedFiguresAsync),
+        ("device", Synchronous(DeviceFigures)),
     ];
 
     /// <summary>Measures all parts, or those that are named; save is called after each, so that a run cut short leaves what it measured.</summary>
@@ -179,6 +180,8 @@ internal static class Measure
         }
 
         table.AtLeast("ragged_over_composite_decode", speed.RaggedOverComposite, 0.85, "unstructured and structured KVCompose at 0.8, the same rows in all");
+        table.Add("kernel_over_llama_decode_0.8", speed.KernelOverLlama, "our attention kernel over llama.cpp's, the same composite rows");
+        table.Add("kernel_over_llama_ragged_decode_0.8", speed.KernelOverLlamaRagged, "the same over ragged rows");
         table.AtMost("followup_prompt_over_full", speed.FollowUpOverFull, 1, "300 tokens, seconds over the compact cache at 0.8 by stock's over the full one");
         table.AtMost("plan_over_prefill", speed.PlanOverPrefill, 0.01, $"prefill {speed.PrefillSeconds:0.0} s, stock's {speed.StockPrefillSeconds:0.0} s");
         table.AtMost("apply_over_prefill", speed.ApplyOverPrefill, 0.05);
@@ -197,21 +200,22 @@ internal static class Measure
             return;
         }
 
-        List<DeviceResult> results = [];
-        foreach (TinyModel model in new[] { TinyModel.LlamaGrouped, TinyModel.LlamaUngrouped, TinyModel.Qwen2, TinyModel.Qwen3 })
+        DeviceRun run = DeviceRun.Measure();
+        IReadOnlyList<DeviceResult> results = run.Results;
+        if (results.Count == 0)
         {
-            foreach (KvCacheType type in new[] { KvCacheType.F16, KvCacheType.Q8_0 })
-            {
-                results.Add(Device.Measure(ExactnessCase.Of(model, context: 400, decoded: 24, prompt: 100), type));
-            }
+            table.Missing(
+                $"the driver aborted all {run.Aborted} processes",
+                "device_identity_kl_max", "device_composite_kl_max", "device_ragged_kl_max", "device_scores_diff_max", "device_floor_kl_max");
+            return;
         }
 
-        results.Add(Device.Measure(ExactnessCase.Of(TinyModel.LlamaGrouped, context: 400, decoded: 24, prompt: 100), KvCacheType.F16, gpuLayers: 2));
+        string processes = $"{results.Count} cases, {run.Missed} not measured; the driver aborted {run.Aborted} processes";
         Worst("device_identity_kl_max", r => r.Identity);
         Worst("device_composite_kl_max", r => r.Composite);
         Worst("device_ragged_kl_max", r => r.Ragged);
         table.AtMost("device_scores_diff_max", results.Max(r => r.ScoresDiff), Scores, "largest difference of a score, device against CPU");
-        table.Add("device_floor_kl_max", results.Max(r => r.Floor.Max), "stock, device against CPU");
+        table.Add("device_floor_kl_max", results.Max(r => r.Floor.Max), $"stock, device against CPU; {processes}");
         table.Detail(
             $"Device: {device}, against the CPU (largest KL)",
             ["model", "cache", "layers on the device", "floor", "bound", "identity", "composite", "ragged", "scores", "shifted by one"],
@@ -247,6 +251,37 @@ internal static class Measure
 
         double growth = await SessionGrowth.MeasureAsync(200).ConfigureAwait(false) / Mebibyte;
         table.AtMost("sessions_rss_growth_mib", growth, Flat, "200 sessions created, compressed and disposed");
+    }
+
+    private static async Task LearnedFiguresAsync(Table table)
+    {
+        const string Map = "the trial's map, as there is no profile of our own yet";
+        string[] keys =
+        [
+            "learned_over_prefill", "ready_over_prefill", "learned_decode_speedup_0.8", "learned_decode_speedup_0.9",
+            "learned_relative_1k_0.8", "learned_relative_1k_0.9", "repeat_relative_1k_0.9",
+        ];
+        if (Learned.Missing is { } missing)
+        {
+            table.Missing(missing, keys);
+            return;
+        }
+
+        LearnedSpeed speed = await Learned.SpeedAsync().ConfigureAwait(false);
+        table.AtMost(keys[0], speed.PrefillOverStock, 1.03, $"4000 tokens, {Map}");
+        table.AtMost(keys[1], speed.ReadyOverStock, 1.08, "prefill, plan and applied plan, at 0.8 and 0.9");
+        table.AtLeast(keys[2], speed.DecodeSpeedup[0.8], 2.1, "ragged as it comes from the scores, over stock with the full cache");
+        table.AtLeast(keys[3], speed.DecodeSpeedup[0.9], 2.4, "ragged as it comes from the scores, over stock with the full cache");
+
+        LearnedAccuracy accuracy = await Learned.AccuracyAsync(Console.WriteLine).ConfigureAwait(false);
+        string samples = $"{accuracy.Right} samples that the full cache answers, of the reference's {accuracy.Asked}";
+        table.AtLeast(keys[4], accuracy.Relative["learned@0.8"], 0.95, $"{samples}; {Map}");
+        table.AtLeast(keys[5], accuracy.Relative["learned@0.9"], 0.88, $"{samples}; {Map}");
+        table.AtLeast(keys[6], accuracy.Relative["repeat@0.9"], 0.9, samples);
+        table.Detail(
+            "Accuracy relative to the full cache, RULER 1024",
+            ["policy@ratio", "relative accuracy"],
+            accuracy.Relative.Select(cell => new[] { cell.Key, Table.Text(cell.Value) }));
     }
 
     private static Func<Table, Task> Synchronous(Action<Table> run) => table =>

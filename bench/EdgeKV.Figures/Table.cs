@@ -8,12 +8,15 @@ namespace EdgeKV.Figures;
 /// <summary>The figures under way: one flat object for programs, a table for people with what each figure must keep to.</summary>
 internal sealed class Table
 {
+    private const string Heading = "## ";
+    private const string Broken = "**FAIL**";
+
     private readonly JsonObject _figures = [];
     private readonly List<(string Key, string Value, string Bound, string Verdict, string Note)> _rows = [];
     private readonly List<(string Title, string[] Header, List<string[]> Rows)> _details = [];
 
     /// <summary>Figures that broke their bound.</summary>
-    public int Failed { get; private set; }
+    public int Failed => _rows.Count(r => r.Verdict == Broken);
 
     /// <summary>A figure that must be true.</summary>
     public void Add(string key, bool value, string note = "") => Add(key, value, value ? "true" : "false", "true", value, note);
@@ -38,35 +41,80 @@ internal sealed class Table
         foreach (string key in keys)
         {
             _figures[key] = null;
-            _rows.Add((key, "not measured", "", "", reason));
+            Put((key, "not measured", "", "", reason));
         }
     }
 
     /// <summary>A table of its own behind the figures.</summary>
-    public void Detail(string title, string[] header, IEnumerable<string[]> rows) => _details.Add((title, header, [.. rows]));
+    public void Detail(string title, string[] header, IEnumerable<string[]> rows)
+    {
+        _details.RemoveAll(d => d.Title == title);
+        _details.Add((title, header, [.. rows]));
+    }
+
+    /// <summary>Takes over figures that were written before: those that are measured anew replace them, the others stay.</summary>
+    /// <param name="json">figures.json.</param>
+    /// <param name="page">figures.md.</param>
+    public void Keep(string json, IEnumerable<string> page)
+    {
+        foreach (var (key, value) in JsonNode.Parse(json)!.AsObject())
+        {
+            _figures[key] = value?.DeepClone();
+        }
+
+        string? title = null;
+        foreach (string line in page)
+        {
+            if (line.StartsWith(Heading, StringComparison.Ordinal))
+            {
+                title = line[Heading.Length..];
+                continue;
+            }
+
+            if (line is not ['|', ' ', .. var inside, ' ', '|'])
+            {
+                continue;
+            }
+
+            string[] cells = inside.Split(" | ");
+            if (title is null && cells is [['`', .. var key, '`'], var value, var bound, var verdict, var note])
+            {
+                _rows.Add((key, value, bound, verdict, note));
+            }
+            else if (title is not null && _details.FindIndex(d => d.Title == title) is >= 0 and var at)
+            {
+                _details[at].Rows.Add(cells);
+            }
+            else if (title is not null)
+            {
+                _details.Add((title, cells, []));
+            }
+        }
+    }
 
     /// <summary>The flat object.</summary>
     public string ToJson() => _figures.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n";
 
     /// <summary>The page for people.</summary>
-    public string ToMarkdown(string machine, string command, TimeSpan elapsed)
+    public string ToMarkdown(string machine)
     {
         StringBuilder page = new();
         page.Append(CultureInfo.InvariantCulture, $"""
             # Figures
 
-            Measured by `{command}` in {elapsed.TotalMinutes:0.0} minutes on {machine}. The same numbers for programs: [figures.json](figures.json).
+            Measured by `./build.sh figures` on {machine}; a part by itself with `dotnet run --project bench/EdgeKV.Figures -c Release docs PART`
+            (memory, speed, fidelity, exactness, soundness, learned, device). The same numbers for programs: [figures.json](figures.json).
 
             KL is the divergence of next-token distributions in nats, the largest over the tokens compared, all runs forced along the same tokens.
             The floor is stock llama.cpp against itself, one thread against two; where a bound is 1e-3 and three times the floor is more, three times
-            the floor counts. Speeds are ratios within one run, medians of interleaved repeats, against stock llama.cpp with the full cache.
+            the floor counts. Speeds are ratios within one run, medians over interleaved rounds, against stock llama.cpp with the full cache.
 
 
             """);
         Append(page, ["figure", "value", "bound", "", "note"], _rows.Select(r => new[] { $"`{r.Key}`", r.Value, r.Bound, r.Verdict, r.Note }));
         foreach (var (title, header, rows) in _details)
         {
-            page.Append(CultureInfo.InvariantCulture, $"\n## {title}\n\n");
+            page.Append(CultureInfo.InvariantCulture, $"\n{Heading}{title}\n\n");
             Append(page, header, rows);
         }
 
@@ -90,13 +138,21 @@ internal sealed class Table
     private void Add(string key, JsonNode value, string text, string bound, bool? passed, string note)
     {
         _figures[key] = value;
-        if (passed == false)
-        {
-            Failed++;
-        }
-
-        string verdict = passed switch { true => "pass", false => "**FAIL**", null => "" };
-        _rows.Add((key, text, bound, verdict, note));
+        string verdict = passed switch { true => "pass", false => Broken, null => "" };
+        Put((key, text, bound, verdict, note));
         Console.WriteLine($"{key,-36} {text,12}  {bound,-22} {verdict} {note}");
+    }
+
+    private void Put((string Key, string Value, string Bound, string Verdict, string Note) row)
+    {
+        int before = _rows.FindIndex(r => r.Key == row.Key);
+        if (before >= 0)
+        {
+            _rows[before] = row;
+        }
+        else
+        {
+            _rows.Add(row);
+        }
     }
 }

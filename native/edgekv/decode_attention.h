@@ -2,7 +2,7 @@
 //
 // llama.cpp's own kernel has one call per run of heads with equal counts, hands out query heads when there are fewer than 512 rows, converts a row once per query
 // head and sums V in f16. This one hands out rows, whatever head they belong to, reads and converts each once for all query heads of its group, and sums in f32
-// (docs/native.md has the figures).
+// (`./build.sh figures` times both).
 #pragma once
 
 #include "ggml.h"

@@ -4,7 +4,7 @@ namespace EdgeKV;
 
 /// <summary>
 /// What computes attention over a compact cache in host memory, one token at a time. Everywhere else llama.cpp's kernels do.
-/// docs/native.md has the figures.
+/// docs/native.md says why.
 /// </summary>
 public enum AttentionKernel
 {

@@ -36,6 +36,12 @@ public sealed record Speed
     /// <summary>Decode speed over a ragged plan relative to a composite one of the same rows in all.</summary>
     public required double RaggedOverComposite { get; init; }
 
+    /// <summary>Decode speed with our attention kernel relative to llama.cpp's over the same composite rows at 0.8.</summary>
+    public required double KernelOverLlama { get; init; }
+
+    /// <summary>The same over a ragged plan of the same rows in all.</summary>
+    public required double KernelOverLlamaRagged { get; init; }
+
     /// <summary>Seconds of a 300-token prompt over the compact cache at 0.8, by stock's over the full one.</summary>
     public required double FollowUpOverFull { get; init; }
 
@@ -100,30 +106,40 @@ public sealed record Speed
             }
 
             List<double> applying = [];
-            Engine Compact(CompressionPlan plan)
+            Engine Compact(CompressionPlan plan, AttentionKernel kernel = AttentionKernel.EdgeKV)
             {
-                Engine engine = full.Sibling(options);
+                Engine engine = full.Sibling(options with { Attention = kernel });
                 engine.Load(state, context);
                 applying.Add(engine.Apply(plan));
                 return engine;
             }
 
-            Engine[] engines = [.. Ratios.Select(r => Compact(Plan(r, structured: true))), Compact(Plan(0.8, structured: false))];
+            CompressionPlan composite = Plan(0.8, structured: true);
+            CompressionPlan ragged = Plan(0.8, structured: false);
+            Engine[] engines =
+            [
+                .. Ratios.Select(r => Compact(Plan(r, structured: true))), Compact(ragged),
+                Compact(composite, AttentionKernel.LlamaCpp), Compact(ragged, AttentionKernel.LlamaCpp),
+            ];
             try
             {
                 double[][] times = Interleaved(repeats, stock, empty, engines, tokens.AsSpan(context, decoded), context);
-                double[] medians = [.. times.Select(Median)];
+                double atFull = Median(times[0]);
+                double atEmpty = Median(times[1]);
+
+                // Of each round by itself: a machine that slows down for some rounds slows both sides.
+                double Over(int one, int other) => Median([.. times[one].Zip(times[other], (a, b) => a / b)]);
                 (double promptFull, double promptCompact) = FollowUp(repeats, stock, engines[IndexOf(0.8)], tokens, context);
-                double atFull = medians[0];
-                double atEmpty = medians[1];
                 return new Speed
                 {
                     Context = context,
                     StockTokensPerSecond = 1 / atFull,
                     StockEmptyTokensPerSecond = 1 / atEmpty,
-                    DecodeSpeedup = Ratios.ToDictionary(r => r, r => atFull / medians[2 + IndexOf(r)]),
-                    DecodeIdeal = Ratios.ToDictionary(r => r, r => atFull / (atEmpty + ((1 - r) * (atFull - atEmpty)))),
-                    RaggedOverComposite = medians[2 + IndexOf(0.8)] / medians[^1],
+                    DecodeSpeedup = Ratios.ToDictionary(r => r, r => Over(0, 2 + IndexOf(r))),
+                    DecodeIdeal = Ratios.ToDictionary(r => r, r => 1 / (r * Over(1, 0) + (1 - r))),
+                    RaggedOverComposite = Over(2 + IndexOf(0.8), times.Length - 3),
+                    KernelOverLlama = Over(times.Length - 2, 2 + IndexOf(0.8)),
+                    KernelOverLlamaRagged = Over(times.Length - 1, times.Length - 3),
                     FollowUpOverFull = promptCompact / promptFull,
                     PrefillSeconds = prefill,
                     StockPrefillSeconds = stockPrefill,

@@ -1,0 +1,213 @@
+using System.Diagnostics;
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Testing.Measurements;
+
+/// <summary>Learned and repeat scores: what they cost, and what of the full cache's right answers they keep.</summary>
+public static class Learned
+{
+    private static readonly double[] Ratios = [0.8, 0.9];
+
+    /// <summary>Why the trial's map cannot be had, or null when it can.</summary>
+    public static string? Missing => MapPath is null ? "shared/reference/surrogate.f32 is not here" : null;
+
+    private static string? MapPath =>
+        Places.Shared is { } shared && Path.Combine(shared, "reference", "surrogate.f32") is var path && File.Exists(path) ? path : null;
+
+    /// <summary>The trial's map as a profile of the bundled model.</summary>
+    public static ScoreProfile TrialsMap(EdgeModel model) => ScoreProfile.Of(
+        model,
+        MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(MapPath ?? throw new FileNotFoundException(Missing))),
+        new Dictionary<string, string> { ["from"] = "the trial of shared/reference" });
+
+    /// <summary>Times the prefill with and without learned scores, and decoding from what is left, in turns with stock llama.cpp.</summary>
+    public static async Task<LearnedSpeed> SpeedAsync(int context = 4000, int rounds = 3, int decoded = 16, int repeats = 15)
+    {
+        int[] tokens = ExactnessCase.DocumentTokens(Places.Model, context + decoded);
+        EngineOptions options = new(Places.Model) { ContextSize = (context + 767) / 256 * 256 };
+        using StockRunner stock = new();
+        stock.Open(options);
+        using EdgeModel model = EdgeModel.Load(Places.Model);
+        ScoreProfile profile = TrialsMap(model);
+        Dictionary<double, EdgeSession> sessions = [];
+        try
+        {
+            List<double> prefill = [];
+            List<double> ready = [];
+            for (int i = 0; i < rounds; i++)
+            {
+                stock.Clear();
+                double there = stock.Prefill(tokens.AsSpan(0, context));
+                foreach (double ratio in Ratios)
+                {
+                    EdgeSession session = model.CreateSession(
+                        new SessionOptions { ContextSize = options.ContextSize, Threads = options.Threads, Profile = profile });
+                    long start = Stopwatch.GetTimestamp();
+                    await session.PrefillAsync(tokens.AsMemory(0, context)).ConfigureAwait(false);
+                    prefill.Add(Stopwatch.GetElapsedTime(start).TotalSeconds / there);
+                    await session.CompressAsync(new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(ratio) }).ConfigureAwait(false);
+                    ready.Add(Stopwatch.GetElapsedTime(start).TotalSeconds / there);
+                    sessions.Remove(ratio, out EdgeSession? before);
+                    before?.Dispose();
+                    sessions[ratio] = session;
+                }
+            }
+
+            List<double> full = [];
+            Dictionary<double, List<double>> compact = Ratios.ToDictionary(r => r, _ => new List<double>());
+            for (int i = -1; i < repeats; i++)
+            {
+                double there = stock.Time(tokens.AsSpan(context));
+                stock.Rollback(context);
+                foreach (double ratio in Ratios)
+                {
+                    long start = Stopwatch.GetTimestamp();
+                    for (int j = 0; j < decoded; j++)
+                    {
+                        sessions[ratio].Decode(tokens.AsSpan(context + j, 1));
+                    }
+
+                    double here = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                    sessions[ratio].Rollback(context);
+                    if (i >= 0)
+                    {
+                        compact[ratio].Add(here);
+                    }
+                }
+
+                if (i >= 0)
+                {
+                    full.Add(there);
+                }
+            }
+
+            return new LearnedSpeed(Median(prefill), Median(ready), Ratios.ToDictionary(r => r, r => Median(full.Zip(compact[r], (a, b) => a / b))));
+        }
+        finally
+        {
+            foreach (EdgeSession session in sessions.Values)
+            {
+                session.Dispose();
+            }
+        }
+    }
+
+    /// <summary>
+    /// Accuracy relative to the full cache on the reference's samples of 1024 tokens: those that it used and that the full cache answers.
+    /// </summary>
+    public static async Task<LearnedAccuracy> AccuracyAsync(Action<string> report)
+    {
+        string shared = Places.Shared!;
+        using EdgeModel model = EdgeModel.Load(Places.Model);
+        ScoreProfile profile = TrialsMap(model);
+        string state = Path.Combine(Places.Cache, $"learned-{Environment.ProcessId}.state");
+        Dictionary<string, List<double>> cells = [];
+        int asked = 0;
+        int right = 0;
+        try
+        {
+            foreach (string line in File.ReadLines(Path.Combine(shared, "reference", "ablation_1k.jsonl")))
+            {
+                using JsonDocument json = JsonDocument.Parse(line);
+                if (!json.RootElement.GetProperty("scores").EnumerateObject().Any())
+                {
+                    continue; // one that the reference's full cache does not answer
+                }
+
+                RulerSample sample = RulerSample.Read(
+                    shared, 1024, json.RootElement.GetProperty("task").GetString()!, json.RootElement.GetProperty("index").GetInt32());
+                int[] context = model.TokenizeDocument(sample.Context);
+                SessionOptions options = new() { ContextSize = 2 * context.Length + 256, Threads = 2, Profile = profile };
+                using EdgeSession session = model.CreateSession(options);
+                await session.PrefillAsync(context).ConfigureAwait(false);
+                session.Save(state);
+                using AttentionScores scores = await session.ScoreAsync(
+                    new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max | ScoreStatistics.Learned)).ConfigureAwait(false);
+                asked++;
+                if (sample.Score(Answer(model, session, sample)) < 1)
+                {
+                    continue;
+                }
+
+                right++;
+                foreach (RowScore source in Enum.GetValues<RowScore>())
+                {
+                    foreach (double ratio in Ratios)
+                    {
+                        GlobalTopK policy = new() { Source = source, Budget = Budget.FromRatio(ratio) };
+                        using EdgeSession compact = model.CreateSession(options with { Profile = null });
+                        compact.Load(state);
+                        await compact.ApplyAsync(policy.Plan(scores)).ConfigureAwait(false);
+                        string key = $"{policy.Name}@{ratio}";
+                        if (!cells.TryGetValue(key, out List<double>? values))
+                        {
+                            cells[key] = values = [];
+                        }
+
+                        values.Add(sample.Score(Answer(model, compact, sample)));
+                    }
+                }
+
+                report($"{sample.Task} {sample.Index}: " + string.Join(", ", cells.Select(c => $"{c.Key} {c.Value.Average():0.00}")));
+            }
+        }
+        finally
+        {
+            File.Delete(state);
+        }
+
+        return new LearnedAccuracy(asked, right, cells.ToDictionary(c => c.Key, c => c.Value.Average()));
+    }
+
+    // Greedy; the reference's rule: at the end of the turn, or at the first newline after 8 tokens.
+    private static string Answer(EdgeModel model, EdgeSession session, RulerSample sample)
+    {
+        const int Least = 8;
+        int start = session.Position;
+        List<int> answer = [];
+        ReadOnlySpan<float> logits = session.Decode(model.TokenizeQuestion(sample.Question, sample.AnswerPrefix));
+        while (answer.Count < sample.NewTokens)
+        {
+            int token = TensorPrimitives.IndexOfMax(logits);
+            if (model.IsEnd(token))
+            {
+                break;
+            }
+
+            answer.Add(token);
+            if (answer.Count > Least && model.Detokenize([token]).Contains('\n', StringComparison.Ordinal))
+            {
+                break;
+            }
+
+            logits = session.Decode(new[] { token });
+        }
+
+        session.Rollback(start);
+        return model.Detokenize([.. answer]);
+    }
+
+    private static double Median(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        int middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+}
+
+/// <summary>What learned scores cost, by stock llama.cpp's times in the same run.</summary>
+/// <param name="PrefillOverStock">Prefill with learned scores.</param>
+/// <param name="ReadyOverStock">The same, planned and applied.</param>
+/// <param name="DecodeSpeedup">Decode speed over stock's with the full cache, by ratio.</param>
+public sealed record LearnedSpeed(double PrefillOverStock, double ReadyOverStock, IReadOnlyDictionary<double, double> DecodeSpeedup);
+
+/// <summary>Accuracy on samples that the full cache answers.</summary>
+/// <param name="Asked">Samples.</param>
+/// <param name="Right">Those that our full cache answers.</param>
+/// <param name="Relative">Mean over those, by policy@ratio.</param>
+public sealed record LearnedAccuracy(int Asked, int Right, IReadOnlyDictionary<string, double> Relative);
