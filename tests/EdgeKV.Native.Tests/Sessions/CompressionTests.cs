@@ -115,9 +115,10 @@ public sealed class CompressionTests(ModelFixture fixture)
     }
 
     [Fact]
-    public async Task ApplyAsync_KeepAll_GivesTheSameAnswer()
+    public async Task ApplyAsync_KeepAllWithLlamaCppsKernel_GivesTheSameAnswer()
     {
-        using EdgeSession session = await fixture.Reader();
+        // The same sums in the same order: another kernel's last digits are enough for this model's rounded activations to choose other words.
+        using EdgeSession session = await fixture.Reader(ModelFixture.Options with { Attention = AttentionKernel.LlamaCpp });
         string before = await ModelFixture.Answer(session, Question);
 
         CompressionReport report = await session.ApplyAsync(CompressionPlan.KeepAll(30, 3, session.Position));
