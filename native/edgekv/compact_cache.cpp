@@ -210,6 +210,7 @@ uint32_t compact_cache::n_nodes() const {
 
 void compact_cache::changed() {
     ++m_generation;
+    m_n_inputs = 0;
     m_ctx.graph_invalidate(false);
 }
 

@@ -100,6 +100,11 @@ public:
     // Scores of positions first .. first + n - 1, [n_layer, n_head_kv, n].
     void learned(int32_t first, int32_t n, float * out) const;
 
+    // What layers' attention is given, of the tokens decoded last.
+    void keep_inputs(bool keep);
+    void collect_inputs(int32_t n_tokens);
+    void inputs(int32_t layer, float * out, size_t count) const;
+
     // To be called when what graphs are built on has changed: the last one is not used again.
     void changed();
 
@@ -139,7 +144,7 @@ public:
     bool wants_weights() const override { return m_scoring; }
     void add_weights(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * weights, int32_t il) override;
 
-    bool wants_inputs() const override { return m_map != nullptr; }
+    bool wants_inputs() const override { return m_map != nullptr || m_keep_inputs; }
     void add_input(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * x, int32_t il) override;
 
 private:
@@ -187,6 +192,10 @@ private:
 
     // Null where llama.cpp's own kernel is to be used.
     decode_attention * own_attention(const compact_layer & layer, const ggml_tensor * q, const ggml_tensor * mask);
+
+    // Builds the worst case, which shows whether the model names what every layer's attention is given: fails with undo called when it does not.
+    template <typename F>
+    void require_inputs(const std::vector<ggml_tensor *> & tensors, F undo);
 
     ggml_tensor * store(ggml_context * ctx, ggml_tensor * target, ggml_tensor * cur, ggml_tensor * idxs, int32_t il);
 
@@ -243,6 +252,10 @@ private:
     std::vector<ggml_tensor *>       m_learned_out; // by layer, of the graph built last: [n_head_kv, n_tokens]
     std::vector<float>               m_learned;     // [position][layer][KV head]
     std::vector<float>               m_learned_scratch;
+
+    bool                       m_keep_inputs = false;
+    std::vector<ggml_tensor *> m_inputs_out;   // by layer, of the graph built last: [n_embd, n_tokens]
+    int32_t                    m_n_inputs = 0; // tokens that they are there for
 };
 
 } // namespace edgekv

@@ -128,6 +128,7 @@ void edgekv_context::decode_batch(const int32_t * tokens, int32_t n_tokens, int3
     if (status == 0) {
         llama_synchronize(ctx);
         cache->collect_learned(start, n_tokens);
+        cache->collect_inputs(n_tokens);
         return;
     }
     switch (status) {

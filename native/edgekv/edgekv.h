@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 3
+#define EDGEKV_ABI_VERSION 4
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -249,6 +249,14 @@ EDGEKV_API int32_t edgekv_score_map_set(edgekv_context * context, const edgekv_s
 
 // Scores of positions first .. first + n - 1, [n_layer, n_head_kv, n] (count elements). EDGEKV_E_STATE when some were read without a map, or came with a loaded state.
 EDGEKV_API int32_t edgekv_learned_scores(const edgekv_context * context, int32_t first, int32_t n, float * scores, size_t count);
+
+// What maps are learned from: keep == true keeps what every layer's attention is given, of one batch at a time; false costs nothing.
+// EDGEKV_E_UNSUPPORTED as edgekv_score_map_set.
+EDGEKV_API int32_t edgekv_inputs_keep(edgekv_context * context, bool keep);
+
+// Of the tokens of the last batch (EDGEKV_CACHE_N_BATCH tokens at most), [n_tokens, n_embd] (count elements). EDGEKV_E_STATE when they were not kept or are gone,
+// as after anything but edgekv_decode.
+EDGEKV_API int32_t edgekv_inputs(const edgekv_context * context, int32_t layer, float * inputs, size_t count);
 
 enum edgekv_norm {
     EDGEKV_NORM_K = 0,

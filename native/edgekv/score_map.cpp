@@ -86,13 +86,17 @@ void compact_cache::set_score_map(std::shared_ptr<const score_map> map) {
         return;
     }
 
-    // building the worst case shows whether the model names what every layer's attention is given
+    require_inputs(m_learned_out, [&] { m_map = before; });
+}
+
+template <typename F>
+void compact_cache::require_inputs(const std::vector<ggml_tensor *> & tensors, F undo) {
     reserve();
     m_ctx.sched_reserve();
-    const auto missing = std::find(m_learned_out.begin(), m_learned_out.end(), nullptr);
-    if (missing != m_learned_out.end()) {
-        const int l = (int) (missing - m_learned_out.begin());
-        m_map       = before;
+    const auto missing = std::find(tensors.begin(), tensors.end(), nullptr);
+    if (missing != tensors.end()) {
+        const int l = (int) (missing - tensors.begin());
+        undo();
         changed();
         reserve();
         fail(EDGEKV_E_UNSUPPORTED, "%s does not name the input of layer %d's attention, which learned scores are computed from",
@@ -104,11 +108,18 @@ void compact_cache::add_input(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor 
     if (il >= (int32_t) m_layer_of.size() || m_layer_of[il] < 0) {
         return;
     }
-    ggml_tensor * scores = m_map->build(ctx, x, il);
-    ggml_set_output(scores);
-    ggml_build_forward_expand(gf, scores);
+    if (m_map) {
+        ggml_tensor * scores = m_map->build(ctx, x, il);
+        ggml_set_output(scores);
+        ggml_build_forward_expand(gf, scores);
 
-    m_learned_out[m_layer_of[il]] = scores;
+        m_learned_out[m_layer_of[il]] = scores;
+    }
+    if (m_keep_inputs) {
+        ggml_set_output(x);
+
+        m_inputs_out[m_layer_of[il]] = x;
+    }
 }
 
 void compact_cache::collect_learned(int32_t start, int32_t n_tokens) {
@@ -148,6 +159,38 @@ void compact_cache::learned(int32_t first, int32_t n, float * out) const {
             out[i * n + t] = from[i];
         }
     }
+}
+
+void compact_cache::keep_inputs(bool keep) {
+    m_n_inputs = 0;
+    if (m_keep_inputs == keep) {
+        return;
+    }
+    m_keep_inputs = keep;
+    m_inputs_out.assign(m_layers.size(), nullptr);
+    changed();
+    if (keep) {
+        require_inputs(m_inputs_out, [&] { m_keep_inputs = false; });
+    }
+}
+
+void compact_cache::collect_inputs(int32_t n_tokens) {
+    m_n_inputs = m_keep_inputs ? n_tokens : 0;
+}
+
+void compact_cache::inputs(int32_t layer, float * out, size_t count) const {
+    if (layer < 0 || layer >= (int32_t) m_layers.size()) {
+        fail(EDGEKV_E_ARGUMENT, "there is no layer %d, the model has %zu", layer, m_layers.size());
+    }
+    if (m_n_inputs == 0) {
+        fail(EDGEKV_E_STATE, "no inputs of attention are kept: ask for them before decoding");
+    }
+    const ggml_tensor * x      = m_inputs_out[layer];
+    const size_t        needed = (size_t) x->ne[0] * m_n_inputs;
+    if (count != needed) {
+        fail(EDGEKV_E_ARGUMENT, "the inputs of %d tokens are %zu numbers, room was given for %zu", m_n_inputs, needed, count);
+    }
+    ggml_backend_tensor_get(x, out, 0, needed * sizeof(float));
 }
 
 } // namespace edgekv
@@ -201,5 +244,23 @@ int32_t edgekv_learned_scores(const edgekv_context * context, int32_t first, int
             fail(EDGEKV_E_ARGUMENT, "scores need room for %zu numbers, %zu were given", needed, count);
         }
         cache.learned(first, n, scores);
+    });
+}
+
+int32_t edgekv_inputs_keep(edgekv_context * context, bool keep) {
+    return guarded([&] {
+        if (!context) {
+            fail(EDGEKV_E_ARGUMENT, "no context was given");
+        }
+        context->cache->keep_inputs(keep);
+    });
+}
+
+int32_t edgekv_inputs(const edgekv_context * context, int32_t layer, float * inputs, size_t count) {
+    return guarded([&] {
+        if (!context || !inputs) {
+            fail(EDGEKV_E_ARGUMENT, "no %s given", !context ? "context was" : "place for the inputs was");
+        }
+        context->cache->inputs(layer, inputs, count);
     });
 }

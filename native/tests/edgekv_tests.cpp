@@ -500,6 +500,48 @@ void learned_scores_follow_the_tokens() {
     CHECK(out == nullptr);
 }
 
+// What is kept is what a map reads: multiplied by hand, it gives the map's scores. Keeping it changes no logits.
+void inputs_give_the_learned_scores() {
+    const auto      tokens  = random_tokens(60, 57);
+    const auto      weights = random_map(58);
+    const auto      n_layer = (size_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const auto      n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
+    const auto      n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const score_map map(weights);
+
+    context plain;
+    feed(plain, tokens);
+
+    context            c;
+    std::vector<float> x(tokens.size() * n_embd);
+    OK(edgekv_score_map_set(c.c, map.m));
+    CHECK(edgekv_inputs(c.c, 0, x.data(), x.size()) == EDGEKV_E_STATE);
+    OK(edgekv_inputs_keep(c.c, true));
+    feed(c, tokens);
+    CHECK(c.logits() == plain.logits());
+
+    const auto scores = learned(c, 0, (int32_t) tokens.size());
+    for (size_t l = 0; l < n_layer; ++l) {
+        OK(edgekv_inputs(c.c, (int32_t) l, x.data(), x.size()));
+        for (size_t h = 0; h < n_head; ++h) {
+            for (size_t t = 0; t < tokens.size(); ++t) {
+                const float * w   = weights.data() + l * (n_embd + 1) * n_head + h;
+                double        sum = w[n_embd * n_head];
+                for (size_t i = 0; i < n_embd; ++i) {
+                    sum += (double) w[i * n_head] * x[t * n_embd + i];
+                }
+                CHECK(std::fabs(sum - scores[(l * n_head + h) * tokens.size() + t]) < 1e-3 * (1 + std::fabs(sum)));
+            }
+        }
+    }
+
+    CHECK(edgekv_inputs(c.c, (int32_t) n_layer, x.data(), x.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_inputs(c.c, 0, x.data(), x.size() - 1) == EDGEKV_E_ARGUMENT);
+    OK(edgekv_inputs_keep(c.c, false));
+    c.step(1);
+    CHECK(edgekv_inputs(c.c, 0, x.data(), n_embd) == EDGEKV_E_STATE);
+}
+
 void norms_are_positive_and_of_all_positions() {
     const size_t n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV));
     for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0 }) {
@@ -627,6 +669,7 @@ int main(int argc, char ** argv) {
         { "scores_are_what_attention_gives", scores_are_what_attention_gives },
         { "learned_scores_are_linear_and_change_nothing", learned_scores_are_linear_and_change_nothing },
         { "learned_scores_follow_the_tokens", learned_scores_follow_the_tokens },
+        { "inputs_give_the_learned_scores", inputs_give_the_learned_scores },
         { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
         { "bad_plans_change_nothing", bad_plans_change_nothing },
         { "wrong_calls_are_errors", wrong_calls_are_errors },

@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 3;
+    public const uint AbiVersion = 4;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -198,6 +198,12 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_learned_scores(ContextHandle context, int first, int n, float* scores, nuint count);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_inputs_keep(ContextHandle context, [MarshalAs(UnmanagedType.U1)] bool keep);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_inputs(ContextHandle context, int layer, float* inputs, nuint count);
 
     // Plan
 
