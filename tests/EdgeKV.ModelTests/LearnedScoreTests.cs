@@ -3,7 +3,6 @@ using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
 using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
 
 namespace EdgeKV.ModelTests;
 
@@ -52,7 +51,7 @@ public sealed class LearnedScoreTests : IDisposable
         foreach (double ratio in new[] { 0.8, 0.9 })
         {
             CompressionPlan plan = new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(ratio) }.Plan(scores);
-            Assert.InRange(Fidelity.Overlapping(golden.LearnedPlan(ratio), plan), 0.95, 1);
+            Assert.InRange(golden.LearnedPlan(ratio).Overlap(plan), 0.95, 1);
         }
     }
 

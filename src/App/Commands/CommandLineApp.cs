@@ -52,8 +52,9 @@ internal static class CommandLineApp
             new VersionOption(),
             new AskCommand().Create(terminal),
             new InfoCommand().Create(terminal),
+            new CalibrateCommand().Create(terminal),
         };
-        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info or {Name} --help."));
+        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info, {Name} calibrate or {Name} --help."));
         return root;
     }
 

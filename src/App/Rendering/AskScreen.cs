@@ -1,5 +1,4 @@
 using EdgeKV.Cli.Asking;
-using Spectre.Console;
 
 namespace EdgeKV.Cli.Rendering;
 
@@ -10,23 +9,7 @@ internal sealed class AskScreen(Terminal terminal, bool json) : IAskObserver
     private readonly TextWriter _answers = !json ? terminal.Out : terminal.WatchedError ? terminal.Error : TextWriter.Null;
     private string? _lastQuestion;
 
-    public async Task<T> StageAsync<T>(string title, Func<IProgress<double>, Task<T>> work)
-    {
-        if (!terminal.WatchedError)
-        {
-            return await work(new Silent());
-        }
-
-        return await terminal.ErrorConsole().Progress()
-            .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn())
-            .StartAsync(async context =>
-            {
-                ProgressTask bar = context.AddTask(Markup.Escape(title), maxValue: 1);
-                T result = await work(new BarProgress(bar));
-                bar.Value = 1;
-                return result;
-            });
-    }
+    public Task<T> StageAsync<T>(string title, Func<IProgress<double>, Task<T>> work) => new ProgressScreen(terminal).StageAsync(title, work);
 
     public void AnswerBegins(string question, string source)
     {
@@ -51,18 +34,5 @@ internal sealed class AskScreen(Terminal terminal, bool json) : IAskObserver
     {
         _answers.WriteLine();
         _answers.Flush();
-    }
-
-    // Progress<T> would post to the thread pool, and the last reports could come after the bar is gone.
-    private sealed class BarProgress(ProgressTask bar) : IProgress<double>
-    {
-        public void Report(double value) => bar.Value = Math.Clamp(value, 0, 1);
-    }
-
-    private sealed class Silent : IProgress<double>
-    {
-        public void Report(double value)
-        {
-        }
     }
 }

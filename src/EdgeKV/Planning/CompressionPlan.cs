@@ -102,6 +102,38 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         return _positions.AsSpan(_starts[index], _counts[index]);
     }
 
+    /// <summary>Intersection over union of the rows that two plans of the same sizes keep, 0 to 1; 1 when both keep none.</summary>
+    /// <param name="other">The other plan.</param>
+    /// <exception cref="ArgumentException">It has other sizes.</exception>
+    public double Overlap(CompressionPlan other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        if (Layers != other.Layers || KvHeads != other.KvHeads || ContextTokens != other.ContextTokens)
+        {
+            throw new ArgumentException("The plans are for different models or contexts.", nameof(other));
+        }
+
+        long both = 0;
+        for (int layer = 0; layer < Layers; layer++)
+        {
+            for (int head = 0; head < KvHeads; head++)
+            {
+                ReadOnlySpan<int> here = Positions(layer, head);
+                ReadOnlySpan<int> there = other.Positions(layer, head);
+                for (int i = 0, j = 0; i < here.Length && j < there.Length;)
+                {
+                    int order = here[i].CompareTo(there[j]);
+                    both += order == 0 ? 1 : 0;
+                    i += order <= 0 ? 1 : 0;
+                    j += order >= 0 ? 1 : 0;
+                }
+            }
+        }
+
+        long either = TotalRows + other.TotalRows - both;
+        return either == 0 ? 1 : (double)both / either;
+    }
+
     /// <summary>A plan that keeps every row.</summary>
     /// <param name="layers">Layers, 1 and up.</param>
     /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>

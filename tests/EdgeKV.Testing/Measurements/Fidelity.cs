@@ -1,5 +1,4 @@
 using System.Numerics.Tensors;
-using EdgeKV.Planning;
 using EdgeKV.Policies;
 
 namespace EdgeKV.Testing.Measurements;
@@ -58,7 +57,7 @@ public sealed record Fidelity(
             foreach (double ratio in Ratios)
             {
                 KVCompose policy = golden.Plan(structured, ratio).Policy;
-                overlap[ratio] = Overlapping(golden.PlanFromScores(policy), golden.PlanFromScores(policy, max));
+                overlap[ratio] = golden.PlanFromScores(policy).Overlap(golden.PlanFromScores(policy, max));
             }
 
             Golden.GoldenPlan reference = golden.Plan(structured, AnswerRatio);
@@ -93,25 +92,6 @@ public sealed record Fidelity(
         }
 
         return lead;
-    }
-
-    /// <summary>Intersection over union of what two plans keep.</summary>
-    public static double Overlapping(CompressionPlan one, CompressionPlan other)
-    {
-        long both = 0;
-        for (int layer = 0; layer < one.Layers; layer++)
-        {
-            for (int head = 0; head < one.KvHeads; head++)
-            {
-                HashSet<int> kept = [.. one.Positions(layer, head)];
-                foreach (int position in other.Positions(layer, head))
-                {
-                    both += kept.Contains(position) ? 1 : 0;
-                }
-            }
-        }
-
-        return (double)both / (one.TotalRows + other.TotalRows - both);
     }
 
     // The reference's rule: at the first newline after 8 tokens, which stays.

@@ -1,0 +1,335 @@
+using System.Globalization;
+using System.Numerics.Tensors;
+using System.Security.Cryptography;
+using System.Text;
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+using static EdgeKV.Calibration.CalibrationState;
+
+namespace EdgeKV.Calibration;
+
+/// <summary>One calibration.</summary>
+internal sealed class CalibrationRun
+{
+    // So that the logarithm of what nobody looked at is a number: policies of learned scores.
+    private const float Epsilon = 1e-7f;
+
+    private const int SmallestText = 64;
+    private const int ProbeTokens = 64;
+    private const int RepeatedTokens = 128;
+    private const int CheckedShare = 10;
+    private const int CheckpointEvery = 8;
+
+    // What a threshold may cost the next token's distribution, in nats.
+    private static readonly (string Name, double Bound)[] Qualities = [("high", 0.05), ("medium", 0.15), ("low", 0.4)];
+
+    private readonly EdgeModel _model;
+    private readonly CalibrationTexts _texts;
+    private readonly CalibrationOptions _options;
+    private readonly IProgress<CalibrationProgress>? _progress;
+    private readonly int[] _instruction;
+    private readonly int _textTokens;
+    private readonly CalibrationState _state;
+    private readonly string? _checkpoint;
+
+    public CalibrationRun(EdgeModel model, CalibrationTexts texts, CalibrationOptions options, IProgress<CalibrationProgress>? progress)
+    {
+        model.EnsureSupported();
+        _model = model;
+        _texts = texts;
+        _options = options;
+        _progress = progress;
+        _instruction = model.RepeatInstruction();
+        int opening = model.TokenizeDocument(string.Empty).Length;
+        int fits = (model.Window - _instruction.Length - opening) / 2 - opening;
+        if (fits < SmallestText)
+        {
+            throw new ContextWindowException(
+                $"Learning needs texts of {SmallestText} tokens and their repetition; the model's window of {model.Window} tokens holds no such text.",
+                2 * (SmallestText + opening) + _instruction.Length,
+                model.Window);
+        }
+
+        _textTokens = Math.Min(options.TextTokens, fits) + opening;
+        string key = Hash(
+            model.Fingerprint,
+            texts.Hash(),
+            string.Create(CultureInfo.InvariantCulture, $"{options.Tokens} {_textTokens} {options.Ridge:R} {options.Seed} {options.Threads}"));
+        _state = new CalibrationState(model, key);
+        _checkpoint = options.Checkpoint is { } path ? $"{path}.{key[..12]}" : null;
+    }
+
+    private long CheckTokens => Math.Max(_options.Tokens / CheckedShare, 2 * SmallestText);
+
+    public async Task<ScoreProfile> RunAsync(CancellationToken cancellation)
+    {
+        if (_checkpoint is not null)
+        {
+            _state.Read(_checkpoint);
+        }
+
+        try
+        {
+            await LearnAsync(cancellation).ConfigureAwait(false);
+            float[] weights = Solve();
+            await CheckAsync(weights, cancellation).ConfigureAwait(false);
+            ScoreProfile profile = ScoreProfile.Of(_model, weights, Provenance());
+            if (_checkpoint is not null)
+            {
+                File.Delete(_checkpoint);
+            }
+
+            return profile;
+        }
+        catch (OperationCanceledException)
+        {
+            Checkpoint();
+            throw;
+        }
+    }
+
+    private async Task LearnAsync(CancellationToken cancellation)
+    {
+        if (_state[Counter.Tokens] >= _options.Tokens || _state[Counter.Checked] > 0)
+        {
+            return;
+        }
+
+        using EdgeSession session = _model.CreateSession(Options(profile: null));
+        session.KeepInputs(_textTokens);
+        float[][] inputs = [.. Enumerable.Range(0, _model.Layers).Select(_ => new float[_textTokens * _model.EmbeddingSize])];
+        foreach ((int index, CalibrationText text) in _texts.Take(heldOut: false, _options.TextTokens, _options.Seed).Index())
+        {
+            if (_state[Counter.Tokens] >= _options.Tokens)
+            {
+                break;
+            }
+
+            if (index < _state[Counter.Texts])
+            {
+                continue;
+            }
+
+            int[] tokens = Tokenize(text, extra: 0);
+            if (tokens.Length >= SmallestText)
+            {
+                await LearnAsync(session, tokens, inputs, cancellation).ConfigureAwait(false);
+            }
+
+            _state[Counter.Texts]++;
+            _state[Counter.Tokens] += tokens.Length;
+            _state[Counter.Mixed] += text.Kind == TextKind.Mixed ? 1 : 0;
+            _state[Counter.Records] += text.Kind == TextKind.Records ? 1 : 0;
+            Report(CalibrationStage.Learning);
+            if (_state[Counter.Texts] % CheckpointEvery == 0)
+            {
+                Checkpoint();
+            }
+        }
+    }
+
+    private async Task LearnAsync(EdgeSession session, int[] tokens, float[][] inputs, CancellationToken cancellation)
+    {
+        session.Clear();
+        await session.PrefillAsync(tokens, progress: null, cancellation).ConfigureAwait(false);
+        int size = tokens.Length * _model.EmbeddingSize;
+        for (int layer = 0; layer < inputs.Length; layer++)
+        {
+            session.ReadInputs(layer, inputs[layer].AsSpan(0, size));
+        }
+
+        using AttentionScores scores = await session.ScoreAsync(
+            new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max), progress: null, cancellation).ConfigureAwait(false);
+        Parallel.For(0, inputs.Length, layer =>
+        {
+            float[] targets = new float[_model.KvHeads * tokens.Length];
+            for (int head = 0; head < _model.KvHeads; head++)
+            {
+                CopyTarget(scores, layer, head, targets.AsSpan(head * tokens.Length, tokens.Length));
+            }
+
+            _state.Equations[layer].Add(inputs[layer].AsSpan(0, size), targets);
+        });
+    }
+
+    // ln(s + 1e-7), s being the mean over the group of the largest attention from the repetition.
+    private static void CopyTarget(AttentionScores scores, int layer, int head, Span<float> target)
+    {
+        scores.CopyGroupMax(layer, head, target);
+        TensorPrimitives.Add(target, Epsilon, target);
+        TensorPrimitives.Log<float>(target, target);
+    }
+
+    private float[] Solve()
+    {
+        if (_state[Counter.Tokens] < SmallestText)
+        {
+            throw new ProfileException($"The texts in {_texts.Name} are too short to learn from; give longer ones.");
+        }
+
+        int size = (_model.EmbeddingSize + 1) * _model.KvHeads;
+        float[] weights = new float[_model.Layers * size];
+        Parallel.For(0, _model.Layers, layer => _state.Equations[layer].Solve(_options.Ridge, weights.AsSpan(layer * size, size)));
+        return weights;
+    }
+
+    private async Task CheckAsync(float[] weights, CancellationToken cancellation)
+    {
+        ScoreProfile profile = ScoreProfile.Of(_model, weights, new Dictionary<string, string>());
+        foreach ((int index, CalibrationText text) in _texts.Take(heldOut: true, _options.TextTokens, _options.Seed).Index())
+        {
+            if (_state[Counter.CheckedTokens] >= CheckTokens)
+            {
+                break;
+            }
+
+            if (index < _state[Counter.Checked])
+            {
+                continue;
+            }
+
+            int[] tokens = Tokenize(text, ProbeTokens);
+            int context = Math.Min(tokens.Length, _textTokens);
+            if (context >= SmallestText)
+            {
+                await CheckAsync(profile, tokens, context, cancellation).ConfigureAwait(false);
+                _state[Counter.CheckedTokens] += context;
+            }
+
+            _state[Counter.Checked]++;
+            Report(CalibrationStage.Checking);
+            Checkpoint();
+        }
+    }
+
+    private async Task CheckAsync(ScoreProfile profile, int[] tokens, int context, CancellationToken cancellation)
+    {
+        using EdgeSession session = _model.CreateSession(Options(profile));
+        await session.PrefillAsync(tokens.AsMemory(0, context), progress: null, cancellation).ConfigureAwait(false);
+        List<(int Kind, CalibrationProbe Probe, float[][] Full)> probes = [];
+        int opening = _model.OpeningLength(tokens);
+        int repeated = Math.Min(RepeatedTokens, context - opening);
+        Add(0, new CalibrationProbe(tokens[context..], 0));
+        Add(1, new CalibrationProbe([.. _instruction, .. tokens.AsSpan(opening, repeated)], _instruction.Length));
+
+        using AttentionScores scores = await session.ScoreAsync(
+            new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max | ScoreStatistics.Learned), progress: null, cancellation).ConfigureAwait(false);
+
+        // Everything that can be cancelled comes before the sums: a text is in all of them or in none.
+        List<(double Ratio, double[] Divergences)> costs = [];
+        foreach (double threshold in CalibrationQuality.Thresholds)
+        {
+            // A larger threshold's plan is part of the one before.
+            CompressionPlan plan = new GlobalTopK { Threshold = threshold }.Plan(scores);
+            await session.ApplyAsync(plan, cancellationToken: cancellation).ConfigureAwait(false);
+            costs.Add((plan.Ratio, [.. probes.Select(p => CalibrationProbe.Divergence(p.Full, p.Probe.Run(session)))]));
+        }
+
+        CalibrationQuality quality = _state.Quality;
+        float[] actual = new float[context];
+        for (int layer = 0; layer < _model.Layers; layer++)
+        {
+            for (int head = 0; head < _model.KvHeads; head++)
+            {
+                CopyTarget(scores, layer, head, actual);
+                quality.AddScores(layer, head, scores.Learned(layer, head), actual);
+            }
+        }
+
+        quality.AddText(
+            context,
+            [.. CalibrationQuality.Ratios.Select(ratio => new GlobalTopK { Ratio = ratio }.Plan(scores).Overlap(
+                new GlobalTopK { Source = RowScore.Repeat, Ratio = ratio }.Plan(scores)))]);
+        foreach ((int kind, _, _) in probes)
+        {
+            quality.AddProbe(kind);
+        }
+
+        for (int i = 0; i < costs.Count; i++)
+        {
+            quality.AddRatio(i, costs[i].Ratio);
+            for (int p = 0; p < probes.Count; p++)
+            {
+                quality.AddDivergence(i, probes[p].Kind, costs[i].Divergences[p]);
+            }
+        }
+
+        void Add(int kind, CalibrationProbe probe)
+        {
+            if (probe.Tokens.Length > probe.First)
+            {
+                probes.Add((kind, probe, probe.Run(session)));
+            }
+        }
+    }
+
+    private SessionOptions Options(ScoreProfile? profile) => new()
+    {
+        // A text, its repetition and the instruction; one batch, since inputs are kept of one.
+        ContextSize = Math.Min(_model.Window, 2 * _textTokens + _instruction.Length + ProbeTokens),
+        BatchSize = _textTokens,
+        Threads = _options.Threads,
+        Profile = profile,
+    };
+
+    private int[] Tokenize(CalibrationText text, int extra)
+    {
+        int[] tokens = _model.TokenizeDocument(text.Text);
+        return tokens.Length > _textTokens + extra ? tokens[..(_textTokens + extra)] : tokens;
+    }
+
+    // The share of time: checking a text takes about half as long again as learning from one.
+    private void Report(CalibrationStage stage)
+    {
+        double learning = Math.Min(1, (double)_state[Counter.Tokens] / _options.Tokens);
+        double checking = Math.Min(1, (double)_state[Counter.CheckedTokens] / CheckTokens);
+        const double Checking = 1.5 / CheckedShare;
+        _progress?.Report(new CalibrationProgress(
+            stage, stage == CalibrationStage.Learning ? learning / (1 + Checking) : (1 + Checking * checking) / (1 + Checking)));
+    }
+
+    private void Checkpoint()
+    {
+        if (_checkpoint is not null)
+        {
+            _state.Write(_checkpoint);
+        }
+    }
+
+    private Dictionary<string, string> Provenance()
+    {
+        CalibrationQuality quality = _state.Quality;
+        Dictionary<string, string> provenance = new()
+        {
+            ["method"] = "ridge regression per layer from the input of attention to ln(s + 1e-7), s being the largest attention that a repetition gave, mean over the group",
+            ["texts"] = Text($"{_state[Counter.Texts]} texts from {_texts.Files} files of {_texts.Name}; {_state[Counter.Mixed]} with sentences of numbers and identifiers mixed in, {_state[Counter.Records]} lists of such"),
+            ["textsSha256"] = _texts.Hash(),
+            ["tokens"] = Text($"{_state[Counter.Tokens]} learned from, {_state[Counter.CheckedTokens]} of {_state[Counter.Checked]} other texts checked with"),
+            ["options"] = Text($"{_textTokens} tokens a text at most, the chat template's opening included, ridge {_options.Ridge:R}, seed {_options.Seed}"),
+            ["r2"] = Text($"{quality.R2():0.000} (mean over layers; {Enumerable.Range(0, _model.Layers).Min(quality.R2):0.000} to {Enumerable.Range(0, _model.Layers).Max(quality.R2):0.000})"),
+            ["overlap"] = string.Join(", ", CalibrationQuality.Ratios.Select((ratio, i) => Text($"{quality.Overlap(i):0.000} at {ratio}"))) + " (intersection over union with the repeat pass's plans)",
+        };
+        for (int layer = 0; layer < _model.Layers; layer++)
+        {
+            provenance[Text($"r2 layer {layer}")] = string.Join(' ', Enumerable.Range(0, _model.KvHeads).Select(head => Text($"{quality.R2(layer, head):0.000}")));
+        }
+
+        foreach ((string name, double bound) in Qualities)
+        {
+            (double threshold, double ratio) = quality.Within(bound);
+            provenance[$"quality {name}"] = Text($"KL of the next token at most {bound} nats: threshold {threshold:0.00}, ratio {ratio:0.00} on the texts checked with");
+        }
+
+        for (int i = 0; i < CalibrationQuality.Thresholds.Length; i++)
+        {
+            provenance[Text($"threshold {CalibrationQuality.Thresholds[i]:0.00}")] = Text($"ratio {quality.Ratio(i):0.000}, KL {quality.Divergence(i):0.0000}");
+        }
+
+        return provenance;
+    }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    private static string Hash(params ReadOnlySpan<string> parts) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\0', parts!))));
+}

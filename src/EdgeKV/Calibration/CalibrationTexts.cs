@@ -1,0 +1,193 @@
+using System.Security.Cryptography;
+using System.Text;
+
+namespace EdgeKV.Calibration;
+
+/// <summary>
+/// Files to learn from. Documents and sources take turns, a tenth of each is never learned from but checked with, into every second
+/// text go some sentences with numbers and identifiers, and every tenth is a list of such.
+/// </summary>
+public sealed class CalibrationTexts
+{
+    private const long LargestFile = 1 << 24;
+    private const int SmallestPiece = 400;
+    private const int HeldOutShare = 10;
+    private const int RecordsEvery = 10;
+
+    // More than a text's tokens have, so that few texts fall short of their size.
+    private const int CharactersPerToken = 5;
+
+    // In the chat template's user turn a document is plain text; these are the kinds that people have.
+    private static readonly HashSet<string> DocumentKinds = new([".md", ".txt", ".rst", ".adoc", ".org", ".tex", ".text"], StringComparer.OrdinalIgnoreCase);
+
+    private static readonly HashSet<string> SourceKinds = new(
+        [".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".cuh", ".cs", ".go", ".java", ".js", ".ts", ".kt", ".m", ".py", ".rb", ".rs", ".sh", ".sql", ".swift", ".cmake"],
+        StringComparer.OrdinalIgnoreCase);
+
+    private readonly List<SourceFile> _documents;
+    private readonly List<SourceFile> _sources;
+
+    private CalibrationTexts(string name, List<SourceFile> documents, List<SourceFile> sources)
+    {
+        Name = name;
+        _documents = documents;
+        _sources = sources;
+    }
+
+    /// <summary>The folders and files that it was made from, without their place on this machine.</summary>
+    public string Name { get; }
+
+    /// <summary>Files.</summary>
+    public int Files => _documents.Count + _sources.Count;
+
+    /// <summary>Reads files and all files of folders that are documents or sources by their ending, except tiny and huge ones.</summary>
+    /// <param name="paths">Files and folders. A file that is named is taken whatever its ending.</param>
+    /// <exception cref="ProfileException">A path does not exist, cannot be read or is no text, or there is nothing to learn from.</exception>
+    public static CalibrationTexts From(params IReadOnlyList<string> paths)
+    {
+        ArgumentNullException.ThrowIfNull(paths);
+        List<SourceFile> documents = [];
+        List<SourceFile> sources = [];
+        foreach (string path in paths)
+        {
+            try
+            {
+                if (Directory.Exists(path))
+                {
+                    foreach (string file in Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+                    {
+                        string kind = Path.GetExtension(file);
+                        if (DocumentKinds.Contains(kind) || SourceKinds.Contains(kind))
+                        {
+                            Add(file, required: false);
+                        }
+                    }
+                }
+                else
+                {
+                    Add(path, required: true);
+                }
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new ProfileException($"The text {path} cannot be read: {e.Message}", e);
+            }
+        }
+
+        return documents.Count + sources.Count > 0
+            ? new CalibrationTexts(string.Join(", ", paths.Select(path => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))))), documents, sources)
+            : throw new ProfileException($"There is no text to learn from in {string.Join(", ", paths)}.");
+
+        void Add(string file, bool required)
+        {
+            if (new FileInfo(file) is { Exists: true, Length: > LargestFile } && !required)
+            {
+                return;
+            }
+
+            string text = File.ReadAllText(file);
+            if (text.Contains('\0', StringComparison.Ordinal))
+            {
+                throw new ProfileException($"The text {file} is no text: it has zero bytes.");
+            }
+
+            if (text.Length >= SmallestPiece)
+            {
+                (SourceKinds.Contains(Path.GetExtension(file)) ? sources : documents).Add(new SourceFile(text));
+            }
+        }
+    }
+
+    /// <summary>What llama.cpp's package brings, where this program was built from the repository; null elsewhere.</summary>
+    public static string? Installed { get; } = FindInstalled();
+
+    /// <summary>SHA-256 over all files' contents.</summary>
+    internal string Hash()
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (SourceFile file in _documents.Concat(_sources))
+        {
+            hash.AppendData(SHA256.HashData(Encoding.UTF8.GetBytes(file.Text)));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    /// <summary>The texts in the order in which they are learned from, or checked with: never one in both.</summary>
+    internal IEnumerable<CalibrationText> Take(bool heldOut, int textTokens, int seed)
+    {
+        Random random = new(seed);
+        List<Piece> documents = Part(_documents);
+        List<Piece> sources = Part(_sources);
+        for (int i = 0; documents.Count + sources.Count > 0; i++)
+        {
+            List<Piece> pieces = sources.Count == 0 || (i % 2 == 0 && documents.Count > 0) ? documents : sources;
+            Piece piece = pieces[^1];
+            pieces.RemoveAt(pieces.Count - 1);
+            string text = piece.Text;
+            Random own = new(HashCode(seed, heldOut, i));
+            if (i % RecordsEvery == RecordsEvery - 1)
+            {
+                yield return new CalibrationText(MixedIn.Records(text, own), TextKind.Records);
+            }
+            else if (own.Next(2) == 0)
+            {
+                yield return new CalibrationText(MixedIn.Into(text, own), TextKind.Mixed);
+            }
+            else
+            {
+                yield return new CalibrationText(text, TextKind.Plain);
+            }
+        }
+
+        // Files are held out whole, but for one: with a single file, its beginning.
+        List<Piece> Part(List<SourceFile> files)
+        {
+            SourceFile[] shuffled = [.. files];
+            random.Shuffle(shuffled);
+            Piece[] all = [.. shuffled.SelectMany(file => file.Pieces(textTokens * CharactersPerToken))];
+            int held = (all.Length + HeldOutShare - 1) / HeldOutShare;
+            Piece[] part = heldOut ? all[..held] : all[held..];
+            random.Shuffle(part);
+            return [.. part];
+        }
+    }
+
+    // Not .NET's, which differs from process to process.
+    private static int HashCode(int seed, bool heldOut, int index) => unchecked((seed * 1_000_003) + (heldOut ? 500_000 : 0) + index);
+
+    private static string? FindInstalled()
+    {
+        for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            string source = Path.Combine(folder.FullName, "artifacts", "build", "llama.cpp-pristine");
+            if (Directory.Exists(source))
+            {
+                return source;
+            }
+        }
+
+        return null;
+    }
+
+    private sealed record SourceFile(string Text)
+    {
+        /// <summary>Consecutive pieces, cut at ends of lines where there are any.</summary>
+        public IEnumerable<Piece> Pieces(int length)
+        {
+            for (int start = 0; Text.Length - start >= SmallestPiece;)
+            {
+                int end = Math.Min(Text.Length, start + length);
+                int line = end < Text.Length ? Text.LastIndexOf('\n', end - 1, end - start) + 1 : end;
+                end = line > start + SmallestPiece ? line : end;
+                yield return new Piece(this, start, end);
+                start = end;
+            }
+        }
+    }
+
+    private readonly record struct Piece(SourceFile File, int Start, int End)
+    {
+        public string Text => File.Text[Start..End];
+    }
+}
