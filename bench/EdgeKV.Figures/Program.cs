@@ -2,15 +2,29 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using EdgeKV.Figures;
 using EdgeKV.Testing;
+using EdgeKV.Testing.Measurements;
 
 // figures [OUTPUT_FOLDER [PART...]]     measures and writes figures.json and figures.md, to docs/ of the checkout by default; where parts are
 //                                       named, the figures of the others stay as they are
 // figures picture RUN_JSON OUTPUT_SVG   draws the rows of a run of `edgekv ask --json`
+// figures variants TOKENS               learns maps in several ways from so many tokens and prints what they keep (docs/learned-scores.md)
 // figures soundness FIRST               what the first form starts to try bad inputs
 // figures device NUMBER                 what it starts to measure one case on a device
 if (args is ["picture", var json, var svg])
 {
     RowsPicture.Write(json, svg);
+    return 0;
+}
+
+if (args is ["variants", var tokens])
+{
+    IReadOnlyList<VariantResult> results = await Variants.MeasureAsync(int.Parse(tokens, CultureInfo.InvariantCulture), Console.WriteLine).ConfigureAwait(false);
+    Console.WriteLine($"\n| map ({results[0].Right} samples) | {string.Join(" | ", results[0].Relative.Keys.Select(Table.Text))} |\n|---{string.Concat(results[0].Relative.Select(_ => "|---"))}|");
+    foreach (VariantResult result in results)
+    {
+        Console.WriteLine($"| {result.Name} | {string.Join(" | ", result.Relative.Values.Select(v => v.ToString("0.00", CultureInfo.InvariantCulture)))} |");
+    }
+
     return 0;
 }
 

@@ -16,6 +16,20 @@ public sealed record RulerSample(string Task, int Index, string Context, string 
     /// <summary>New tokens that the reference allows: UUIDs are long.</summary>
     public int NewTokens => Task == "niah_single_3" || Task == "niah_multikey_3" ? 48 : 24;
 
+    /// <summary>The reference's samples of a length, 1024 or 2048, without those that its full cache does not answer.</summary>
+    public static IEnumerable<RulerSample> Ablation(string shared, int length)
+    {
+        foreach (string line in File.ReadLines(Path.Combine(shared, "reference", length == 1024 ? "ablation_1k.jsonl" : "ablation_2k.jsonl")))
+        {
+            using JsonDocument json = JsonDocument.Parse(line);
+            if (json.RootElement.GetProperty("scores").EnumerateObject().Any())
+            {
+                yield return Read(
+                    shared, length, json.RootElement.GetProperty("task").GetString()!, json.RootElement.GetProperty("index").GetInt32());
+            }
+        }
+    }
+
     /// <summary>A sample of shared/ruler/dev.</summary>
     public static RulerSample Read(string shared, int length, string task, int index)
     {

@@ -24,10 +24,12 @@ internal sealed class NormalEquations(int inputs, int targets)
     /// <summary>Adds tokens.</summary>
     /// <param name="x">[tokens, inputs].</param>
     /// <param name="y">[targets, tokens].</param>
-    public void Add(ReadOnlySpan<float> x, ReadOnlySpan<float> y)
+    /// <param name="weights">What a token's squared error counts, [tokens]; empty = 1.</param>
+    public void Add(ReadOnlySpan<float> x, ReadOnlySpan<float> y, ReadOnlySpan<float> weights = default)
     {
         int tokens = x.Length / inputs;
         double[] block = new double[Block * _size];
+        double[] roots = new double[Block];
         for (int start = 0; start < tokens; start += Block)
         {
             int count = Math.Min(Block, tokens - start);
@@ -36,6 +38,12 @@ internal sealed class NormalEquations(int inputs, int targets)
                 Span<double> row = block.AsSpan(t * _size, _size);
                 TensorPrimitives.ConvertChecked(x.Slice((start + t) * inputs, inputs), row);
                 row[^1] = 1;
+                roots[t] = 1;
+                if (!weights.IsEmpty)
+                {
+                    roots[t] = Math.Sqrt(weights[start + t]);
+                    TensorPrimitives.Multiply(row, roots[t], row);
+                }
             }
 
             int at = 0;
@@ -56,10 +64,17 @@ internal sealed class NormalEquations(int inputs, int targets)
                 Span<double> sums = _moments.AsSpan(target * _size, _size);
                 for (int t = 0; t < count; t++)
                 {
-                    TensorPrimitives.MultiplyAdd(block.AsSpan(t * _size, _size), (double)y[target * tokens + start + t], sums, sums);
+                    TensorPrimitives.MultiplyAdd(block.AsSpan(t * _size, _size), roots[t] * y[target * tokens + start + t], sums, sums);
                 }
             }
         }
+    }
+
+    /// <summary>Adds what others have summed up, a number of times.</summary>
+    public void Add(NormalEquations other, double times)
+    {
+        TensorPrimitives.MultiplyAdd(other._gram, times, _gram, _gram);
+        TensorPrimitives.MultiplyAdd(other._moments, times, _moments, _moments);
     }
 
     /// <summary>The weights with the least squares plus penalty.</summary>

@@ -165,7 +165,7 @@ public static class Learned
     }
 
     // Greedy; the reference's rule: at the end of the turn, or at the first newline after 8 tokens.
-    private static string Answer(EdgeModel model, EdgeSession session, RulerSample sample)
+    internal static string Answer(EdgeModel model, EdgeSession session, RulerSample sample)
     {
         const int Least = 8;
         int start = session.Position;
