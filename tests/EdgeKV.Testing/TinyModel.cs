@@ -21,6 +21,9 @@ public enum TinyModel
     /// <summary>qwen3: norms on Q and K; 8 heads on 4 KV heads.</summary>
     Qwen3,
 
+    /// <summary>phi3: Q, K and V from one matrix, gate and up from another; 4 heads on 2 KV heads.</summary>
+    Phi3,
+
     /// <summary>llama: a window of a thousand million tokens, so that memory ends before it does.</summary>
     LlamaLongWindow,
 

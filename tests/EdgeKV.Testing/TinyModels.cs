@@ -16,7 +16,7 @@ public static class TinyModels
 
     /// <summary>Models whose cache can be made compact.</summary>
     public static IReadOnlyList<TinyModel> Supported { get; } =
-        [TinyModel.LlamaGrouped, TinyModel.LlamaUngrouped, TinyModel.LlamaFused, TinyModel.LlamaOddHead, TinyModel.Qwen2, TinyModel.Qwen3];
+        [TinyModel.LlamaGrouped, TinyModel.LlamaUngrouped, TinyModel.LlamaFused, TinyModel.LlamaOddHead, TinyModel.Qwen2, TinyModel.Qwen3, TinyModel.Phi3];
 
     /// <summary>Models that must be refused, and a word of the reason that the refusal must name.</summary>
     public static IReadOnlyDictionary<TinyModel, string> Refused { get; } = new Dictionary<TinyModel, string>
@@ -69,6 +69,7 @@ public static class TinyModels
         TinyModel.LlamaOddHead => Dense(new("llama", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 96, Embedding: 256)),
         TinyModel.Qwen2 => Dense(new("qwen2", Layers: 3, Heads: 6, KvHeads: 2, HeadSize: 64, Embedding: 384) { Biases = true }),
         TinyModel.Qwen3 => Dense(new("qwen3", Layers: 3, Heads: 8, KvHeads: 4, HeadSize: 64, Embedding: 256) { HeadNorms = true }),
+        TinyModel.Phi3 => Dense(new("phi3", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 64, Embedding: 256) { Fused = true, FusedGate = true }),
         TinyModel.LlamaLongWindow => Dense(new("llama", Layers: 2, Heads: 2, KvHeads: 2, HeadSize: 64, Embedding: 128) { Window = 1 << 30 }),
         TinyModel.Gemma3 => Gemma3(),
         TinyModel.Mamba => Mamba(),
@@ -238,6 +239,8 @@ public static class TinyModels
 
         public bool Fused { get; init; }
 
+        public bool FusedGate { get; init; }
+
         public bool Biases { get; init; }
 
         public bool HeadNorms { get; init; }
@@ -335,8 +338,12 @@ public static class TinyModels
         {
             string p = $"blk.{layer}.";
             Norm(p + "ffn_norm.weight", _shape.Embedding);
-            Matrix(p + "ffn_gate.weight", _shape.Embedding, _shape.FeedForward);
-            Matrix(p + "ffn_up.weight", _shape.Embedding, _shape.FeedForward);
+            if (!_shape.FusedGate)
+            {
+                Matrix(p + "ffn_gate.weight", _shape.Embedding, _shape.FeedForward);
+            }
+
+            Matrix(p + "ffn_up.weight", _shape.Embedding, (_shape.FusedGate ? 2 : 1) * _shape.FeedForward);
             Matrix(p + "ffn_down.weight", _shape.FeedForward, _shape.Embedding);
         }
 

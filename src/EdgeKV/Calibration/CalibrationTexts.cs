@@ -116,7 +116,6 @@ public sealed class CalibrationTexts
     /// <summary>The texts in the order in which they are learned from, or checked with: never one in both.</summary>
     internal IEnumerable<CalibrationText> Take(bool heldOut, int textTokens, int seed)
     {
-        Random random = new(seed);
         List<Piece> documents = Part(_documents);
         List<Piece> sources = Part(_sources);
         for (int i = 0; documents.Count + sources.Count > 0; i++)
@@ -144,11 +143,11 @@ public sealed class CalibrationTexts
         List<Piece> Part(List<SourceFile> files)
         {
             SourceFile[] shuffled = [.. files];
-            random.Shuffle(shuffled);
+            new Random(seed).Shuffle(shuffled);
             Piece[] all = [.. shuffled.SelectMany(file => file.Pieces(textTokens * CharactersPerToken))];
             int held = (all.Length + HeldOutShare - 1) / HeldOutShare;
             Piece[] part = heldOut ? all[..held] : all[held..];
-            random.Shuffle(part);
+            new Random(seed).Shuffle(part);
             return [.. part];
         }
     }
