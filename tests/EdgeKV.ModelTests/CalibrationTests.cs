@@ -6,7 +6,7 @@ namespace EdgeKV.ModelTests;
 /// <summary>Learning profiles of tiny models from a text of their own.</summary>
 public sealed class CalibrationTests : IDisposable
 {
-    private static readonly CalibrationOptions Options = new() { Tokens = 3000, TextTokens = 200, Threads = 1 };
+    private static readonly CalibrationOptions Options = new() { Tokens = 1200, TextTokens = 150, Threads = 1 };
 
     private readonly string _folder = Directory.CreateTempSubdirectory("edgekv-calibration-").FullName;
 

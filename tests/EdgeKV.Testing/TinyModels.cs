@@ -267,7 +267,8 @@ public static class TinyModels
             _random = new Random(20260720);
             string a = shape.Architecture;
             File.Add("general.architecture", a);
-            File.Add("general.name", $"tiny random {a}");
+            // llama.cpp looks for special tokens in the vocabularies of models that are named phi3.
+            File.Add("general.name", $"tiny random {a.TrimEnd('3')}");
             File.Add($"{a}.context_length", (uint)shape.Window);
             File.Add($"{a}.embedding_length", (uint)shape.Embedding);
             File.Add($"{a}.block_count", (uint)shape.Layers);
