@@ -1,4 +1,5 @@
 using EdgeKV.Cli.Asking;
+using EdgeKV.Cli.Commands;
 using Spectre.Console;
 
 namespace EdgeKV.Cli.Rendering;
@@ -26,6 +27,12 @@ internal sealed class AskScreen(Terminal terminal, bool json) : IAskObserver
                 bar.Value = 1;
                 return result;
             });
+    }
+
+    public void Note(string message)
+    {
+        terminal.Error.WriteLine($"{CommandLineApp.Name}: {message}");
+        terminal.Error.Flush();
     }
 
     public void AnswerBegins(string question, string source)

@@ -271,6 +271,18 @@ public class GlobalTopKTests
             new GlobalTopK { Source = RowScore.Both, TaskSet = TaskSet.Window(8) }.Request);
     }
 
+    [Theory]
+    [InlineData(RowScore.Learned, "learned")]
+    [InlineData(RowScore.Repeat, "repeat")]
+    [InlineData(RowScore.Both, "both")]
+    public void Name_AnySource_IsThePolicysAndTheRequestNamesTheScores(RowScore source, string scores)
+    {
+        var policy = new GlobalTopK { Source = source };
+
+        Assert.Equal("global", policy.Name);
+        Assert.Equal(scores, policy.Request.Name);
+    }
+
     [Fact]
     public void Options_OutOfRange_AreRefused()
     {
