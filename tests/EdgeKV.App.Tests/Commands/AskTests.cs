@@ -28,7 +28,7 @@ public sealed class AskTests : IDisposable
     [Fact]
     public async Task Ask_CompareInAPipe_ShowsBothAnswersAndTheTableWithoutEscapes()
     {
-        string text = await SucceedsAsync("--document", _document, "--question", Question, "--score", "repeat", "--compare", "--max-tokens", "16");
+        string text = await SucceedsAsync("--document", _document, "--question", Question, "--policy", "kvcompose", "--compare", "--max-tokens", "16");
 
         Assert.Contains($"Q: {Question}", text, StringComparison.Ordinal);
         Assert.Equal(2, text.Split(" 43 ").Length - 1);
