@@ -1,12 +1,12 @@
 using EdgeKV;
-using EdgeKV.Policies;
+using EdgeKV.Planning;
 
 using EdgeModel model = EdgeModel.Load(ModelLocator.Find());
 using EdgeSession session = model.CreateSession();
 await session.PrefillAsync(await File.ReadAllTextAsync(args[0]));
 
-CompressionReport report = await session.CompressAsync(new KVCompose { Ratio = 0.8 });
-Console.WriteLine($"{report.TotalRowsBefore} rows before, {report.TotalRowsAfter} after");
+CompressionReport report = await session.CompressAsync(Budget.FromRatio(0.8));
+Console.WriteLine($"{report.TotalRowsBefore} rows before, {report.TotalRowsAfter} after; {report.Scores}");
 
 foreach (string question in args.Skip(1))
 {

@@ -61,7 +61,7 @@ public sealed class LearnedScoreTests : IDisposable
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(tiny));
-        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = Random(model, 1), ContextSize = 512 });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile.Of(model, 1), ContextSize = 512 });
         await session.PrefillAsync(TinyModels.RandomTokens(200, 3), cancellationToken: cancellation);
 
         CompressionReport report = await session.CompressAsync(
@@ -102,12 +102,26 @@ public sealed class LearnedScoreTests : IDisposable
     public void Save_ThenLoad_GivesTheSame()
     {
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
-        ScoreProfile profile = Random(model, 2);
+        ScoreProfile profile = RandomProfile.Of(model, 2, new Dictionary<string, double> { ["small"] = -3.25, ["tiny"] = 1e-300 });
         profile.Save(_path);
         ScoreProfile loaded = ScoreProfile.Load(_path);
         Assert.Equal(profile.Weights.ToArray(), loaded.Weights.ToArray());
         Assert.Equal(profile.Provenance, loaded.Provenance);
+        Assert.Equal(profile.Thresholds, loaded.Thresholds);
+        Assert.Equal(2, loaded.Thresholds.Count);
+        Assert.Equal(_path, loaded.Path);
+        Assert.Null(profile.Path);
         Assert.Equal(model.Fingerprint, loaded.Model);
+    }
+
+    [Theory]
+    [InlineData("small", double.NaN)]
+    [InlineData("small", double.NegativeInfinity)]
+    [InlineData(" ", -3)]
+    public void Of_WrongThreshold_IsRefused(string name, double value)
+    {
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
+        Assert.Throws<ArgumentException>(() => RandomProfile.Of(model, 1, new Dictionary<string, double> { [name] = value }));
     }
 
     [Fact]
@@ -115,7 +129,7 @@ public sealed class LearnedScoreTests : IDisposable
     {
         using EdgeModel one = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
         using EdgeModel other = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen3));
-        SessionOptions options = new() { Profile = Random(one, 3), ContextSize = 512 };
+        SessionOptions options = new() { Profile = RandomProfile.Of(one, 3), ContextSize = 512 };
         ProfileException refusal = Assert.Throws<ProfileException>(() => other.CreateSession(options));
         Assert.Contains("another model", refusal.Message, StringComparison.Ordinal);
     }
@@ -124,7 +138,7 @@ public sealed class LearnedScoreTests : IDisposable
     public void Load_DamagedFiles_AreRefused()
     {
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
-        Random(model, 4).Save(_path);
+        RandomProfile.Of(model, 4).Save(_path);
         byte[] bytes = File.ReadAllBytes(_path);
         Random random = new(5);
         for (int i = 0; i < 200; i++)
@@ -150,16 +164,4 @@ public sealed class LearnedScoreTests : IDisposable
     }
 
     public void Dispose() => File.Delete(_path);
-
-    private static ScoreProfile Random(EdgeModel model, int seed)
-    {
-        Random random = new(seed);
-        float[] weights = new float[model.Layers * (model.EmbeddingSize + 1) * model.KvHeads];
-        for (int i = 0; i < weights.Length; i++)
-        {
-            weights[i] = random.NextSingle() - 0.5f;
-        }
-
-        return ScoreProfile.Of(model, weights, new Dictionary<string, string> { ["seed"] = $"{seed}" });
-    }
 }

@@ -2,13 +2,17 @@ namespace EdgeKV.Cli.Asking;
 
 /// <summary>All that a run of <c>ask</c> found out; rendered as a table or written as JSON.</summary>
 /// <param name="Rows">Kept rows, [layer][KV head].</param>
-/// <param name="RatioAsked">Null when the budget was given in rows or bytes.</param>
+/// <param name="TaskSet">Null when no pass was run.</param>
+/// <param name="Threshold">The least score that stayed; null when the budget alone decided.</param>
+/// <param name="RatioAsked">Null when the budget was given in rows or bytes, or not at all.</param>
 internal sealed record AskReport(
     ModelFacts Model,
     DocumentFacts Document,
     string Policy,
     string? TaskSet,
+    ScoreFacts Scores,
     string CacheType,
+    double? Threshold,
     double? RatioAsked,
     double Ratio,
     CacheFacts Full,
@@ -35,6 +39,15 @@ internal sealed record DocumentFacts(string Source, long Bytes, int ContextToken
 /// <param name="RowBytes">What these rows take.</param>
 /// <param name="BufferBytes">What the backend reports for its KV buffers, which have room for later tokens too.</param>
 internal sealed record CacheFacts(long Rows, long RowBytes, long BufferBytes);
+
+/// <param name="PassTokens">Fed to score the context; 0: no pass was run.</param>
+/// <param name="PassSeconds">Null: no pass was run.</param>
+/// <param name="WeightBytes">Weights that every token went through while it was read; 0 without learned scores.</param>
+/// <param name="WeightShare">These by the bytes of the model's own.</param>
+internal sealed record ScoreFacts(string Name, long PassTokens, double? PassSeconds, long WeightBytes, double WeightShare)
+{
+    public static ScoreFacts Of(ScoreCost cost) => new(cost.Name, cost.PassTokens, cost.Pass?.TotalSeconds, cost.WeightBytes, cost.WeightShare);
+}
 
 internal sealed record StageSeconds(double Load, double Prefill, double Score, double Plan, double Apply);
 

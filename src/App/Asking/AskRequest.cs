@@ -5,8 +5,13 @@ namespace EdgeKV.Cli.Asking;
 /// <summary>What the user asked for, checked as far as it can be without a model.</summary>
 /// <param name="Model">Null: find one.</param>
 /// <param name="Document">A path, or <c>-</c> for standard input.</param>
-/// <param name="Profile">Null: the session computes no learned scores.</param>
+/// <param name="Profile">A profile's file; null: the model's own, where it has one.</param>
+/// <param name="Budget">Null: a threshold alone decides.</param>
+/// <param name="Score">One of <see cref="ScoreNames"/>; null: learned scores where there is a profile, else the repeat pass.</param>
 /// <param name="TaskSet"><c>context</c>, <c>repeat</c>, <c>question</c>, <c>window</c>, or a file of task texts; null: the policy's own.</param>
+/// <param name="Threshold">The least score that stays, a natural logarithm of attention; null: the budget alone decides.</param>
+/// <param name="Quality">The name that the profile gives to a threshold; null: none.</param>
+/// <param name="Recent">Last tokens that stay in all heads.</param>
 /// <param name="ContextSize">Cells of the full cache; 0: what this run needs.</param>
 /// <param name="Threads">0: one for each physical core.</param>
 /// <param name="GpuLayers">Layers put on the GPU; negative: all.</param>
@@ -15,9 +20,13 @@ internal sealed record AskRequest(
     string? Profile,
     string Document,
     IReadOnlyList<string> Questions,
-    Budget Budget,
+    Budget? Budget,
     string Policy,
+    string? Score,
     string? TaskSet,
+    double? Threshold,
+    string? Quality,
+    int Recent,
     KvCacheType CacheType,
     int ContextSize,
     int Threads,

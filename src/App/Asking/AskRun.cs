@@ -21,15 +21,11 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     {
         // Cheap checks first: nobody wants to wait for a model to hear of a mistyped file name.
         Document document = await new DocumentReader("document", "--document").ReadAsync(request.Document, input, ct);
-        ICompressionPolicy policy = PolicyRegistry.Create(request.Policy, request.Budget, await TaskSetAsync(ct));
-        if (request.Profile is null && policy.Request.Statistics.HasFlag(ScoreStatistics.Learned))
-        {
-            throw new CommandException(
-                ExitCode.Usage, $"--policy {policy.Name} ranks by learned scores, which need a profile of the model; give --profile FILE.");
-        }
-
+        TaskSet? tasks = request.TaskSet is { } named ? await TaskSetAsync(named, ct) : null;
         string path = ModelLoading.Find(request.Model);
-        ScoreProfile? profile = request.Profile is { } file ? ScoreProfile.Load(file) : null;
+        (ICompressionPolicy policy, ScoreProfile? profile) = request.Policy == GlobalTopK.PolicyName
+            ? Global(tasks, path)
+            : (PolicyRegistry.Create(request.Policy, request.Budget!, tasks), null);
 
         Stopwatch loading = Stopwatch.StartNew();
         using EdgeModel model = await observer.StageAsync(
@@ -46,8 +42,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             ContextSize = request.ContextSize,
             CacheType = request.CacheType,
             Threads = request.Threads,
+            LearnedScores = profile is not null,
             Profile = profile,
         });
+        if (profile is null && request is { Policy: GlobalTopK.PolicyName, Score: null, TaskSet: null })
+        {
+            observer.Note($"there is no profile for this model, so the repeat pass scores its rows; `{Calibrate(path)}` makes one.");
+        }
+
         await observer.StageAsync(
             string.Create(CultureInfo.InvariantCulture, $"Reading {tokens.Length:N0} tokens"),
             async progress =>
@@ -74,24 +76,71 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         return Report(model, document, tokens.Length, policy, compression, loading.Elapsed, answers);
     }
 
-    private async Task<TaskSet?> TaskSetAsync(CancellationToken ct)
+    /// <summary>The global policy, and the profile of the scores that it ranks by; null where it needs none.</summary>
+    private (ICompressionPolicy Policy, ScoreProfile? Profile) Global(TaskSet? texts, string model)
     {
-        switch (request.TaskSet)
+        // Texts take the place of the repeated document.
+        string? asked = request.Score ?? (texts is null ? null : ScoreNames.Repeat);
+        ScoreProfile? profile = asked is null or ScoreNames.Learned or ScoreNames.Both ? Profile(model) : null;
+        string? needs = asked is ScoreNames.Learned or ScoreNames.Both ? $"--score {asked}" : request.Quality is null ? null : "--quality";
+        if (profile is null && needs is not null)
         {
-            case null:
-                return null;
-            case "context":
-                return TaskSet.Context;
-            case "repeat":
-                return TaskSet.Repeat;
-            case "question":
-                return TaskSet.Question(request.Questions);
-            case "window":
-                return TaskSet.Window(WindowTokens);
-            default:
-                Document texts = await new DocumentReader("task set", "--task-set").ReadAsync(request.TaskSet, input, ct);
-                return TaskSet.Texts(texts.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+            throw new CommandException(
+                ExitCode.Usage, $"{needs} needs a profile, and there is none for this model; make one with `{Calibrate(model)}` or give --profile FILE.");
         }
+
+        string score = asked ?? (profile is null ? ScoreNames.Repeat : ScoreNames.Learned);
+        GlobalTopK policy = new()
+        {
+            Source = score switch
+            {
+                ScoreNames.Learned => RowScore.Learned,
+                ScoreNames.Both => RowScore.Both,
+                _ => RowScore.Repeat,
+            },
+            TaskSet = texts ?? Named(score) ?? TaskSet.Repeat,
+            Threshold = profile is not null && request.Quality is { } quality ? ThresholdOf(quality, profile) : request.Threshold,
+            Recent = request.Recent,
+        };
+        return (request.Budget is { } budget ? policy with { Budget = budget } : policy, profile);
+    }
+
+    private string Calibrate(string model) => $"edgekv calibrate {request.Model ?? model}";
+
+    private ScoreProfile? Profile(string model) => (request.Profile ?? ProfileLocator.Find(model)) is { } file ? ScoreProfile.Load(file) : null;
+
+    private static double ThresholdOf(string quality, ScoreProfile profile)
+    {
+        foreach ((string name, double threshold) in profile.Thresholds)
+        {
+            if (name.Equals(quality, StringComparison.OrdinalIgnoreCase))
+            {
+                return threshold;
+            }
+        }
+
+        string there = profile.Thresholds.Count == 0 ? "has no thresholds" : $"has {string.Join(", ", profile.Thresholds.Keys)}";
+        throw new CommandException(ExitCode.Usage, $"--quality {quality} is unknown: the profile {profile.Path} {there}; give one of its names, or --threshold.");
+    }
+
+    private TaskSet? Named(string name) => name switch
+    {
+        "context" => TaskSet.Context,
+        "repeat" => TaskSet.Repeat,
+        "question" => TaskSet.Question(request.Questions),
+        "window" => TaskSet.Window(WindowTokens),
+        _ => null,
+    };
+
+    private async Task<TaskSet> TaskSetAsync(string given, CancellationToken ct)
+    {
+        if (Named(given.ToLowerInvariant()) is { } tasks)
+        {
+            return tasks;
+        }
+
+        Document texts = await new DocumentReader("task set", "--task-set").ReadAsync(given, input, ct);
+        return TaskSet.Texts(texts.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }
 
     private void CheckLength(Document document, int tokens, EdgeModel model)
@@ -131,7 +180,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 new ScoringProgress(progress),
                 ct);
         }
-        catch (PlanException e) when (request.Budget.Bytes is not null)
+        catch (PlanException e) when (request.Budget?.Bytes is not null)
         {
             throw new CommandException(ExitCode.Memory, $"--kv-memory cannot be met: {e.Message.TrimEnd('.')}; give more, or a smaller --cache-type.", e);
         }
@@ -176,8 +225,10 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             ModelFacts.Of(model),
             new DocumentFacts(document.Name, document.Bytes, tokens),
             compression.Policy,
-            policy.Request.NeedsAttention ? request.TaskSet ?? NameOf(policy.Request.TaskSet) : null,
+            policy.Request.NeedsAttention ? request.TaskSet ?? policy.Request.TaskSet.Name : null,
+            ScoreFacts.Of(compression.Scores!),
             request.CacheType.ToString().ToLowerInvariant(),
+            (policy as GlobalTopK)?.Threshold,
             compression.RatioAsked,
             compression.RatioAchieved,
             new CacheFacts(compression.TotalRowsBefore, compression.TotalRowsBefore * compression.RowBytes, compression.BytesBefore),
@@ -196,15 +247,6 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 compression.TokensPerSecondAfter ?? Speed(answers.Select(answer => answer.Compact))),
             answers);
     }
-
-    private static string NameOf(TaskSet tasks) => tasks switch
-    {
-        ContextTaskSet => "context",
-        RepeatTaskSet => "repeat",
-        QuestionTaskSet => "question",
-        WindowTaskSet => "window",
-        _ => "texts",
-    };
 
     // Over all answers together, each weighing by its length.
     private static double? Speed(IEnumerable<AnswerText?> answers)

@@ -8,6 +8,9 @@ internal interface IAskObserver
     /// <param name="work">Reports shares from 0 to 1.</param>
     Task<T> StageAsync<T>(string title, Func<IProgress<double>, Task<T>> work);
 
+    /// <summary>Something that the user should know, in one line.</summary>
+    void Note(string message);
+
     /// <summary>An answer begins.</summary>
     /// <param name="question">The question as it was asked.</param>
     /// <param name="source">Which cache answers: for people.</param>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Planning;
@@ -14,12 +15,6 @@ internal sealed class AskCommand
     private readonly Option<string?> _model = new("--model", "-m")
     {
         Description = $"GGUF file; default: {ModelLocator.Variable}, then models/*.gguf of the checkout, then the user's data folder",
-        HelpName = "FILE",
-    };
-
-    private readonly Option<string?> _profile = new("--profile")
-    {
-        Description = $"Learned scores of the model, for --policy {GlobalTopK.LearnedName} and {GlobalTopK.BothName}",
         HelpName = "FILE",
     };
 
@@ -50,14 +45,43 @@ internal sealed class AskCommand
     private readonly Option<string> _policy = OptionParsing.Choice(
         "--policy",
         "NAME",
-        $"Who decides what stays: {string.Join(", ", PolicyRegistry.Entries.Select(entry => entry.Name))}",
+        $"Who decides what stays: {string.Join(", ", PolicyRegistry.Entries.Select(entry => entry.Name))}; "
+            + $"{GlobalTopK.PolicyName} is one ranking over the whole model",
         PolicyRegistry.Default,
         [.. PolicyRegistry.Entries.Select(entry => entry.Name)]);
 
+    private readonly Option<string?> _score = OptionParsing.Choice(
+        "--score",
+        "SCORE",
+        $"What {GlobalTopK.PolicyName} ranks rows by: learned (predicted while reading, needs a profile), repeat (the attention of a pass in which the document is said again), "
+            + "both, or the attention of question, context (read again) or window (the document's last tokens); default: learned if the model has a profile, else repeat",
+        ScoreNames.All);
+
+    private readonly Option<string?> _profile = new("--profile")
+    {
+        Description = "Learned scores of the model; default: the file of the model's name that ends in "
+            + $"{ScoreProfile.Extension}, beside it, in models/ of the checkout, or in the user's data folder",
+        HelpName = "FILE",
+    };
+
+    private readonly Option<double?> _threshold = OptionParsing.Real(
+        "--threshold",
+        $"{GlobalTopK.PolicyName} keeps what scores at least X, a natural logarithm of attention, so that the ratio follows the document; a budget that is given caps it",
+        "-6.5");
+
+    private readonly Option<string?> _quality = new("--quality")
+    {
+        Description = "The --threshold that the profile has under this name",
+        HelpName = "NAME",
+    };
+
+    private readonly Option<int> _recent = OptionParsing.WholeNumber(
+        "--recent", $"{GlobalTopK.PolicyName} keeps the last N tokens in all heads", 0, 0, int.MaxValue);
+
     private readonly Option<string?> _taskSet = new("--task-set")
     {
-        Description = "Whose attention decides: context (it is read again), repeat (it is said again), question, window (the document's last tokens), "
-            + "or a FILE with a text a line; default: the policy's own",
+        Description = $"Whose attention decides for the kvcompose policies: {string.Join(", ", ScoreNames.TaskSets)}, or a FILE with a text a line, "
+            + $"which {GlobalTopK.PolicyName} takes too in place of the repeated document; default: context",
         HelpName = "SET",
     };
 
@@ -106,7 +130,8 @@ internal sealed class AskCommand
         Command command = new("ask", "Read a document, remove most of its KV cache, and answer questions from what is left.")
         {
             _document, _questions, _model,
-            _ratio, _rows, _kvMemory, _policy, _taskSet, _profile,
+            _ratio, _rows, _kvMemory, _threshold, _quality, _recent,
+            _policy, _score, _profile, _taskSet,
             _compare, _json,
             _maxTokens, _temperature, _topK, _topP, _minP, _seed,
             _cacheType, _context, _threads, _gpuLayers,
@@ -114,12 +139,13 @@ internal sealed class AskCommand
         command.Validators.Add(result =>
         {
             Option[] budgets = [_ratio, _rows, _kvMemory];
-            string[] given = [.. budgets.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name)];
+            string[] given = [.. budgets.Where(option => IsGiven(result, option)).Select(option => option.Name)];
             if (given.Length > 1)
             {
                 result.AddError($"{string.Join(" and ", given)} exclude each other; give one of them.");
             }
         });
+        command.Validators.Add(CheckScores);
         command.Validators.Add(result =>
         {
             if (result.GetResult(_questions) is { Tokens: var questions } && questions.Any(question => string.IsNullOrWhiteSpace(question.Value)))
@@ -131,10 +157,61 @@ internal sealed class AskCommand
         return command;
     }
 
+    private static bool IsGiven(SymbolResult result, Option option) => result.GetResult(option) is { Implicit: false };
+
+    // As it was typed: values that are wrong have no value, and have been reported.
+    private static string? Typed(SymbolResult result, Option option) => result.GetResult(option) is { Tokens: [var token, ..] } ? token.Value : null;
+
+    private static bool Is(string? typed, params IEnumerable<string> words) => words.Contains(typed, StringComparer.OrdinalIgnoreCase);
+
+    private void CheckScores(CommandResult result)
+    {
+        const string Global = $"--policy {GlobalTopK.PolicyName}";
+        string? score = Typed(result, _score);
+        string? taskSet = Typed(result, _taskSet);
+        if (Typed(result, _policy) is { } policy && Is(policy, KVCompose.StructuredName, KVCompose.UnstructuredName))
+        {
+            if (score is not null)
+            {
+                result.AddError($"--score is for {Global}; with {policy} use --task-set.");
+            }
+            else if (((Option[])[_threshold, _quality, _recent, _profile]).FirstOrDefault(option => IsGiven(result, option)) is { } other)
+            {
+                result.AddError($"{other.Name} is for {Global}; leave it out or take that policy.");
+            }
+        }
+        else if (Is(taskSet, ScoreNames.TaskSets))
+        {
+            result.AddError($"--task-set {taskSet} is for the kvcompose policies; with {Global} use --score {taskSet}.");
+        }
+        else if (taskSet is not null && score is not null && !Is(score, ScoreNames.Repeat, ScoreNames.Both))
+        {
+            result.AddError($"--task-set FILE takes the place of the repeated document, which --score {score} has no use for; give one of them.");
+        }
+        else if (IsGiven(result, _threshold) && IsGiven(result, _quality))
+        {
+            result.AddError("--threshold and --quality exclude each other; give one of them.");
+        }
+        else if (taskSet is not null || score is not null)
+        {
+            bool learned = Is(score, ScoreNames.Learned);
+            if (IsGiven(result, _quality) && !learned)
+            {
+                result.AddError($"--quality is a threshold of learned scores; leave out {(score is null ? "--task-set" : $"--score {score}")} or give --threshold.");
+            }
+            else if (IsGiven(result, _profile) && !learned && !Is(score, ScoreNames.Both))
+            {
+                result.AddError($"--profile is for learned scores; leave it out or give --score {ScoreNames.Learned} or {ScoreNames.Both}.");
+            }
+        }
+    }
+
     private AskRequest Bind(ParseResult parsed)
     {
-        Budget budget = parsed.GetValue(_rows) is { } rows ? Budget.FromRows(rows)
+        bool hasThreshold = parsed.GetValue(_threshold) is not null || parsed.GetValue(_quality) is not null;
+        Budget? budget = parsed.GetValue(_rows) is { } rows ? Budget.FromRows(rows)
             : parsed.GetValue(_kvMemory) is { } bytes ? Budget.FromBytes(bytes)
+            : hasThreshold && !IsGiven(parsed.CommandResult, _ratio) ? null
             : Budget.FromRatio(parsed.GetValue(_ratio));
         return new AskRequest(
             parsed.GetValue(_model),
@@ -143,7 +220,11 @@ internal sealed class AskCommand
             parsed.GetRequiredValue(_questions),
             budget,
             parsed.GetRequiredValue(_policy),
+            parsed.GetValue(_score),
             parsed.GetValue(_taskSet),
+            parsed.GetValue(_threshold),
+            parsed.GetValue(_quality),
+            parsed.GetValue(_recent),
             parsed.GetValue(_cacheType) switch
             {
                 "q8_0" => KvCacheType.Q8_0,

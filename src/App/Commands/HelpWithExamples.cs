@@ -23,8 +23,10 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
             edgekv ask -d samples/lighthouse.txt -q "What is the name of the inspector?" --compare
           Keep within 16 MiB, read from a pipe, write JSON:
             cat report.txt | edgekv ask -d - -q "Who wrote it?" --kv-memory 16MiB --json > run.json
-          Let heads differ, which keeps answers at higher ratios:
-            edgekv ask -d report.txt -q "Who wrote it?" --policy kvcompose-unstructured --ratio 0.9
+          Let the ratio follow the document, but remove at least half:
+            edgekv ask -d report.txt -q "Who wrote it?" --threshold -6.5 --ratio 0.5
+          Keep what the questions look at, with no second reading:
+            edgekv ask -d report.txt -q "Who wrote it?" --score question
 
         Exit codes: 0 done, 2 usage, 3 model, 4 document, 5 memory, 130 interrupted, 1 anything else.
         """;

@@ -5,7 +5,7 @@ using EdgeKV.Cli.Sizing;
 
 namespace EdgeKV.Cli.Commands;
 
-/// <summary><c>edgekv info MODEL</c>: what a model's KV cache takes, and how much context fits.</summary>
+/// <summary><c>edgekv info MODEL</c>: what a model's KV cache takes, how much context fits, and its profile.</summary>
 internal sealed class InfoCommand
 {
     private const long DefaultMemory = 1L << 30;
@@ -25,7 +25,7 @@ internal sealed class InfoCommand
 
     public Command Create(Terminal terminal)
     {
-        Command command = new("info", "Show what a model's KV cache takes per token, and how much context fits a given memory.")
+        Command command = new("info", "Show what a model's KV cache takes per token, how much context fits a given memory, and the model's profile.")
         {
             _model, _memory, _json,
         };
@@ -38,7 +38,7 @@ internal sealed class InfoCommand
         string path = ModelLoading.Find(parsed.GetValue(_model));
         using EdgeModel model = await ModelLoading.LoadAsync(path, gpuLayers: 0, progress: null, ct);
         ModelSizing sizing = ModelSizing.From(
-            ModelFacts.Of(model), model.Bytes, model.KvMemory, parsed.GetValue(_memory) ?? DefaultMemory);
+            ModelFacts.Of(model), ProfileFacts.Of(model.Profile), model.Bytes, model.KvMemory, parsed.GetValue(_memory) ?? DefaultMemory);
         if (parsed.GetValue(_json))
         {
             JsonOutput.Write(terminal.Out, sizing);

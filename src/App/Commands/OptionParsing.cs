@@ -41,6 +41,17 @@ internal static class OptionParsing
                 : Fail(result, string.Create(CultureInfo.InvariantCulture, $"must be a number from {min} to {(maxAllowed ? "" : "below ")}{max}, for example {example}"), fallback),
     };
 
+    /// <summary>Any finite number; null when the option is not given.</summary>
+    public static Option<double?> Real(string name, string description, string example) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        CustomParser = result => double.TryParse(Text(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+            && double.IsFinite(value)
+                ? value
+                : Fail<double?>(result, $"must be a number, for example {example}", null),
+    };
+
     /// <summary>A size in bytes; null when the option is not given.</summary>
     public static Option<long?> Size(string name, string description) => new(name)
     {
@@ -57,9 +68,20 @@ internal static class OptionParsing
         Description = description,
         HelpName = helpName,
         DefaultValueFactory = _ => fallback,
-        CustomParser = result => words.FirstOrDefault(word => word.Equals(Text(result), StringComparison.OrdinalIgnoreCase))
-            ?? Fail(result, $"is unknown; choose one of {string.Join(", ", words)}", fallback),
+        CustomParser = result => Word(result, words) ?? fallback,
     };
+
+    /// <summary>One of several words, in any case; null when the option is not given.</summary>
+    public static Option<string?> Choice(string name, string helpName, string description, IReadOnlyList<string> words) => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        CustomParser = result => Word(result, words),
+    };
+
+    private static string? Word(ArgumentResult result, IReadOnlyList<string> words) =>
+        words.FirstOrDefault(word => word.Equals(Text(result), StringComparison.OrdinalIgnoreCase))
+        ?? Fail<string?>(result, $"is unknown; choose one of {string.Join(", ", words)}", null);
 
     private static string Text(ArgumentResult result) => result.Tokens.Count > 0 ? result.Tokens[0].Value : "";
 

@@ -1,4 +1,5 @@
 using EdgeKV.Cli.Asking;
+using EdgeKV.Cli.Commands;
 
 namespace EdgeKV.Cli.Rendering;
 
@@ -10,6 +11,12 @@ internal sealed class AskScreen(Terminal terminal, bool json) : IAskObserver
     private string? _lastQuestion;
 
     public Task<T> StageAsync<T>(string title, Func<IProgress<double>, Task<T>> work) => new ProgressScreen(terminal).StageAsync(title, work);
+
+    public void Note(string message)
+    {
+        terminal.Error.WriteLine($"{CommandLineApp.Name}: {message}");
+        terminal.Error.Flush();
+    }
 
     public void AnswerBegins(string question, string source)
     {

@@ -22,6 +22,18 @@ internal static class AskTable
 
         console.WriteLine();
         console.Write(Times(report));
+        console.WriteLine(Scores(report.Scores));
+    }
+
+    private static string Scores(ScoreFacts scores)
+    {
+        string pass = scores.PassSeconds is { } seconds
+            ? $"a pass of {Number(scores.PassTokens)} tokens, {Digits(seconds, "0.00")} s"
+            : "computed with the prefill, no pass";
+        string weights = scores.WeightBytes == 0
+            ? ""
+            : $", {ByteSize.Format(scores.WeightBytes)} of weights ({Digits(scores.WeightShare * 100, "0.00")} % of the model's)";
+        return $"Scores: {scores.Name}; {pass}{weights}.";
     }
 
     private static Table Sizes(AskReport report)

@@ -35,5 +35,26 @@ internal static class InfoTable
             CultureInfo.InvariantCulture,
             $"One context holds at most the model's window, {sizing.Model.Window:N0} tokens; the rest is room for more contexts."));
         console.WriteLine("Reading a document takes its full cache once; the table counts what stays afterwards.");
+        console.WriteLine();
+        foreach (string line in Profile(sizing))
+        {
+            // Past the console, which would break long paths.
+            console.Profile.Out.Writer.WriteLine(line);
+        }
+    }
+
+    private static IEnumerable<string> Profile(ModelSizing sizing)
+    {
+        if (sizing.Profile is not { } profile)
+        {
+            return [$"No profile: ask scores rows by a repeat pass. `edgekv calibrate {sizing.Model.Path}` makes one."];
+        }
+
+        return
+        [
+            $"Profile: {profile.Path}",
+            .. profile.Provenance.Select(fact => $"  {fact.Key}: {fact.Value}".ReplaceLineEndings(" ")),
+            .. profile.Thresholds.Select(threshold => string.Create(CultureInfo.InvariantCulture, $"  --quality {threshold.Key}: --threshold {threshold.Value:0.###}")),
+        ];
     }
 }

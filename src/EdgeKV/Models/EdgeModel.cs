@@ -18,6 +18,7 @@ public sealed class EdgeModel : IDisposable
 
     private readonly Dictionary<ScoreProfile, ScoreMapHandle> _maps = new(ReferenceEqualityComparer.Instance);
     private readonly Lazy<string> _fingerprint;
+    private readonly Lazy<ScoreProfile?> _profile;
     private readonly Lazy<ChatFrame> _chat;
     private readonly ModelHandle _handle;
     private bool _disposed;
@@ -40,6 +41,7 @@ public sealed class EdgeModel : IDisposable
         Description = Text(null) ?? string.Empty;
         KvMemory = new KvMemory(Layers, KvHeads, HeadSizeK, HeadSizeV);
         _fingerprint = new Lazy<string>(() => ModelFingerprint.Of(Path), LazyThreadSafetyMode.PublicationOnly);
+        _profile = new Lazy<ScoreProfile?>(FindProfile, LazyThreadSafetyMode.PublicationOnly);
         _chat = new Lazy<ChatFrame>(() => ChatFrame.Of(this), LazyThreadSafetyMode.PublicationOnly);
     }
 
@@ -70,6 +72,14 @@ public sealed class EdgeModel : IDisposable
     /// <summary>Tells the file apart from others: what profiles are bound to. Hexadecimal.</summary>
     /// <exception cref="ModelException">The file cannot be read any more.</exception>
     public string Fingerprint => _fingerprint.Value;
+
+    /// <summary>
+    /// What was learned about this model, so that its sessions score tokens as they read them: the file that
+    /// <see cref="ProfileLocator.Find(string)"/> finds, read when it is first asked for; null when there is none.
+    /// </summary>
+    /// <exception cref="ProfileException">The file is damaged, of another version, or was made for another model; the message names it.</exception>
+    /// <exception cref="ModelException">The model's file cannot be read any more.</exception>
+    public ScoreProfile? Profile => _profile.Value;
 
     /// <summary>The model's window: the most tokens that it was trained to see at once.</summary>
     public int Window { get; }
@@ -307,6 +317,7 @@ public sealed class EdgeModel : IDisposable
     /// <param name="options">Size and type of its cache; null for the defaults.</param>
     /// <exception cref="ContextWindowException">A context larger than the model's window was asked for.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory for the cache.</exception>
+    /// <exception cref="ProfileException">The model's profile, or the one given, is damaged or another model's.</exception>
     /// <exception cref="ObjectDisposedException">The model has been disposed.</exception>
     public EdgeSession CreateSession(SessionOptions? options = null) => new(this, options ?? new SessionOptions());
 
@@ -406,6 +417,18 @@ public sealed class EdgeModel : IDisposable
             length = checked((int)bytes);
             return status;
         }
+    }
+
+    private ScoreProfile? FindProfile()
+    {
+        if (ProfileLocator.Find(Path) is not { } file)
+        {
+            return null;
+        }
+
+        ScoreProfile profile = ScoreProfile.Load(file);
+        profile.EnsureFits(this);
+        return profile;
     }
 
     private long Get(NativeModelKey key)

@@ -17,8 +17,8 @@ public static class ModelLocator
     public static string Find(string? path = null) => Find(
         path,
         Environment.GetEnvironmentVariable(Variable),
-        [AppContext.BaseDirectory, Environment.CurrentDirectory],
-        UserFolder(Environment.GetEnvironmentVariable("XDG_DATA_HOME"), Environment.GetFolderPath(Environment.SpecialFolder.UserProfile)));
+        LookupFolders.Starts,
+        LookupFolders.User("models"));
 
     internal static string Find(string? path, string? variable, IReadOnlyList<string> starts, string userFolder)
     {
@@ -33,19 +33,12 @@ public static class ModelLocator
         }
 
         List<string> tried = [];
-        foreach (string start in starts)
+        foreach (string models in LookupFolders.Models(starts))
         {
-            for (DirectoryInfo? folder = new(start); folder is not null; folder = folder.Parent)
+            tried.Add(models);
+            if (FirstIn(models) is { } found)
             {
-                string models = Path.Combine(folder.FullName, "models");
-                if (!tried.Contains(models))
-                {
-                    tried.Add(models);
-                    if (FirstIn(models) is { } found)
-                    {
-                        return found;
-                    }
-                }
+                return found;
             }
         }
 
@@ -54,11 +47,6 @@ public static class ModelLocator
             ?? throw new ModelException(
                 $"No model was given and no .gguf file found in: {string.Join(", ", tried)}. Name one with --model or {Variable}.");
     }
-
-    internal static string UserFolder(string? dataHome, string home) => Path.Combine(
-        string.IsNullOrEmpty(dataHome) ? Path.Combine(home, ".local", "share") : dataHome,
-        "edgekv",
-        "models");
 
     private static string Existing(string path, string what) => File.Exists(path)
         ? Path.GetFullPath(path)

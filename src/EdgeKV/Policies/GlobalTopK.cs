@@ -24,14 +24,8 @@ namespace EdgeKV.Policies;
 /// </remarks>
 public sealed record GlobalTopK : ICompressionPolicy
 {
-    /// <summary>The name of the policy that ranks learned scores.</summary>
-    public const string LearnedName = "learned";
-
-    /// <summary>The name of the policy that ranks repeat scores.</summary>
-    public const string RepeatName = "repeat";
-
-    /// <summary>The name of the policy that ranks both together.</summary>
-    public const string BothName = "both";
+    /// <summary>The policy's name.</summary>
+    public const string PolicyName = "global";
 
     // Attention sinks (arXiv 2309.17453) are too costly to lose for a prediction to decide.
     private const int DefaultSinks = 4;
@@ -45,12 +39,7 @@ public sealed record GlobalTopK : ICompressionPolicy
     private readonly int? _protected;
 
     /// <inheritdoc/>
-    public string Name => Source switch
-    {
-        RowScore.Learned => LearnedName,
-        RowScore.Repeat => RepeatName,
-        _ => BothName,
-    };
+    public string Name => PolicyName;
 
     /// <summary>
     /// How much may stay. Default: ratio 0.8, one fifth; with a <see cref="Threshold"/> ratio 0, all that reaches it. A budget that is given

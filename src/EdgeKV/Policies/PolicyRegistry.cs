@@ -7,11 +7,17 @@ namespace EdgeKV.Policies;
 public static class PolicyRegistry
 {
     /// <summary>The policy taken where none is named.</summary>
-    public const string Default = KVCompose.StructuredName;
+    public const string Default = GlobalTopK.PolicyName;
 
     /// <summary>All policies, in the order in which help lists them.</summary>
     public static IReadOnlyList<PolicyEntry> Entries { get; } =
     [
+        new(
+            GlobalTopK.PolicyName,
+            "One ranking over the whole model, ragged rows: by learned scores, or by a pass over the task set that is given",
+            (budget, tasks) => tasks is null
+                ? new GlobalTopK { Budget = budget }
+                : new GlobalTopK { Budget = budget, Source = RowScore.Repeat, TaskSet = tasks }),
         new(
             KVCompose.StructuredName,
             "KVCompose, composite rows: layers differ, the heads of a layer keep equally many rows",
@@ -20,18 +26,6 @@ public static class PolicyRegistry
             KVCompose.UnstructuredName,
             "KVCompose, ragged rows: every head has its own count; better answers at high ratios",
             (budget, tasks) => new KVCompose { Structured = false, Budget = budget, TaskSet = tasks ?? TaskSet.Context }),
-        TopK(
-            GlobalTopK.LearnedName,
-            RowScore.Learned,
-            "Learned scores, ragged rows: predicted while the context is read"),
-        TopK(
-            GlobalTopK.RepeatName,
-            RowScore.Repeat,
-            "Repeat scores, ragged rows: what the model looks at while it repeats the context"),
-        TopK(
-            GlobalTopK.BothName,
-            RowScore.Both,
-            "Repeat and learned scores together, ragged rows: what was seen times what was predicted"),
     ];
 
     /// <summary>Makes the policy of that name.</summary>
@@ -54,9 +48,4 @@ public static class PolicyRegistry
         throw new ArgumentException(
             $"There is no policy '{name}'; there are {string.Join(", ", Entries.Select(entry => entry.Name))}.", nameof(name));
     }
-
-    private static PolicyEntry TopK(string name, RowScore source, string summary) => new(
-        name,
-        summary,
-        (budget, tasks) => new GlobalTopK { Source = source, Budget = budget, TaskSet = tasks ?? TaskSet.Repeat });
 }

@@ -6,7 +6,7 @@ public enum RowScore
     /// <summary>The logarithm of attention that was predicted while the context was read: no pass over it.</summary>
     Learned,
 
-    /// <summary>The largest attention that a task token gave, mean over the KV head's attention heads.</summary>
+    /// <summary>The largest attention that a task token gave, mean over the KV head's attention heads: a pass, by default the repeat pass.</summary>
     Repeat,
 
     /// <summary>The logarithm of <see cref="Repeat"/> plus <see cref="Learned"/>: what was seen times what was predicted.</summary>

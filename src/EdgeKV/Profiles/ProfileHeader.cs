@@ -9,8 +9,15 @@ namespace EdgeKV;
 /// <param name="KvHeads">KV heads of a layer.</param>
 /// <param name="Weights">SHA-256 of the weights.</param>
 /// <param name="Provenance">Where it comes from.</param>
+/// <param name="Thresholds">Scores by name; null in files from before there were any.</param>
 internal sealed record ProfileHeader(
-    string Model, int Layers, int EmbeddingSize, int KvHeads, string Weights, Dictionary<string, string> Provenance);
+    string Model,
+    int Layers,
+    int EmbeddingSize,
+    int KvHeads,
+    string Weights,
+    Dictionary<string, string> Provenance,
+    Dictionary<string, double>? Thresholds = null);
 
 [JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, RespectRequiredConstructorParameters = true, RespectNullableAnnotations = true)]
 [JsonSerializable(typeof(ProfileHeader))]

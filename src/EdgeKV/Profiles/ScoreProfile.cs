@@ -23,11 +23,16 @@ public sealed class ScoreProfile
     private const string FirstLine = "EDGEKV-PROFILE 1\n";
     private const int LongestHeader = 1 << 20;
 
-    private ScoreProfile(ProfileHeader header, float[] weights)
+    private ScoreProfile(ProfileHeader header, float[] weights, string? path)
     {
         Header = header;
         Weights = weights;
+        Path = path;
+        Thresholds = header.Thresholds ?? [];
     }
+
+    /// <summary>The file that it was read from; null for one that was made here.</summary>
+    public string? Path { get; }
 
     /// <summary>Layers of the model.</summary>
     public int Layers => Header.Layers;
@@ -44,6 +49,12 @@ public sealed class ScoreProfile
     /// <summary>Where it comes from: texts, tokens, options, quality, in words.</summary>
     public IReadOnlyDictionary<string, string> Provenance => Header.Provenance;
 
+    /// <summary>
+    /// Learned scores by name, any finite numbers: what <see cref="Policies.GlobalTopK.Threshold"/> takes for the quality of that name. Often
+    /// empty.
+    /// </summary>
+    public IReadOnlyDictionary<string, double> Thresholds { get; }
+
     /// <summary>[layers][embedding + 1][KV heads], the bias last.</summary>
     public ReadOnlyMemory<float> Weights { get; }
 
@@ -53,8 +64,15 @@ public sealed class ScoreProfile
     /// <param name="model">The model that they are for.</param>
     /// <param name="weights">[layers][embedding + 1][KV heads], the bias last; copied.</param>
     /// <param name="provenance">Where they come from.</param>
-    /// <exception cref="ArgumentException">Not as many weights as the model needs, or one is not a finite number.</exception>
-    public static ScoreProfile Of(EdgeModel model, ReadOnlySpan<float> weights, IReadOnlyDictionary<string, string> provenance)
+    /// <param name="thresholds">Scores by name, see <see cref="Thresholds"/>; null for none.</param>
+    /// <exception cref="ArgumentException">
+    /// Not as many weights as the model needs, a weight or a threshold is not a finite number, or a threshold has no name.
+    /// </exception>
+    public static ScoreProfile Of(
+        EdgeModel model,
+        ReadOnlySpan<float> weights,
+        IReadOnlyDictionary<string, string> provenance,
+        IReadOnlyDictionary<string, double>? thresholds = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(provenance);
@@ -72,10 +90,23 @@ public sealed class ScoreProfile
             }
         }
 
+        Dictionary<string, double> named = new(thresholds ?? new Dictionary<string, double>());
+        if (WrongThreshold(named) is { } wrong)
+        {
+            throw new ArgumentException($"A profile cannot hold these thresholds: {wrong}.", nameof(thresholds));
+        }
+
         return new ScoreProfile(
             new ProfileHeader(
-                model.Fingerprint, model.Layers, model.EmbeddingSize, model.KvHeads, Hash(weights), new Dictionary<string, string>(provenance)),
-            weights.ToArray());
+                model.Fingerprint,
+                model.Layers,
+                model.EmbeddingSize,
+                model.KvHeads,
+                Hash(weights),
+                new Dictionary<string, string>(provenance),
+                named),
+            weights.ToArray(),
+            path: null);
     }
 
     /// <summary>Reads a file that <see cref="Save"/> wrote.</summary>
@@ -101,6 +132,11 @@ public sealed class ScoreProfile
                 throw new ProfileException($"{path} is damaged: its sizes make no sense.");
             }
 
+            if (header.Thresholds is { } thresholds && WrongThreshold(thresholds) is { } wrong)
+            {
+                throw new ProfileException($"{path} is damaged: {wrong}.");
+            }
+
             long bytes = (long)sizeof(float) * header.Layers * (header.EmbeddingSize + 1L) * header.KvHeads;
             if (file.Length - file.Position != bytes)
             {
@@ -111,7 +147,7 @@ public sealed class ScoreProfile
             file.ReadExactly(MemoryMarshal.AsBytes(weights.AsSpan()));
             FromLittleEndian(weights);
             return Hash(weights) == header.Weights
-                ? new ScoreProfile(header, weights)
+                ? new ScoreProfile(header, weights, System.IO.Path.GetFullPath(path))
                 : throw new ProfileException($"{path} is damaged: its weights are not those that were written.");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -124,7 +160,7 @@ public sealed class ScoreProfile
         }
     }
 
-    /// <summary>Writes a file, whole or not at all.</summary>
+    /// <summary>Writes a file, whole or not at all, and makes its folder where there is none.</summary>
     /// <param name="path">The file; written over.</param>
     /// <exception cref="ProfileException">It cannot be written.</exception>
     public void Save(string path)
@@ -133,6 +169,7 @@ public sealed class ScoreProfile
         string part = path + ".part";
         try
         {
+            Directory.GetParent(path)?.Create();
             using (FileStream file = File.Create(part))
             {
                 file.Write(Encoding.ASCII.GetBytes(FirstLine));
@@ -158,8 +195,29 @@ public sealed class ScoreProfile
         if (Model != model.Fingerprint)
         {
             throw new ProfileException(
-                $"The profile was made for another model ({Model[..12]}, this one is {model.Fingerprint[..12]}). Make one with `edgekv calibrate`.");
+                $"The profile{(Path is null ? string.Empty : $" {Path}")} was made for another model ({Short(Model)}, this one is {Short(model.Fingerprint)}). "
+                + "Make one with `edgekv calibrate`, or take it away.");
         }
+    }
+
+    private static string Short(string fingerprint) => fingerprint[..Math.Min(12, fingerprint.Length)];
+
+    private static string? WrongThreshold(Dictionary<string, double> thresholds)
+    {
+        foreach ((string name, double value) in thresholds)
+        {
+            if (string.IsNullOrWhiteSpace(name))
+            {
+                return "a threshold has no name";
+            }
+
+            if (!double.IsFinite(value))
+            {
+                return $"the threshold {name} is not a finite number";
+            }
+        }
+
+        return null;
     }
 
     private static byte[] ReadHeader(FileStream file)

@@ -14,6 +14,9 @@ public abstract record TaskSet
     {
     }
 
+    /// <summary>What it is called: "context", "repeat", "question", "window" or "texts".</summary>
+    public abstract string Name { get; }
+
     /// <summary>The context itself, fed once more on top of its own cache: knows no question. Needs a window of twice the context.</summary>
     public static TaskSet Context { get; } = new ContextTaskSet();
 
@@ -45,6 +48,9 @@ public sealed record ContextTaskSet : TaskSet
     internal ContextTaskSet()
     {
     }
+
+    /// <inheritdoc/>
+    public override string Name => "context";
 }
 
 /// <summary>
@@ -57,12 +63,18 @@ public sealed record RepeatTaskSet : TaskSet
     internal RepeatTaskSet()
     {
     }
+
+    /// <inheritdoc/>
+    public override string Name => "repeat";
 }
 
 /// <summary>Questions, asked as the chat template puts them: see <see cref="TaskSet.Question"/>.</summary>
 public sealed record QuestionTaskSet : TaskSet
 {
     internal QuestionTaskSet(TextList questions) => Questions = questions;
+
+    /// <inheritdoc/>
+    public override string Name => "question";
 
     /// <summary>The questions in the order they are fed.</summary>
     public IReadOnlyList<string> Questions { get; }
@@ -77,6 +89,9 @@ public sealed record WindowTaskSet : TaskSet
         Tokens = tokens;
     }
 
+    /// <inheritdoc/>
+    public override string Name => "window";
+
     /// <summary>Length of the window in tokens, 1 and up.</summary>
     public int Tokens { get; }
 }
@@ -85,6 +100,9 @@ public sealed record WindowTaskSet : TaskSet
 public sealed record TextTaskSet : TaskSet
 {
     internal TextTaskSet(TextList prompts) => Prompts = prompts;
+
+    /// <inheritdoc/>
+    public override string Name => "texts";
 
     /// <summary>The texts in the order they are fed.</summary>
     public IReadOnlyList<string> Prompts { get; }

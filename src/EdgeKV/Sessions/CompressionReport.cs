@@ -6,6 +6,9 @@ public sealed record CompressionReport
     /// <summary>The policy's name; "plan" when a finished plan was applied.</summary>
     public required string Policy { get; init; }
 
+    /// <summary>The scores that the policy planned by, and what they cost; null when a finished plan was applied.</summary>
+    public ScoreCost? Scores { get; init; }
+
     /// <summary>Layers.</summary>
     public required int Layers { get; init; }
 
@@ -15,7 +18,7 @@ public sealed record CompressionReport
     /// <summary>Tokens of the context, at positions 0 to ContextTokens - 1.</summary>
     public required int ContextTokens { get; init; }
 
-    /// <summary>The ratio that the budget asked for; null when it was given in rows or bytes, or a finished plan was applied.</summary>
+    /// <summary>The ratio that the budget asked for; null when it was given in rows, in bytes or by a threshold alone, or a finished plan was applied.</summary>
     public double? RatioAsked { get; init; }
 
     /// <summary>The share of the context's rows that is gone: 1 - kept / (layers x KV heads x context tokens).</summary>
@@ -45,7 +48,7 @@ public sealed record CompressionReport
     /// <summary>Time that feeding the document took.</summary>
     public required TimeSpan Prefill { get; init; }
 
-    /// <summary>Time that the score pass took.</summary>
+    /// <summary>Time that the score pass took; without one, that fetching the scores took.</summary>
     public required TimeSpan Scoring { get; init; }
 
     /// <summary>Time that the policy took.</summary>

@@ -18,6 +18,29 @@ public sealed partial class EdgeSession
     private const int HostOffset = 32;
 
     /// <summary>
+    /// Compresses everything that the session has read by the default policy: <see cref="GlobalTopK"/> with learned scores where the session
+    /// has them, else with the repeat pass, which takes longer than reading. <see cref="CompressionReport.Scores"/> says which.
+    /// </summary>
+    /// <param name="budget">How much may stay.</param>
+    /// <param name="options">How it is carried out; null for the defaults.</param>
+    /// <param name="progress">Gets stage and share.</param>
+    /// <param name="cancellationToken">Stops the work; the cache is then as it was before.</param>
+    /// <inheritdoc cref="CompressAsync(ICompressionPolicy, CompressOptions, IProgress{CompressionProgress}, CancellationToken)"/>
+    public Task<CompressionReport> CompressAsync(
+        Budget budget,
+        CompressOptions? options = null,
+        IProgress<CompressionProgress>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(budget);
+        return Compress(
+            () => new GlobalTopK { Budget = budget, Source = HasLearned() ? RowScore.Learned : RowScore.Repeat },
+            options,
+            progress,
+            cancellationToken);
+    }
+
+    /// <summary>
     /// Compresses everything that the session has read: scores it as the policy asks, has the policy plan, rewrites the cache. What comes
     /// afterwards continues at the same positions as before.
     /// </summary>
@@ -39,9 +62,7 @@ public sealed partial class EdgeSession
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(policy);
-        options ??= new CompressOptions();
-        options.Validate();
-        return RunAsync("compress", () => Compress(policy, options, progress, cancellationToken), cancellationToken);
+        return Compress(() => policy, options, progress, cancellationToken);
     }
 
     /// <summary>Rewrites the cache so that exactly a plan's rows stay.</summary>
@@ -71,9 +92,28 @@ public sealed partial class EdgeSession
                 ThrowIfEmptySession("compress");
                 Model.EnsureSupported();
                 double? before = MeasureSpeed(options.MeasureTokens, progress, cancellationToken);
-                return Apply(plan, "plan", ratioAsked: null, options, before, default, default, progress, cancellationToken);
+                return Apply(plan, new Planned("plan"), options, before, progress, cancellationToken);
             },
             cancellationToken);
+    }
+
+    private Task<CompressionReport> Compress(
+        Func<ICompressionPolicy> policy,
+        CompressOptions? options,
+        IProgress<CompressionProgress>? progress,
+        CancellationToken cancellation)
+    {
+        options ??= new CompressOptions();
+        options.Validate();
+        return RunAsync(
+            "compress",
+            () =>
+            {
+                ThrowIfEmptySession("compress");
+                Model.EnsureSupported();
+                return Compress(policy(), options, progress, cancellation);
+            },
+            cancellation);
     }
 
     private CompressionReport Compress(
@@ -82,13 +122,12 @@ public sealed partial class EdgeSession
         IProgress<CompressionProgress>? progress,
         CancellationToken cancellation)
     {
-        ThrowIfEmptySession("compress");
-        Model.EnsureSupported();
         double? before = MeasureSpeed(options.MeasureTokens, progress, cancellation);
 
+        ScoreRequest request = policy.Request;
         long start = Stopwatch.GetTimestamp();
         using AttentionScores scores = Score(
-            policy.Request, options.ScoreMemory, StageProgress.Of(progress, CompressionStage.Scoring), cancellation);
+            request, options.ScoreMemory, StageProgress.Of(progress, CompressionStage.Scoring), cancellation);
         TimeSpan scoring = Stopwatch.GetElapsedTime(start);
 
         progress?.Report(new CompressionProgress(CompressionStage.Planning, 0));
@@ -97,9 +136,18 @@ public sealed partial class EdgeSession
         TimeSpan planning = Stopwatch.GetElapsedTime(start);
         progress?.Report(new CompressionProgress(CompressionStage.Planning, 1));
 
+        Planned planned = new(policy.Name)
+        {
+            // All that reaches a threshold: no ratio was asked for.
+            RatioAsked = policy is GlobalTopK { Threshold: not null, Ratio: 0 } ? null : policy.Budget.Ratio,
+            Scores = ScoreCost.Of(request, scores.Queries, scoring, Profile, Model),
+            Scoring = scoring,
+            Planning = planning,
+        };
+
         // Before the new cache is built: the peak is the old cache plus the kept rows.
         scores.Dispose();
-        return Apply(plan, policy.Name, policy.Budget.Ratio, options, before, scoring, planning, progress, cancellation);
+        return Apply(plan, planned, options, before, progress, cancellation);
     }
 
     /// <summary>What a kept row costs, and the most rows that a KV head gets beside its kept ones.</summary>
@@ -120,12 +168,9 @@ public sealed partial class EdgeSession
 
     private CompressionReport Apply(
         CompressionPlan plan,
-        string policy,
-        double? ratioAsked,
+        Planned planned,
         CompressOptions options,
         double? speedBefore,
-        TimeSpan scoring,
-        TimeSpan planning,
         IProgress<CompressionProgress>? progress,
         CancellationToken cancellation)
     {
@@ -149,11 +194,12 @@ public sealed partial class EdgeSession
         (int[] rows, int[] room) = CacheRows();
         CompressionReport report = new()
         {
-            Policy = policy,
+            Policy = planned.Policy,
+            Scores = planned.Scores,
             Layers = plan.Layers,
             KvHeads = plan.KvHeads,
             ContextTokens = plan.ContextTokens,
-            RatioAsked = ratioAsked,
+            RatioAsked = planned.RatioAsked,
             RatioAchieved = plan.Ratio,
             IsComposite = plan.IsComposite,
             RowBytes = CacheValue(NativeCacheKey.RowBytes),
@@ -163,8 +209,8 @@ public sealed partial class EdgeSession
             BytesBefore = bytesBefore,
             BytesAfter = CacheValue(NativeCacheKey.Bytes),
             Prefill = _prefillTime,
-            Scoring = scoring,
-            Planning = planning,
+            Scoring = planned.Scoring,
+            Planning = planned.Planning,
             Applying = applying,
             TokensPerSecondBefore = speedBefore,
         };
@@ -264,6 +310,18 @@ public sealed partial class EdgeSession
         {
             Restore(start);
         }
+    }
+
+    // What was done before a plan is applied; nothing where a finished plan was given.
+    private sealed record Planned(string Policy)
+    {
+        public double? RatioAsked { get; init; }
+
+        public ScoreCost? Scores { get; init; }
+
+        public TimeSpan Scoring { get; init; }
+
+        public TimeSpan Planning { get; init; }
     }
 
     private sealed class StageProgress(IProgress<CompressionProgress> progress, CompressionStage stage) : IProgress<double>

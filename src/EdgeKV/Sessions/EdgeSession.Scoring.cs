@@ -318,11 +318,31 @@ public sealed partial class EdgeSession
         }
     }
 
+    /// <summary>Whether every token that was read was scored meanwhile; those of a loaded state were not.</summary>
+    private unsafe bool HasLearned()
+    {
+        if (Profile is null)
+        {
+            return false;
+        }
+
+        // The last one has a score only where all before it have theirs.
+        float[] last = new float[Model.Layers * Model.KvHeads];
+        lock (_native)
+        {
+            fixed (float* data = last)
+            {
+                return NativeMethods.edgekv_learned_scores(Live, Position - 1, 1, data, (nuint)last.Length) == NativeStatus.Ok;
+            }
+        }
+    }
+
     private unsafe NativeScoreBuffer ReadLearned()
     {
-        if (_options.Profile is null)
+        if (Profile is null)
         {
-            throw new SessionStateException("There are no learned scores: the session was made without a profile.");
+            throw new SessionStateException(
+                "There are no learned scores: the session was made without a profile. Make one of the model with `edgekv calibrate`, or take another score.");
         }
 
         long count = (long)Model.Layers * Model.KvHeads * Position;

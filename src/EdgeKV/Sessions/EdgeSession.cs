@@ -49,6 +49,7 @@ public sealed partial class EdgeSession : IDisposable
 
         Model = model;
         _options = options;
+        Profile = options.LearnedScores ? options.Profile ?? model.Profile : null;
         if (options.ContextSize > 0)
         {
             CreateContext(options.ContextSize);
@@ -57,6 +58,9 @@ public sealed partial class EdgeSession : IDisposable
 
     /// <summary>The model that the session asks.</summary>
     public EdgeModel Model { get; }
+
+    /// <summary>What the session predicts scores by as it reads; null: it computes none.</summary>
+    public ScoreProfile? Profile { get; }
 
     /// <summary>The position that the next token gets: tokens that were fed and not taken back.</summary>
     public int Position => _tokens.Count;
@@ -328,7 +332,7 @@ public sealed partial class EdgeSession : IDisposable
             (NativeAttention)_options.Attention);
         try
         {
-            if (_options.Profile is { } profile)
+            if (Profile is { } profile)
             {
                 NativeErrors.ThrowIfFailed(
                     NativeMethods.edgekv_score_map_set(context, Model.MapOf(profile)), nameof(NativeMethods.edgekv_score_map_set));

@@ -23,9 +23,12 @@ public sealed record SessionOptions
     public bool OffloadKv { get; init; } = true;
 
     /// <summary>
-    /// Predicts scores of every token as it is read, so that policies of learned scores need no pass; null (default): none, which costs
-    /// nothing.
+    /// Whether every token is scored as it is read, where there is a profile, so that policies of learned scores need no pass. Default: true.
+    /// False costs nothing, whatever <see cref="Profile"/> says.
     /// </summary>
+    public bool LearnedScores { get; init; } = true;
+
+    /// <summary>What scores are predicted by; null (default): the model's own, <see cref="EdgeModel.Profile"/>.</summary>
     public ScoreProfile? Profile { get; init; }
 
     /// <summary>What computes the attention of single tokens over a compact cache in host memory.</summary>

@@ -1,18 +1,8 @@
-using Microsoft.Win32.SafeHandles;
-
 namespace EdgeKV.Native;
 
-/// <summary>Owns an <c>edgekv_context</c> and a reference to its model, which therefore outlives it whoever is disposed first.</summary>
-internal sealed class ContextHandle : SafeHandleZeroOrMinusOneIsInvalid
+/// <summary>Owns an <c>edgekv_context</c>.</summary>
+internal sealed class ContextHandle : ModelPartHandle
 {
-    private ModelHandle? _model;
-
-    /// <summary>An invalid handle; the factory below fills it.</summary>
-    public ContextHandle()
-        : base(ownsHandle: true)
-    {
-    }
-
     /// <summary>Makes a context with an empty full cache.</summary>
     /// <exception cref="ObjectDisposedException">The model has been disposed.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory for the cache.</exception>
@@ -27,25 +17,20 @@ internal sealed class ContextHandle : SafeHandleZeroOrMinusOneIsInvalid
         NativeAttention attention = NativeAttention.Auto)
     {
         ContextHandle handle = new();
-        bool referenced = false;
+        handle.Fill(model, (contextSize, batchSize, type, threads, offloadKv), static (model, with) =>
+        {
+            NativeStatus status = NativeMethods.edgekv_context_create(
+                model, with.contextSize, with.batchSize, with.type, with.threads, with.offloadKv, out nint raw);
+            NativeErrors.ThrowIfFailed(status, nameof(NativeMethods.edgekv_context_create));
+            return raw;
+        });
         try
         {
-            model.DangerousAddRef(ref referenced);
-            NativeStatus status = NativeMethods.edgekv_context_create(model, contextSize, batchSize, type, threads, offloadKv, out nint raw);
-            NativeErrors.ThrowIfFailed(status, nameof(NativeMethods.edgekv_context_create));
-            handle._model = model;
-            handle.SetHandle(raw);
-            NativeErrors.ThrowIfFailed(
-                NativeMethods.edgekv_attention_set(handle, attention), nameof(NativeMethods.edgekv_attention_set));
+            NativeErrors.ThrowIfFailed(NativeMethods.edgekv_attention_set(handle, attention), nameof(NativeMethods.edgekv_attention_set));
             return handle;
         }
         catch
         {
-            if (referenced)
-            {
-                model.DangerousRelease();
-            }
-
             handle.Dispose();
             throw;
         }
@@ -64,11 +49,5 @@ internal sealed class ContextHandle : SafeHandleZeroOrMinusOneIsInvalid
         }
     }
 
-    protected override bool ReleaseHandle()
-    {
-        NativeMethods.edgekv_context_free(handle);
-        _model?.DangerousRelease();
-        _model = null;
-        return true;
-    }
+    protected override void Free() => NativeMethods.edgekv_context_free(handle);
 }

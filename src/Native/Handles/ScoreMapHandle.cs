@@ -1,18 +1,8 @@
-using Microsoft.Win32.SafeHandles;
-
 namespace EdgeKV.Native;
 
-/// <summary>Owns an <c>edgekv_score_map</c> and a reference to its model, which therefore outlives it whoever is disposed first.</summary>
-internal sealed class ScoreMapHandle : SafeHandleZeroOrMinusOneIsInvalid
+/// <summary>Owns an <c>edgekv_score_map</c>.</summary>
+internal sealed class ScoreMapHandle : ModelPartHandle
 {
-    private ModelHandle? _model;
-
-    /// <summary>An invalid handle; the factory below fills it.</summary>
-    public ScoreMapHandle()
-        : base(ownsHandle: true)
-    {
-    }
-
     /// <summary>Copies weights [layers][embedding + 1][KV heads], the bias last, to where the layers lie.</summary>
     /// <exception cref="ObjectDisposedException">The model has been disposed.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
@@ -20,37 +10,17 @@ internal sealed class ScoreMapHandle : SafeHandleZeroOrMinusOneIsInvalid
     public static unsafe ScoreMapHandle Create(ModelHandle model, ReadOnlySpan<float> weights)
     {
         ScoreMapHandle handle = new();
-        bool referenced = false;
-        try
+        handle.Fill(model, weights, static (model, weights) =>
         {
-            model.DangerousAddRef(ref referenced);
             fixed (float* pointer = weights)
             {
                 NativeStatus status = NativeMethods.edgekv_score_map_create(model, pointer, (nuint)weights.Length, out nint raw);
                 NativeErrors.ThrowIfFailed(status, nameof(NativeMethods.edgekv_score_map_create));
-                handle._model = model;
-                handle.SetHandle(raw);
+                return raw;
             }
-
-            return handle;
-        }
-        catch
-        {
-            if (referenced)
-            {
-                model.DangerousRelease();
-            }
-
-            handle.Dispose();
-            throw;
-        }
+        });
+        return handle;
     }
 
-    protected override bool ReleaseHandle()
-    {
-        NativeMethods.edgekv_score_map_free(handle);
-        _model?.DangerousRelease();
-        _model = null;
-        return true;
-    }
+    protected override void Free() => NativeMethods.edgekv_score_map_free(handle);
 }

@@ -28,7 +28,7 @@ public sealed class AskTests : IDisposable
     [Fact]
     public async Task Ask_CompareInAPipe_ShowsBothAnswersAndTheTableWithoutEscapes()
     {
-        string text = await SucceedsAsync("--document", _document, "--question", Question, "--compare", "--max-tokens", "16");
+        string text = await SucceedsAsync("--document", _document, "--question", Question, "--policy", "kvcompose", "--compare", "--max-tokens", "16");
 
         Assert.Contains($"Q: {Question}", text, StringComparison.Ordinal);
         Assert.Equal(2, text.Split(" 43 ").Length - 1);
@@ -45,7 +45,7 @@ public sealed class AskTests : IDisposable
     public async Task Ask_Json_IsOneObjectWithWhatHappened()
     {
         string text = await SucceedsAsync(
-            "--document", _document, "--question", Question, "--question", "What is the year of the first light?", "--ratio", "0.5", "--max-tokens", "12", "--json");
+            "--document", _document, "--question", Question, "--question", "What is the year of the first light?", "--score", "repeat", "--ratio", "0.5", "--max-tokens", "12", "--json");
         using JsonDocument json = JsonDocument.Parse(text);
         JsonElement run = json.RootElement;
 
@@ -72,7 +72,7 @@ public sealed class AskTests : IDisposable
         string given = taskSet == "FILE" ? _folder.File("tasks.txt", "Repeat the previous context exactly.\n\nWhat is in it?\n"u8) : taskSet;
 
         using JsonDocument json = JsonDocument.Parse(
-            await SucceedsAsync("--document", _document, "--question", Question, "--task-set", given, "--max-tokens", "4", "--json"));
+            await SucceedsAsync("--document", _document, "--question", Question, "--policy", "kvcompose", "--task-set", given, "--max-tokens", "4", "--json"));
 
         Assert.Equal(given, json.RootElement.GetProperty("taskSet").GetString());
         Assert.Equal(0.8, json.RootElement.GetProperty("ratio").GetDouble(), 0.01);
@@ -85,7 +85,7 @@ public sealed class AskTests : IDisposable
     public async Task Ask_CacheTypes_TakeTheirBytes(string type, long bytesPerRow)
     {
         using JsonDocument json = JsonDocument.Parse(
-            await SucceedsAsync("--document", _document, "--question", Question, "--cache-type", type, "--rows", "50", "--max-tokens", "4", "--json"));
+            await SucceedsAsync("--document", _document, "--question", Question, "--policy", "kvcompose", "--cache-type", type, "--rows", "50", "--max-tokens", "4", "--json"));
         JsonElement compact = json.RootElement.GetProperty("compact");
 
         Assert.Equal(type, json.RootElement.GetProperty("cacheType").GetString());
@@ -105,7 +105,7 @@ public sealed class AskTests : IDisposable
     public async Task Ask_KvMemory_IsKept()
     {
         using JsonDocument json = JsonDocument.Parse(
-            await SucceedsAsync("--document", _document, "--question", Question, "--kv-memory", "8MiB", "--max-tokens", "4", "--json"));
+            await SucceedsAsync("--document", _document, "--question", Question, "--score", "question", "--kv-memory", "8MiB", "--max-tokens", "4", "--json"));
 
         Assert.InRange(json.RootElement.GetProperty("compact").GetProperty("bufferBytes").GetInt64(), 1, 8 << 20);
         Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("ratioAsked").ValueKind);
@@ -114,7 +114,7 @@ public sealed class AskTests : IDisposable
     [Fact]
     public async Task Ask_SameSeed_GivesTheSameAnswer()
     {
-        string[] options = ["--document", _document, "--question", "Tell me about the island.", "--temperature", "1", "--threads", "1", "--max-tokens", "12", "--json"];
+        string[] options = ["--document", _document, "--question", "Tell me about the island.", "--score", "question", "--temperature", "1", "--threads", "1", "--max-tokens", "12", "--json"];
 
         string first = Answer(await SucceedsAsync([.. options, "--seed", "7"]));
         string second = Answer(await SucceedsAsync([.. options, "--seed", "7"]));
@@ -154,7 +154,7 @@ public sealed class AskTests : IDisposable
     [Fact]
     public async Task Ask_KvMemoryThatHoldsNothing_IsExitCodeFive()
     {
-        string error = await FailsAsync(5, "--document", _document, "--question", Question, "--kv-memory", "1KiB");
+        string error = await FailsAsync(5, "--document", _document, "--question", Question, "--score", "question", "--kv-memory", "1KiB");
 
         Assert.Contains("--kv-memory cannot be met", error, StringComparison.Ordinal);
     }

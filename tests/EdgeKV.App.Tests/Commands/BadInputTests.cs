@@ -41,10 +41,36 @@ public sealed class BadInputTests : IDisposable
         await FailsAsync(4, "is empty", "--document", Document(), "--task-set", _folder.File("tasks.txt", "\n\n"u8));
 
     [Theory]
-    [InlineData("learned")]
-    [InlineData("both")]
-    public async Task Ask_LearnedScoresWithoutAProfile_IsExitCodeTwo(string policy) =>
-        await FailsAsync(2, "give --profile FILE", "--document", Document(), "--policy", policy);
+    [InlineData("--score", "learned")]
+    [InlineData("--score", "BOTH")]
+    [InlineData("--quality", "near")]
+    public async Task Ask_LearnedScoresWithoutAProfile_IsExitCodeTwo(string option, string value)
+    {
+        string model = _folder.File("any.gguf", "GGUF"u8);
+
+        await FailsAsync(
+            2,
+            $"needs a profile, and there is none for this model; make one with `edgekv calibrate {model}` or give --profile FILE",
+            "--document",
+            Document(),
+            "--model",
+            model,
+            option,
+            value);
+    }
+
+    [Fact]
+    public async Task Ask_DamagedProfileBesideTheModel_IsExitCodeThreeAndNamesIt() => await FailsAsync(
+        3,
+        $"{_folder.File("any.edgekv", "EDGEKV-PROFILE 1\n{"u8)} is damaged",
+        "--document",
+        Document(),
+        "--model",
+        _folder.File("any.gguf", "GGUF"u8));
+
+    [Fact]
+    public async Task Ask_MissingProfile_IsExitCodeThree() => await FailsAsync(
+        3, "none.edgekv cannot be read", "--document", Document(), "--model", _folder.File("any.gguf", "GGUF"u8), "--profile", "none.edgekv");
 
     [Fact]
     public async Task Ask_ProfileThatIsNone_IsExitCodeThree() => await FailsAsync(

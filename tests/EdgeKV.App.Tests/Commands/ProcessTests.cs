@@ -25,7 +25,7 @@ public sealed class ProcessTests : IDisposable
         Assert.SkipWhen(IgnoresInterrupts(), "Whoever started these tests has them ignore Ctrl-C (a background job of a script), and the program inherits that.");
         string text = string.Concat(Enumerable.Repeat(File.ReadAllText(Places.Document), 4));
         string document = _folder.File("long.txt", Encoding.UTF8.GetBytes(text[..(text.Length * 95 / 100)]));
-        using Process process = Start("ask", "--model", Places.Model, "--document", document, "--question", "What is the height of the tower?");
+        using Process process = Start("ask", "--model", Places.Model, "--document", document, "--policy", "kvcompose", "--question", "What is the height of the tower?");
         Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
 
@@ -51,7 +51,7 @@ public sealed class ProcessTests : IDisposable
     [Fact]
     public async Task Ask_FromAPipe_AnswersOnStandardOutputOnly()
     {
-        using Process process = Start("ask", "--model", Places.Model, "--document", "-", "--question", "What is the height of the tower?");
+        using Process process = Start("ask", "--model", Places.Model, "--document", "-", "--policy", "kvcompose", "--question", "What is the height of the tower?");
         Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
 

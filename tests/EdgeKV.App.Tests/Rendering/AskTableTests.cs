@@ -27,6 +27,16 @@ public class AskTableTests
     }
 
     [Fact]
+    public void Write_Scores_NamesThemAndWhatTheyCost()
+    {
+        Assert.Contains("Scores: context; a pass of 1,000 tokens, 8.00 s.", Written(SampleReport.Composite), StringComparison.Ordinal);
+        Assert.Contains(
+            "Scores: learned; computed with the prefill, no pass, 203 KiB of weights (0.22 % of the model's).",
+            Written(SampleReport.Ragged),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Write_WithoutCompare_SaysThatTheFullCacheWasNotMeasured() =>
         Assert.Contains("not measured", Written(SampleReport.Ragged), StringComparison.Ordinal);
 

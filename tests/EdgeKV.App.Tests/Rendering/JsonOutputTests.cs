@@ -15,7 +15,9 @@ public class JsonOutputTests
             [
                 "model.path", "model.description", "model.layers", "model.heads", "model.kvHeads", "model.window",
                 "document.source", "document.bytes", "document.contextTokens",
-                "policy", "taskSet", "cacheType", "ratioAsked", "ratio",
+                "policy", "taskSet",
+                "scores.name", "scores.passTokens", "scores.passSeconds", "scores.weightBytes", "scores.weightShare",
+                "cacheType", "threshold", "ratioAsked", "ratio",
                 "full.rows", "full.rowBytes", "full.bufferBytes",
                 "compact.rows", "compact.rowBytes", "compact.bufferBytes",
                 "rows[][]",

@@ -10,7 +10,9 @@ internal static class SampleReport
         new DocumentFacts("story.txt", 5000, 1000),
         "kvcompose",
         "context",
+        new ScoreFacts("context", 1000, 8, 0, 0),
         "f16",
+        null,
         0.8,
         0.8,
         new CacheFacts(4000, 2 << 20, 4 << 20),
@@ -22,7 +24,10 @@ internal static class SampleReport
 
     public static AskReport Ragged { get; } = Composite with
     {
-        Policy = "kvcompose-unstructured",
+        Policy = "global",
+        TaskSet = null,
+        Scores = new ScoreFacts("learned", 0, null, 207_720, 0.00215),
+        Threshold = -6.5,
         RatioAsked = null,
         Rows = [[500, 100], [150, 50]],
         TokensPerSecond = new SpeedFacts(250, null, 75),

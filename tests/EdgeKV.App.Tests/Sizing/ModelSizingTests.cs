@@ -13,7 +13,7 @@ public class ModelSizingTests
     [Fact]
     public void From_OneTokensMemory_FitsOneTokenOfTheFullCache()
     {
-        ModelSizing sizing = ModelSizing.From(Model, 98_000_000, Memory, 23040);
+        ModelSizing sizing = ModelSizing.From(Model, null, 98_000_000, Memory, 23040);
 
         Assert.Equal(["f16", "q8_0", "q4_0"], sizing.CacheTypes.Select(type => type.CacheType));
         Assert.Equal([23040, 12240, 6480], sizing.CacheTypes.Select(type => type.BytesPerToken));
@@ -26,11 +26,36 @@ public class ModelSizingTests
     {
         using TestTerminal terminal = new();
 
-        InfoTable.Write(terminal.Terminal.OutConsole(), ModelSizing.From(Model, 98_000_000, Memory, 1L << 30));
+        InfoTable.Write(terminal.Terminal.OutConsole(), ModelSizing.From(Model, null, 98_000_000, Memory, 1L << 30));
 
         Assert.Contains("22.5 KiB", terminal.OutText, StringComparison.Ordinal);
         Assert.Contains("46,603", terminal.OutText, StringComparison.Ordinal);
         Assert.Contains("8,192", terminal.OutText, StringComparison.Ordinal);
         Assert.DoesNotContain('\e', terminal.OutText);
+    }
+
+    [Fact]
+    public void Write_NoProfile_NamesTheCommandThatMakesOne() =>
+        Assert.Contains("No profile: ask scores rows by a repeat pass. `edgekv calibrate m.gguf` makes one.", Written(null), StringComparison.Ordinal);
+
+    [Fact]
+    public void Write_Profile_ShowsWhereItIsAndWhereItComesFrom()
+    {
+        ProfileFacts profile = new(
+            "/p/m.edgekv",
+            new Dictionary<string, string> { ["texts"] = "12 files\nof ours", ["tokens"] = "100000" },
+            new Dictionary<string, double> { ["near"] = -7.1254 });
+
+        string text = Written(profile);
+
+        Assert.Contains("Profile: /p/m.edgekv\n  texts: 12 files of ours\n  tokens: 100000\n  --quality near: --threshold -7.125\n", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("No profile", text, StringComparison.Ordinal);
+    }
+
+    private static string Written(ProfileFacts? profile)
+    {
+        using TestTerminal terminal = new();
+        InfoTable.Write(terminal.Terminal.OutConsole(), ModelSizing.From(Model, profile, 98_000_000, Memory, 1L << 30));
+        return terminal.OutText;
     }
 }

@@ -53,6 +53,17 @@ public sealed unsafe class HandleTests
     }
 
     [Fact]
+    public void Create_AttentionUnknown_ReleasesTheModelOnce()
+    {
+        using ModelHandle model = Load();
+
+        Assert.ThrowsAny<EdgeKVException>(
+            () => ContextHandle.Create(model, 256, 32, NativeType.F16, 1, offloadKv: true, (NativeAttention)99));
+
+        Assert.Equal(1, References(model));
+    }
+
+    [Fact]
     public void Create_ContextBeyondTheWindow_ReleasesTheModel()
     {
         using ModelHandle model = Load();

@@ -71,8 +71,8 @@ public sealed class ModelLocatorTests : IDisposable
     [Fact]
     public void UserFolder_DataHomeSet_LiesThere()
     {
-        Assert.Equal(Path.Combine("/data", "edgekv", "models"), ModelLocator.UserFolder("/data", "/home/a"));
-        Assert.Equal(Path.Combine("/home/a", ".local", "share", "edgekv", "models"), ModelLocator.UserFolder(null, "/home/a"));
+        Assert.Equal(Path.Combine("/data", "edgekv", "models"), LookupFolders.User("models", "/data", "/home/a"));
+        Assert.Equal(Path.Combine("/home/a", ".local", "share", "edgekv", "profiles"), LookupFolders.User("profiles", null, "/home/a"));
     }
 
     private string Touch(params string[] parts)

@@ -192,6 +192,25 @@ public sealed class CompressionTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task ScoreAsync_RepeatInChunks_InstructsEachOfThem()
+    {
+        int[] document = fixture.Model.TokenizeDocument(ModelFixture.Document);
+        int[] tokens = [.. document, .. Enumerable.Range(0, 190 - document.Length).Select(i => document[^(1 + i % 20)])];
+        int instruction = fixture.Model.RepeatInstruction().Length;
+        int opening = fixture.Model.OpeningLength(tokens);
+        int chunks = (tokens.Length - opening + 256 - tokens.Length - instruction - 1) / (256 - tokens.Length - instruction);
+        using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options with { ContextSize = 256 });
+        await session.PrefillAsync(tokens);
+
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max));
+
+        Assert.InRange(chunks, 2, 20);
+        Assert.InRange(opening, 1, tokens.Length - 1);
+        Assert.Equal(tokens.Length - opening + chunks * instruction, scores.Queries);
+        Assert.Equal(tokens.Length, session.Position);
+    }
+
+    [Fact]
     public async Task ScoreAsync_ContextWithoutRoom_SaysWhatHelps()
     {
         int[] tokens = new int[250];

@@ -140,10 +140,10 @@ public static class Learned
                     foreach (double ratio in Ratios)
                     {
                         GlobalTopK policy = new() { Source = source, Budget = Budget.FromRatio(ratio) };
-                        using EdgeSession compact = model.CreateSession(options with { Profile = null });
+                        using EdgeSession compact = model.CreateSession(options with { LearnedScores = false });
                         compact.Load(state);
                         await compact.ApplyAsync(policy.Plan(scores)).ConfigureAwait(false);
-                        string key = $"{policy.Name}@{ratio}";
+                        string key = $"{policy.Request.Name}@{ratio}";
                         if (!cells.TryGetValue(key, out List<double>? values))
                         {
                             cells[key] = values = [];
@@ -209,5 +209,5 @@ public sealed record LearnedSpeed(double PrefillOverStock, double ReadyOverStock
 /// <summary>Accuracy on samples that the full cache answers.</summary>
 /// <param name="Asked">Samples.</param>
 /// <param name="Right">Those that our full cache answers.</param>
-/// <param name="Relative">Mean over those, by policy@ratio.</param>
+/// <param name="Relative">Mean over those, by score@ratio.</param>
 public sealed record LearnedAccuracy(int Asked, int Right, IReadOnlyDictionary<string, double> Relative);

@@ -75,43 +75,10 @@ public class GlobalTopKPropertyTests
     [InlineData(RowScore.Learned)]
     [InlineData(RowScore.Repeat)]
     [InlineData(RowScore.Both)]
-    public void Plan_PermutedHeads_PermutesThePlan(RowScore source)
-    {
-        const int Layers = 3;
-        const int Heads = 4;
-        const int Tokens = 60;
-        for (int seed = 0; seed < 50; seed++)
-        {
-            // Distinct whole numbers: no tie that the heads' order could decide.
-            float[] values = TestScores.Distinct(seed, Layers * Heads * Tokens);
-            int[] order = [.. Enumerable.Range(0, Heads)];
-            new Random(seed).Shuffle(order);
-            float[] permuted = new float[values.Length];
-            for (int row = 0; row < Layers * Heads; row++)
-            {
-                int from = row / Heads * Heads + order[row % Heads];
-                values.AsSpan(from * Tokens, Tokens).CopyTo(permuted.AsSpan(row * Tokens));
-            }
-
-            using AttentionScores one = Same(values);
-            using AttentionScores other = Same(permuted);
-            var policy = new GlobalTopK { Source = source, Ratio = 0.7, Recent = 2 };
-
-            CompressionPlan plan = policy.Plan(one);
-            CompressionPlan permutedPlan = policy.Plan(other);
-
-            for (int layer = 0; layer < Layers; layer++)
-            {
-                for (int head = 0; head < Heads; head++)
-                {
-                    Assert.Equal(plan.Positions(layer, order[head]).ToArray(), permutedPlan.Positions(layer, head).ToArray());
-                }
-            }
-        }
-
-        static AttentionScores Same(float[] values) =>
-            new(Layers, Heads, Heads, Tokens, 1, TestScores.Buffer(values), learned: TestScores.Buffer(values));
-    }
+    public void Plan_PermutedHeads_PermutesThePlan(RowScore source) => TestScores.AssertPermutes(
+        new GlobalTopK { Source = source, Ratio = 0.7, Recent = 2 },
+        (layers, heads, tokens, values) => new AttentionScores(
+            layers, heads, heads, tokens, 1, TestScores.Buffer(values), learned: TestScores.Buffer(values)));
 
     [Fact]
     public async Task Plan_ManyThreads_GiveOnePlan()

@@ -196,13 +196,14 @@ public class GlobalTopKTests
     [InlineData(float.NegativeInfinity)]
     public void Plan_ScoreNotFinite_NamesWhere(float value)
     {
-        float[] max = TestScores.Random(3, 5 * 4 * 7);
-        max[(2 * 4 + 3) * 7 + 5] = value;
-        max[(4 * 4 + 0) * 7 + 1] = value;
-        float[] learned = TestScores.Random(3, 5 * 2 * 7);
-        learned[(3 * 2 + 1) * 7 + 2] = value;
-        learned[(4 * 2 + 0) * 7 + 1] = value;
-        using var scores = new AttentionScores(5, 4, 2, 7, 1, TestScores.Buffer(max), learned: TestScores.Buffer(learned));
+        using var scores = new AttentionScores(
+            5,
+            4,
+            2,
+            7,
+            1,
+            TestScores.Buffer(TestScores.Broken(value, 5, 4, 7, (2, 3, 5))),
+            learned: TestScores.Buffer(TestScores.Broken(value, 5, 2, 7, (3, 1, 2))));
 
         foreach (RowScore source in (RowScore[])[RowScore.Repeat, RowScore.Both])
         {
@@ -268,6 +269,18 @@ public class GlobalTopKTests
         Assert.Equal(
             new ScoreRequest(TaskSet.Window(8), ScoreStatistics.Max | ScoreStatistics.Learned),
             new GlobalTopK { Source = RowScore.Both, TaskSet = TaskSet.Window(8) }.Request);
+    }
+
+    [Theory]
+    [InlineData(RowScore.Learned, "learned")]
+    [InlineData(RowScore.Repeat, "repeat")]
+    [InlineData(RowScore.Both, "both")]
+    public void Name_AnySource_IsThePolicysAndTheRequestNamesTheScores(RowScore source, string scores)
+    {
+        var policy = new GlobalTopK { Source = source };
+
+        Assert.Equal("global", policy.Name);
+        Assert.Equal(scores, policy.Request.Name);
     }
 
     [Fact]

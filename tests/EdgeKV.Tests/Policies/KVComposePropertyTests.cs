@@ -77,40 +77,10 @@ public class KVComposePropertyTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public void Plan_PermutedHeads_PermutesThePlan(bool structured)
-    {
-        const int Layers = 3;
-        const int Heads = 4;
-        const int Tokens = 60;
-        for (int seed = 0; seed < 50; seed++)
-        {
-            // Distinct whole numbers: no rounding and no tie that the heads' order could decide. Head means would make ties between heads.
-            float[] values = TestScores.Distinct(seed, Layers * Heads * Tokens);
-            int[] order = [.. Enumerable.Range(0, Heads)];
-            new Random(seed).Shuffle(order);
-            float[] permuted = new float[values.Length];
-            for (int row = 0; row < Layers * Heads; row++)
-            {
-                int from = row / Heads * Heads + order[row % Heads];
-                values.AsSpan(from * Tokens, Tokens).CopyTo(permuted.AsSpan(row * Tokens));
-            }
-
-            using var one = new AttentionScores(Layers, Heads, Heads, Tokens, 1, TestScores.Buffer(values));
-            using var other = new AttentionScores(Layers, Heads, Heads, Tokens, 1, TestScores.Buffer(permuted));
-            var policy = new KVCompose { Ratio = 0.7, Structured = structured, Stabilize = structured };
-
-            CompressionPlan plan = policy.Plan(one);
-            CompressionPlan permutedPlan = policy.Plan(other);
-
-            for (int layer = 0; layer < Layers; layer++)
-            {
-                for (int head = 0; head < Heads; head++)
-                {
-                    Assert.Equal(plan.Positions(layer, order[head]).ToArray(), permutedPlan.Positions(layer, head).ToArray());
-                }
-            }
-        }
-    }
+    public void Plan_PermutedHeads_PermutesThePlan(bool structured) => TestScores.AssertPermutes(
+        // Head means would make ties between heads.
+        new KVCompose { Ratio = 0.7, Structured = structured, Stabilize = structured },
+        (layers, heads, tokens, values) => new AttentionScores(layers, heads, heads, tokens, 1, TestScores.Buffer(values)));
 
     [Fact]
     public void Plan_ScoresTimesPowerOfTwo_LeavesThePlan()

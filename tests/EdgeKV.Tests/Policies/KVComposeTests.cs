@@ -236,10 +236,7 @@ public class KVComposeTests
     [InlineData(float.NegativeInfinity)]
     public void Plan_ScoreNotFinite_NamesWhere(float value)
     {
-        float[] values = TestScores.Random(3, 5 * 4 * 7);
-        values[(2 * 4 + 3) * 7 + 5] = value;
-        values[(4 * 4 + 0) * 7 + 1] = value;
-        using var scores = new AttentionScores(5, 4, 2, 7, 1, TestScores.Buffer(values));
+        using var scores = new AttentionScores(5, 4, 2, 7, 1, TestScores.Buffer(TestScores.Broken(value, 5, 4, 7, (2, 3, 5))));
 
         foreach (bool structured in (bool[])[true, false])
         {

@@ -20,18 +20,20 @@ public class PolicyRegistryTests
     }
 
     [Theory]
-    [InlineData("learned", RowScore.Learned)]
-    [InlineData("Repeat", RowScore.Repeat)]
-    [InlineData("BOTH", RowScore.Both)]
-    public void Create_NameOfASource_MakesTheGlobalRanking(string name, RowScore source)
+    [InlineData("global")]
+    [InlineData("GLOBAL")]
+    public void Create_Global_RanksByATaskSetOnlyIfGiven(string name)
     {
         Budget budget = Budget.FromRows(12);
 
-        Assert.Equal(new GlobalTopK { Source = source, Budget = budget }, PolicyRegistry.Create(name, budget));
+        Assert.Equal(new GlobalTopK { Source = RowScore.Learned, Budget = budget }, PolicyRegistry.Create(name, budget));
         Assert.Equal(
-            new GlobalTopK { Source = source, Budget = budget, TaskSet = TaskSet.Context },
+            new GlobalTopK { Source = RowScore.Repeat, Budget = budget, TaskSet = TaskSet.Context },
             PolicyRegistry.Create(name, budget, TaskSet.Context));
     }
+
+    [Fact]
+    public void Default_IsTheGlobalRanking() => Assert.Equal("global", PolicyRegistry.Default);
 
     [Fact]
     public void Create_UnknownName_ListsTheNamesThereAre()
@@ -39,7 +41,7 @@ public class PolicyRegistryTests
         ArgumentException error = Assert.Throws<ArgumentException>(() => PolicyRegistry.Create("kvzap", Budget.FromRatio(0.5)));
 
         Assert.Contains("'kvzap'", error.Message, StringComparison.Ordinal);
-        Assert.Contains("kvcompose, kvcompose-unstructured, learned, repeat, both", error.Message, StringComparison.Ordinal);
+        Assert.Contains("global, kvcompose, kvcompose-unstructured", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

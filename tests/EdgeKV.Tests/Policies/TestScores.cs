@@ -1,3 +1,5 @@
+using EdgeKV.Planning;
+using EdgeKV.Policies;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Policies;
@@ -52,6 +54,52 @@ internal static class TestScores
 
         new Random(seed).Shuffle(values);
         return values;
+    }
+
+    /// <summary>[layers, heads, tokens] random scores, two of them the given value: one where it is said, one in a later layer.</summary>
+    public static float[] Broken(float value, int layers, int heads, int tokens, (int Layer, int Head, int Token) first)
+    {
+        float[] values = Random(3, layers * heads * tokens);
+        values[(first.Layer * heads + first.Head) * tokens + first.Token] = value;
+        values[(layers - 1) * heads * tokens + 1] = value;
+        return values;
+    }
+
+    /// <summary>Asserts that a policy keeps for every head the same positions wherever in its layer the head stands.</summary>
+    /// <param name="policy">The policy.</param>
+    /// <param name="scores">Makes its scores of layers, heads, tokens and values [layers, heads, tokens].</param>
+    public static void AssertPermutes(ICompressionPolicy policy, Func<int, int, int, float[], AttentionScores> scores)
+    {
+        const int Layers = 3;
+        const int Heads = 4;
+        const int Tokens = 60;
+        for (int seed = 0; seed < 50; seed++)
+        {
+            // Distinct whole numbers: no rounding and no tie that the heads' order could decide.
+            float[] values = Distinct(seed, Layers * Heads * Tokens);
+            int[] order = [.. Enumerable.Range(0, Heads)];
+            new Random(seed).Shuffle(order);
+            float[] permuted = new float[values.Length];
+            for (int row = 0; row < Layers * Heads; row++)
+            {
+                int from = row / Heads * Heads + order[row % Heads];
+                values.AsSpan(from * Tokens, Tokens).CopyTo(permuted.AsSpan(row * Tokens));
+            }
+
+            using AttentionScores one = scores(Layers, Heads, Tokens, values);
+            using AttentionScores other = scores(Layers, Heads, Tokens, permuted);
+
+            CompressionPlan plan = policy.Plan(one);
+            CompressionPlan permutedPlan = policy.Plan(other);
+
+            for (int layer = 0; layer < Layers; layer++)
+            {
+                for (int head = 0; head < Heads; head++)
+                {
+                    Assert.Equal(plan.Positions(layer, order[head]).ToArray(), permutedPlan.Positions(layer, head).ToArray());
+                }
+            }
+        }
     }
 
     private static float[] Flat(float[][][] max) => [.. max.SelectMany(layer => layer).SelectMany(head => head)];
