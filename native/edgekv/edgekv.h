@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 3
+#define EDGEKV_ABI_VERSION 4
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -164,6 +164,10 @@ EDGEKV_API void edgekv_context_free(edgekv_context * context);
 
 // The struct llama_context behind it.
 EDGEKV_API void * edgekv_context_llama(edgekv_context * context);
+
+// Positions that the context will come to have, where a compact cache makes them more than n_ctx, which is what is taken else: models with
+// RoPE factors for short and for long contexts choose by it. Up to the model's window; the cache must be empty.
+EDGEKV_API int32_t edgekv_positions_set(edgekv_context * context, uint32_t n_positions);
 
 EDGEKV_API int32_t edgekv_threads_set(edgekv_context * context, int32_t n_threads);
 

@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 3;
+    public const uint AbiVersion = 4;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -126,6 +126,9 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial nint edgekv_context_llama(ContextHandle context);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_positions_set(ContextHandle context, uint n_positions);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_threads_set(ContextHandle context, int n_threads);

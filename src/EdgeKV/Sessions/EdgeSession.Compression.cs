@@ -146,8 +146,23 @@ public sealed partial class EdgeSession
         _compact = true;
         progress?.Report(new CompressionProgress(CompressionStage.Applying, 1));
 
+        CompressionReport report = Report(plan, policy, ratioAsked, rowsBefore, bytesBefore) with
+        {
+            Scoring = scoring,
+            Planning = planning,
+            Applying = applying,
+            TokensPerSecondBefore = speedBefore,
+        };
+        return options.MeasureTokens == 0
+            ? report
+            : report with { TokensPerSecondAfter = MeasureSpeed(options.MeasureTokens, progress, cancellation) };
+    }
+
+    /// <summary>What an applied plan made of the cache; times but the prefill's are the caller's.</summary>
+    private CompressionReport Report(CompressionPlan plan, string policy, double? ratioAsked, int[] rowsBefore, long bytesBefore)
+    {
         (int[] rows, int[] room) = CacheRows();
-        CompressionReport report = new()
+        return new CompressionReport
         {
             Policy = policy,
             Layers = plan.Layers,
@@ -163,14 +178,10 @@ public sealed partial class EdgeSession
             BytesBefore = bytesBefore,
             BytesAfter = CacheValue(NativeCacheKey.Bytes),
             Prefill = _prefillTime,
-            Scoring = scoring,
-            Planning = planning,
-            Applying = applying,
-            TokensPerSecondBefore = speedBefore,
+            Scoring = default,
+            Planning = default,
+            Applying = default,
         };
-        return options.MeasureTokens == 0
-            ? report
-            : report with { TokensPerSecondAfter = MeasureSpeed(options.MeasureTokens, progress, cancellation) };
     }
 
     private unsafe void Rewrite(CompressionPlan plan, CompressOptions options, CancellationToken cancellation)
