@@ -2,6 +2,7 @@ namespace EdgeKV.Cli.Asking;
 
 /// <summary>All that a run of <c>ask</c> found out; rendered as a table or written as JSON.</summary>
 /// <param name="Rows">Kept rows, [layer][KV head].</param>
+/// <param name="PeakBytes">The most that the backend reported for its KV buffers while the document was read; null without <c>--while-reading</c>.</param>
 /// <param name="RatioAsked">Null when the budget was given in rows or bytes.</param>
 internal sealed record AskReport(
     ModelFacts Model,
@@ -13,6 +14,7 @@ internal sealed record AskReport(
     double Ratio,
     CacheFacts Full,
     CacheFacts Compact,
+    long? PeakBytes,
     IReadOnlyList<IReadOnlyList<int>> Rows,
     StageSeconds Seconds,
     SpeedFacts TokensPerSecond,
@@ -33,8 +35,10 @@ internal sealed record DocumentFacts(string Source, long Bytes, int ContextToken
 
 /// <param name="Rows">Of the context, over all layers and KV heads.</param>
 /// <param name="RowBytes">What these rows take.</param>
-/// <param name="BufferBytes">What the backend reports for its KV buffers, which have room for later tokens too.</param>
-internal sealed record CacheFacts(long Rows, long RowBytes, long BufferBytes);
+/// <param name="BufferBytes">
+/// What the backend reports for its KV buffers, which have room for later tokens too; null for a full cache that never was.
+/// </param>
+internal sealed record CacheFacts(long Rows, long RowBytes, long? BufferBytes);
 
 internal sealed record StageSeconds(double Load, double Prefill, double Score, double Plan, double Apply);
 

@@ -28,6 +28,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 ExitCode.Usage, $"--policy {policy.Name} ranks by learned scores, which need a profile of the model; give --profile FILE.");
         }
 
+        GlobalTopK? whileReading = request.WhileReading ? WhileReading(policy) : null;
         string path = ModelLoading.Find(request.Model);
         ScoreProfile? profile = request.Profile is { } file ? ScoreProfile.Load(file) : null;
 
@@ -43,18 +44,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
 
         using EdgeSession session = model.CreateSession(new SessionOptions
         {
-            ContextSize = request.ContextSize,
+            ContextSize = request.WhileReading ? 0 : request.ContextSize,
             CacheType = request.CacheType,
             Threads = request.Threads,
             Profile = profile,
         });
-        await observer.StageAsync(
+        CompressionReport? meanwhile = await observer.StageAsync(
             string.Create(CultureInfo.InvariantCulture, $"Reading {tokens.Length:N0} tokens"),
-            async progress =>
-            {
-                await session.PrefillAsync(tokens, progress, ct);
-                return true;
-            });
+            progress => ReadAsync(session, tokens, whileReading, progress, ct));
 
         List<AnswerText?> full = [];
         foreach (string question in request.Questions)
@@ -62,7 +59,8 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             full.Add(request.Compare ? await AnswerAsync(session, question, "full cache", ct) : null);
         }
 
-        CompressionReport compression = await observer.StageAsync("Compressing its KV cache", progress => CompressAsync(session, policy, progress, ct));
+        CompressionReport compression = meanwhile
+            ?? await observer.StageAsync("Compressing its KV cache", progress => CompressAsync(session, policy, progress, ct));
 
         List<AnswerFacts> answers = [];
         for (int i = 0; i < request.Questions.Count; i++)
@@ -103,13 +101,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 $"--context {request.ContextSize} is more than the model's window; give at most {model.Window}, or 0 for as many as the run needs.");
         }
 
-        int limit = request.ContextSize > 0 ? request.ContextSize : model.Window;
+        bool bounded = request.ContextSize > 0 && !request.WhileReading;
+        int limit = bounded ? request.ContextSize : model.Window;
         int question = request.Questions.Max(question => model.TokenizeQuestion(question).Length);
         long allowed = (long)limit - question - request.MaxTokens;
         if (tokens > allowed)
         {
-            string holder = request.ContextSize > 0 ? "--context of" : "the model's window of";
-            string remedy = request.ContextSize > 0 && request.ContextSize < model.Window
+            string holder = bounded ? "--context of" : "the model's window of";
+            string remedy = bounded && request.ContextSize < model.Window
                 ? "raise --context, shorten the document or lower --max-tokens"
                 : "shorten the document, lower --max-tokens or take a model with a longer window";
             throw new CommandException(
@@ -120,16 +119,38 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
     }
 
-    private async Task<CompressionReport> CompressAsync(
-        EdgeSession session, ICompressionPolicy policy, IProgress<double> progress, CancellationToken ct)
+    private static GlobalTopK WhileReading(ICompressionPolicy policy) =>
+        policy is GlobalTopK { Source: RowScore.Learned } learned
+            ? learned
+            : throw new CommandException(
+                ExitCode.Usage,
+                $"--while-reading ranks by learned scores, and policy {policy.Name} needs the whole document; give --policy {GlobalTopK.LearnedName} --profile FILE.");
+
+    /// <summary>Null where the document was read as it is.</summary>
+    private async Task<CompressionReport?> ReadAsync(
+        EdgeSession session, int[] tokens, GlobalTopK? whileReading, IProgress<double> progress, CancellationToken ct)
+    {
+        if (whileReading is not null)
+        {
+            return await MetAsync(session.CompressWhileReadingAsync(tokens, whileReading, options: null, progress, ct));
+        }
+
+        await session.PrefillAsync(tokens, progress, ct);
+        return null;
+    }
+
+    private Task<CompressionReport> CompressAsync(
+        EdgeSession session, ICompressionPolicy policy, IProgress<double> progress, CancellationToken ct) => MetAsync(session.CompressAsync(
+            policy,
+            new CompressOptions { MeasureTokens = request.Compare ? MeasuredTokens : 0 },
+            new ScoringProgress(progress),
+            ct));
+
+    private async Task<CompressionReport> MetAsync(Task<CompressionReport> compression)
     {
         try
         {
-            return await session.CompressAsync(
-                policy,
-                new CompressOptions { MeasureTokens = request.Compare ? MeasuredTokens : 0 },
-                new ScoringProgress(progress),
-                ct);
+            return await compression;
         }
         catch (PlanException e) when (request.Budget.Bytes is not null)
         {
@@ -180,8 +201,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             request.CacheType.ToString().ToLowerInvariant(),
             compression.RatioAsked,
             compression.RatioAchieved,
-            new CacheFacts(compression.TotalRowsBefore, compression.TotalRowsBefore * compression.RowBytes, compression.BytesBefore),
+            new CacheFacts(compression.TotalRowsBefore, compression.TotalRowsBefore * compression.RowBytes, compression.PeakBytes is null ? compression.BytesBefore : null),
             new CacheFacts(compression.TotalRowsAfter, compression.TotalRowsAfter * compression.RowBytes, compression.BytesAfter),
+            compression.PeakBytes,
             [.. Enumerable.Range(0, compression.Layers).Select(
                 layer => after.Skip(layer * compression.KvHeads).Take(compression.KvHeads).ToArray())],
             new StageSeconds(

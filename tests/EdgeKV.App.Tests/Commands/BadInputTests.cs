@@ -46,6 +46,12 @@ public sealed class BadInputTests : IDisposable
     public async Task Ask_LearnedScoresWithoutAProfile_IsExitCodeTwo(string policy) =>
         await FailsAsync(2, "give --profile FILE", "--document", Document(), "--policy", policy);
 
+    [Theory]
+    [InlineData("kvcompose")]
+    [InlineData("repeat")]
+    public async Task Ask_WhileReadingByScoresOfAPass_IsExitCodeTwo(string policy) => await FailsAsync(
+        2, $"--while-reading ranks by learned scores, and policy {policy} needs", "--document", Document(), "--policy", policy, "--while-reading");
+
     [Fact]
     public async Task Ask_ProfileThatIsNone_IsExitCodeThree() => await FailsAsync(
         3,

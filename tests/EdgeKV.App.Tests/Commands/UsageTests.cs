@@ -20,6 +20,7 @@ public class UsageTests
     [InlineData("--ratio 0.5 --rows 100", "--ratio and --rows exclude each other")]
     [InlineData("--rows 100 --kv-memory 1MiB", "--rows and --kv-memory exclude each other")]
     [InlineData("--ratio 0.8 --kv-memory 1MiB", "--ratio and --kv-memory exclude each other")]
+    [InlineData("--while-reading --compare", "--while-reading and --compare exclude each other")]
     [InlineData("--policy best", "--policy best is unknown; choose one of kvcompose")]
     [InlineData("--cache-type f64", "--cache-type f64 is unknown; choose one of f16, q8_0, q4_0")]
     [InlineData("--max-tokens 0", "--max-tokens 0 must be")]
@@ -65,7 +66,7 @@ public class UsageTests
 
     [Theory]
     [InlineData("--help", "ask", "info")]
-    [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--task-set", "--cache-type", "q4_0", "--compare", "--json", "Examples")]
+    [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--task-set", "--cache-type", "q4_0", "--compare", "--while-reading", "--json", "Examples")]
     [InlineData("info --help", "--memory")]
     public async Task Help_Any_ListsWhatThereIs(string line, params string[] expected)
     {
