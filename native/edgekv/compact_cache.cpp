@@ -830,6 +830,13 @@ ggml_tensor * compact_cache::store_v(ggml_context * ctx, ggml_tensor * cur, ggml
     return store(ctx, layer_of(il).storage.v, cur, idxs, il);
 }
 
+void compact_cache::set_positions(uint32_t n_positions) {
+    // the context's own copy of its parameters; nothing but the choice of factors reads this one once the cache is made
+    const_cast<llama_cparams &>(m_ctx.get_cparams()).n_ctx_seq = n_positions;
+    changed();
+    reserve();
+}
+
 void compact_cache::set_attention(int32_t kernel) {
     switch (kernel) {
         case EDGEKV_ATTENTION_AUTO:

@@ -108,6 +108,9 @@ public:
     // To be called when what graphs are built on has changed: the last one is not used again.
     void changed();
 
+    // What llama.cpp chooses RoPE factors by: the positions there will be, not the cells that the full layout has.
+    void set_positions(uint32_t n_positions);
+
     // Which kernel single tokens attend with: an edgekv_attention.
     void set_attention(int32_t kernel);
 

@@ -234,6 +234,20 @@ void * edgekv_context_llama(edgekv_context * context) {
     return context ? context->ctx : nullptr;
 }
 
+int32_t edgekv_positions_set(edgekv_context * context, uint32_t n_positions) {
+    return guarded([&] {
+        edgekv_context & c      = checked(context);
+        const uint32_t   window = c.ctx->get_model().hparams.n_ctx_train;
+        if (n_positions == 0 || n_positions > window) {
+            fail(EDGEKV_E_WINDOW, "a context of %u positions; the model's window is %u", n_positions, window);
+        }
+        if (c.position() > 0) {
+            fail(EDGEKV_E_STATE, "the cache holds %d tokens, whose keys are rotated already; clear it first", c.position());
+        }
+        c.cache->set_positions(n_positions);
+    });
+}
+
 int32_t edgekv_threads_set(edgekv_context * context, int32_t n_threads) {
     return guarded([&] {
         const int32_t n = threads_or_default(n_threads);

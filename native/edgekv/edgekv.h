@@ -165,6 +165,10 @@ EDGEKV_API void edgekv_context_free(edgekv_context * context);
 // The struct llama_context behind it.
 EDGEKV_API void * edgekv_context_llama(edgekv_context * context);
 
+// Positions that the context will come to have, where a compact cache makes them more than n_ctx, which is what is taken else: models with
+// RoPE factors for short and for long contexts choose by it. Up to the model's window; the cache must be empty.
+EDGEKV_API int32_t edgekv_positions_set(edgekv_context * context, uint32_t n_positions);
+
 EDGEKV_API int32_t edgekv_threads_set(edgekv_context * context, int32_t n_threads);
 
 // What computes the attention of single tokens over a compact cache in host memory; everything else is llama.cpp's kernels' work.

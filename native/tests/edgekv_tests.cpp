@@ -225,6 +225,36 @@ void plan_over_compact_cache_equals_plan_at_once() {
     }
 }
 
+// A context fed in chunks with a plan over the compact cache after each, every row kept, is the context fed at once; the cells of the full layout hold the first chunk only.
+void reading_in_chunks_keeps_what_plans_keep() {
+    const auto tokens = random_tokens(900, 60);
+    const auto all    = [](int32_t, int32_t, int32_t) { return true; };
+
+    context once;
+    feed(once, tokens);
+
+    context chunks(256);
+    OK(edgekv_positions_set(chunks.c, 1024));
+    for (int32_t read = 0; read < 900; read += 225) {
+        feed(chunks, { tokens.begin() + read, tokens.begin() + read + 225 });
+        OK(apply(chunks, make_plan(read + 225, all), 225));
+    }
+    CHECK(edgekv_position(chunks.c) == 900);
+    CHECK(kl(once.logits(), chunks.logits()) < 1e-3);
+
+    // what one plan drops, the next cannot name, and what came since it can
+    const auto odd = [](int32_t, int32_t h, int32_t p) { return p < 900 && (p + h) % 2 == 1; };
+    OK(apply(chunks, make_plan(900, odd), 225));
+    feed(chunks, random_tokens(50, 61));
+    CHECK(apply(chunks, make_plan(950, all)) == EDGEKV_E_PLAN);
+    CHECK(edgekv_position(chunks.c) == 950);
+    OK(apply(chunks, make_plan(950, [&](int32_t l, int32_t h, int32_t p) { return odd(l, h, p) || p >= 920; })));
+
+    CHECK(edgekv_positions_set(chunks.c, 1024) == EDGEKV_E_STATE);
+    context empty(256);
+    CHECK(edgekv_positions_set(empty.c, (uint32_t) model_value(EDGEKV_MODEL_N_CTX_TRAIN) + 1) == EDGEKV_E_WINDOW);
+}
+
 // More tokens than there is room for, many times over: the cache grows and says the same as one that had the room from the start.
 void growing_changes_nothing() {
     const auto tokens = random_tokens(200, 6);
@@ -670,6 +700,7 @@ int main(int argc, char ** argv) {
         { "learned_scores_are_linear_and_change_nothing", learned_scores_are_linear_and_change_nothing },
         { "learned_scores_follow_the_tokens", learned_scores_follow_the_tokens },
         { "inputs_give_the_learned_scores", inputs_give_the_learned_scores },
+        { "reading_in_chunks_keeps_what_plans_keep", reading_in_chunks_keeps_what_plans_keep },
         { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
         { "bad_plans_change_nothing", bad_plans_change_nothing },
         { "wrong_calls_are_errors", wrong_calls_are_errors },

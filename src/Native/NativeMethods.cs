@@ -128,6 +128,9 @@ internal static unsafe partial class NativeMethods
     public static partial nint edgekv_context_llama(ContextHandle context);
 
     [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_positions_set(ContextHandle context, uint n_positions);
+
+    [LibraryImport(Library)]
     public static partial NativeStatus edgekv_threads_set(ContextHandle context, int n_threads);
 
     [LibraryImport(Library)]

@@ -27,6 +27,9 @@ public enum TinyModel
     /// <summary>llama: a window of a thousand million tokens, so that memory ends before it does.</summary>
     LlamaLongWindow,
 
+    /// <summary>llama: longrope, with other RoPE factors from 1025 positions on.</summary>
+    LlamaLongRope,
+
     /// <summary>gemma3: sliding windows. Refused.</summary>
     Gemma3,
 

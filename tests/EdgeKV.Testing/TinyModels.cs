@@ -71,6 +71,7 @@ public static class TinyModels
         TinyModel.Qwen3 => Dense(new("qwen3", Layers: 3, Heads: 8, KvHeads: 4, HeadSize: 64, Embedding: 256) { HeadNorms = true }),
         TinyModel.Phi3 => Dense(new("phi3", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 64, Embedding: 256) { Fused = true, FusedGate = true }),
         TinyModel.LlamaLongWindow => Dense(new("llama", Layers: 2, Heads: 2, KvHeads: 2, HeadSize: 64, Embedding: 128) { Window = 1 << 30 }),
+        TinyModel.LlamaLongRope => LongRope(),
         TinyModel.Gemma3 => Gemma3(),
         TinyModel.Mamba => Mamba(),
         TinyModel.DeepSeek2 => DeepSeek2(),
@@ -90,6 +91,18 @@ public static class TinyModels
         }
 
         return draft.File;
+    }
+
+    private static GgufWriter LongRope()
+    {
+        const uint Short = 1024;
+        var shape = new Shape("llama", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 64, Embedding: 256);
+        GgufWriter file = Dense(shape);
+        file.Add("llama.rope.scaling.type", "longrope");
+        file.Add("llama.rope.scaling.original_context_length", Short);
+        file.AddTensor("rope_factors_short.weight", [.. Enumerable.Repeat(1f, shape.RopeSize / 2)], shape.RopeSize / 2);
+        file.AddTensor("rope_factors_long.weight", [.. Enumerable.Range(0, shape.RopeSize / 2).Select(i => 1 + i / 4f)], shape.RopeSize / 2);
+        return file;
     }
 
     private static GgufWriter Gemma3()

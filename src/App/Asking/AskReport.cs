@@ -4,6 +4,7 @@ namespace EdgeKV.Cli.Asking;
 /// <param name="Rows">Kept rows, [layer][KV head].</param>
 /// <param name="TaskSet">Null when no pass was run.</param>
 /// <param name="Threshold">The least score that stayed; null when the budget alone decided.</param>
+/// <param name="PeakBytes">The most that the backend reported for its KV buffers while the document was read; null without <c>--while-reading</c>.</param>
 /// <param name="RatioAsked">Null when the budget was given in rows or bytes, or not at all.</param>
 internal sealed record AskReport(
     ModelFacts Model,
@@ -17,6 +18,7 @@ internal sealed record AskReport(
     double Ratio,
     CacheFacts Full,
     CacheFacts Compact,
+    long? PeakBytes,
     IReadOnlyList<IReadOnlyList<int>> Rows,
     StageSeconds Seconds,
     SpeedFacts TokensPerSecond,
@@ -37,8 +39,10 @@ internal sealed record DocumentFacts(string Source, long Bytes, int ContextToken
 
 /// <param name="Rows">Of the context, over all layers and KV heads.</param>
 /// <param name="RowBytes">What these rows take.</param>
-/// <param name="BufferBytes">What the backend reports for its KV buffers, which have room for later tokens too.</param>
-internal sealed record CacheFacts(long Rows, long RowBytes, long BufferBytes);
+/// <param name="BufferBytes">
+/// What the backend reports for its KV buffers, which have room for later tokens too; null for a full cache that never was.
+/// </param>
+internal sealed record CacheFacts(long Rows, long RowBytes, long? BufferBytes);
 
 /// <param name="PassTokens">Fed to score the context; 0: no pass was run.</param>
 /// <param name="PassSeconds">Null: no pass was run.</param>

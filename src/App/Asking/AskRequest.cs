@@ -14,6 +14,7 @@ namespace EdgeKV.Cli.Asking;
 /// <param name="Recent">Last tokens that stay in all heads.</param>
 /// <param name="ContextSize">Cells of the full cache; 0: what this run needs.</param>
 /// <param name="Threads">0: one for each physical core.</param>
+/// <param name="WhileReading">Drop rows while the document is read, so that the full cache is never there.</param>
 /// <param name="GpuLayers">Layers put on the GPU; negative: all.</param>
 internal sealed record AskRequest(
     string? Model,
@@ -34,6 +35,7 @@ internal sealed record AskRequest(
     SamplingRequest Sampling,
     int MaxTokens,
     bool Compare,
+    bool WhileReading,
     bool Json);
 
 /// <param name="Temperature">0: greedy, and the rest is not used.</param>

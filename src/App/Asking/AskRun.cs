@@ -26,6 +26,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         (ICompressionPolicy policy, ScoreProfile? profile) = request.Policy == GlobalTopK.PolicyName
             ? Global(tasks, path)
             : (PolicyRegistry.Create(request.Policy, request.Budget!, tasks), null);
+        GlobalTopK? whileReading = request.WhileReading ? WhileReading(policy, path) : null;
 
         Stopwatch loading = Stopwatch.StartNew();
         using EdgeModel model = await observer.StageAsync(
@@ -39,7 +40,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
 
         using EdgeSession session = model.CreateSession(new SessionOptions
         {
-            ContextSize = request.ContextSize,
+            ContextSize = request.WhileReading ? 0 : request.ContextSize,
             CacheType = request.CacheType,
             Threads = request.Threads,
             LearnedScores = profile is not null,
@@ -50,13 +51,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             observer.Note($"there is no profile for this model, so the repeat pass scores its rows; `{Calibrate(path)}` makes one.");
         }
 
-        await observer.StageAsync(
+        CompressionReport? meanwhile = await observer.StageAsync(
             string.Create(CultureInfo.InvariantCulture, $"Reading {tokens.Length:N0} tokens"),
-            async progress =>
-            {
-                await session.PrefillAsync(tokens, progress, ct);
-                return true;
-            });
+            progress => ReadAsync(session, tokens, whileReading, progress, ct));
 
         List<AnswerText?> full = [];
         foreach (string question in request.Questions)
@@ -64,7 +61,8 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             full.Add(request.Compare ? await AnswerAsync(session, question, "full cache", ct) : null);
         }
 
-        CompressionReport compression = await observer.StageAsync("Compressing its KV cache", progress => CompressAsync(session, policy, progress, ct));
+        CompressionReport compression = meanwhile
+            ?? await observer.StageAsync("Compressing its KV cache", progress => CompressAsync(session, policy, progress, ct));
 
         List<AnswerFacts> answers = [];
         for (int i = 0; i < request.Questions.Count; i++)
@@ -152,13 +150,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 $"--context {request.ContextSize} is more than the model's window; give at most {model.Window}, or 0 for as many as the run needs.");
         }
 
-        int limit = request.ContextSize > 0 ? request.ContextSize : model.Window;
+        bool bounded = request.ContextSize > 0 && !request.WhileReading;
+        int limit = bounded ? request.ContextSize : model.Window;
         int question = request.Questions.Max(question => model.TokenizeQuestion(question).Length);
         long allowed = (long)limit - question - request.MaxTokens;
         if (tokens > allowed)
         {
-            string holder = request.ContextSize > 0 ? "--context of" : "the model's window of";
-            string remedy = request.ContextSize > 0 && request.ContextSize < model.Window
+            string holder = bounded ? "--context of" : "the model's window of";
+            string remedy = bounded && request.ContextSize < model.Window
                 ? "raise --context, shorten the document or lower --max-tokens"
                 : "shorten the document, lower --max-tokens or take a model with a longer window";
             throw new CommandException(
@@ -169,16 +168,38 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
     }
 
-    private async Task<CompressionReport> CompressAsync(
-        EdgeSession session, ICompressionPolicy policy, IProgress<double> progress, CancellationToken ct)
+    private GlobalTopK WhileReading(ICompressionPolicy policy, string path) =>
+        policy is GlobalTopK { Source: RowScore.Learned } learned
+            ? learned
+            : throw new CommandException(
+                ExitCode.Usage,
+                $"--while-reading ranks by learned scores, which need no second look at the document; leave out --policy and --score, and give the model a profile: `{Calibrate(path)}`.");
+
+    /// <summary>Null where the document was read as it is.</summary>
+    private async Task<CompressionReport?> ReadAsync(
+        EdgeSession session, int[] tokens, GlobalTopK? whileReading, IProgress<double> progress, CancellationToken ct)
+    {
+        if (whileReading is not null)
+        {
+            return await MetAsync(session.CompressWhileReadingAsync(tokens, whileReading, options: null, progress, ct));
+        }
+
+        await session.PrefillAsync(tokens, progress, ct);
+        return null;
+    }
+
+    private Task<CompressionReport> CompressAsync(
+        EdgeSession session, ICompressionPolicy policy, IProgress<double> progress, CancellationToken ct) => MetAsync(session.CompressAsync(
+            policy,
+            new CompressOptions { MeasureTokens = request.Compare ? MeasuredTokens : 0 },
+            new ScoringProgress(progress),
+            ct));
+
+    private async Task<CompressionReport> MetAsync(Task<CompressionReport> compression)
     {
         try
         {
-            return await session.CompressAsync(
-                policy,
-                new CompressOptions { MeasureTokens = request.Compare ? MeasuredTokens : 0 },
-                new ScoringProgress(progress),
-                ct);
+            return await compression;
         }
         catch (PlanException e) when (request.Budget?.Bytes is not null)
         {
@@ -231,8 +252,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             (policy as GlobalTopK)?.Threshold,
             compression.RatioAsked,
             compression.RatioAchieved,
-            new CacheFacts(compression.TotalRowsBefore, compression.TotalRowsBefore * compression.RowBytes, compression.BytesBefore),
+            new CacheFacts(compression.TotalRowsBefore, compression.TotalRowsBefore * compression.RowBytes, compression.PeakBytes is null ? compression.BytesBefore : null),
             new CacheFacts(compression.TotalRowsAfter, compression.TotalRowsAfter * compression.RowBytes, compression.BytesAfter),
+            compression.PeakBytes,
             [.. Enumerable.Range(0, compression.Layers).Select(
                 layer => after.Skip(layer * compression.KvHeads).Take(compression.KvHeads).ToArray())],
             new StageSeconds(

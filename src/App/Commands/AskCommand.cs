@@ -120,6 +120,11 @@ internal sealed class AskCommand
         Description = "Answer from the full cache too, first, and measure its speed",
     };
 
+    private readonly Option<bool> _whileReading = new("--while-reading")
+    {
+        Description = "Remove while the document is read, by learned scores: the full cache is never there, and --context does not bound the document",
+    };
+
     private readonly Option<bool> _json = new("--json")
     {
         Description = "One JSON object on standard output, everything else on standard error",
@@ -132,7 +137,7 @@ internal sealed class AskCommand
             _document, _questions, _model,
             _ratio, _rows, _kvMemory, _threshold, _quality, _recent,
             _policy, _score, _profile, _taskSet,
-            _compare, _json,
+            _compare, _whileReading, _json,
             _maxTokens, _temperature, _topK, _topP, _minP, _seed,
             _cacheType, _context, _threads, _gpuLayers,
         };
@@ -151,6 +156,13 @@ internal sealed class AskCommand
             if (result.GetResult(_questions) is { Tokens: var questions } && questions.Any(question => string.IsNullOrWhiteSpace(question.Value)))
             {
                 result.AddError("--question is empty; ask something.");
+            }
+        });
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(_whileReading) && result.GetValue(_compare))
+            {
+                result.AddError("--while-reading and --compare exclude each other; while reading there is no full cache to compare with.");
             }
         });
         command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
@@ -242,6 +254,7 @@ internal sealed class AskCommand
                 (uint)parsed.GetValue(_seed)),
             parsed.GetValue(_maxTokens),
             parsed.GetValue(_compare),
+            parsed.GetValue(_whileReading),
             parsed.GetValue(_json));
     }
 

@@ -51,10 +51,10 @@ internal sealed class CalibrateCommand
     private async Task<int> RunAsync(ParseResult parsed, Terminal terminal, CancellationToken ct)
     {
         string path = ModelLoading.Find(parsed.GetValue(_model));
-        string output = parsed.GetValue(_output) ?? Path.ChangeExtension(path, ScoreProfile.Extension);
-        if (Path.GetDirectoryName(Path.GetFullPath(output)) is { } folder && !Directory.Exists(folder))
+        string output = parsed.GetValue(_output) ?? ProfileLocator.DefaultPath(path);
+        if (Directory.Exists(output))
         {
-            throw new CommandException(ExitCode.Usage, $"--output {output}: there is no folder {folder}.");
+            throw new CommandException(ExitCode.Usage, $"--output {output} is a folder; name the file to write.");
         }
 
         CalibrationTexts texts = CalibrationTexts.From(Paths(parsed));
@@ -72,8 +72,12 @@ internal sealed class CalibrateCommand
         ScoreProfile profile = await screen.StageAsync(
             title, progress => Calibrator.RunAsync(model, texts, options, new StageProgress(progress), ct));
         profile.Save(output);
-        terminal.Out.WriteLine($"{output}: learned from {profile.Provenance["tokens"]}.");
+        terminal.Out.WriteLine($"{output}: {profile.Provenance["tokens"]}.");
         terminal.Out.WriteLine($"R2 {profile.Provenance["r2"]}; overlap {profile.Provenance["overlap"]}.");
+        foreach (string name in profile.Thresholds.Keys)
+        {
+            terminal.Out.WriteLine($"--quality {name}: {profile.Provenance["quality " + name]}.");
+        }
         return (int)ExitCode.Success;
     }
 

@@ -42,7 +42,16 @@ internal static class AskTable
         table.AddRow("tokens read", Number(report.Document.ContextTokens), "", "");
         table.AddRow("rows", Number(report.Full.Rows), Number(report.Compact.Rows), Removed(report.Full.Rows, report.Compact.Rows));
         table.AddRow("MiB of rows", Mebibytes(report.Full.RowBytes), Mebibytes(report.Compact.RowBytes), Removed(report.Full.RowBytes, report.Compact.RowBytes));
-        table.AddRow("MiB with room", Mebibytes(report.Full.BufferBytes), Mebibytes(report.Compact.BufferBytes), Removed(report.Full.BufferBytes, report.Compact.BufferBytes));
+        table.AddRow(
+            "MiB with room",
+            report.Full.BufferBytes is { } full ? Mebibytes(full) : "never there",
+            Mebibytes(report.Compact.BufferBytes ?? 0),
+            Removed(report.Full.BufferBytes ?? 0, report.Compact.BufferBytes ?? 0));
+        if (report.PeakBytes is { } peak)
+        {
+            table.AddRow("MiB at most, reading", "", Mebibytes(peak), "");
+        }
+
         if (report.TokensPerSecond.After is { } after)
         {
             double? before = report.TokensPerSecond.Before;

@@ -74,7 +74,7 @@ internal sealed class CalibrationRun
             await LearnAsync(cancellation).ConfigureAwait(false);
             float[] weights = Solve();
             await CheckAsync(weights, cancellation).ConfigureAwait(false);
-            ScoreProfile profile = ScoreProfile.Of(_model, weights, Provenance());
+            ScoreProfile profile = ScoreProfile.Of(_model, weights, Provenance(), Thresholds());
             if (_checkpoint is not null)
             {
                 File.Delete(_checkpoint);
@@ -317,7 +317,7 @@ internal sealed class CalibrationRun
 
         foreach ((string name, double bound) in Qualities)
         {
-            (double threshold, double ratio) = quality.Within(bound);
+            (double threshold, double ratio) = Within(bound);
             provenance[$"quality {name}"] = Text($"KL of the next token at most {bound} nats: threshold {threshold:0.00}, ratio {ratio:0.00} on the texts checked with");
         }
 
@@ -327,6 +327,15 @@ internal sealed class CalibrationRun
         }
 
         return provenance;
+    }
+
+    private Dictionary<string, double> Thresholds() => Qualities.ToDictionary(q => q.Name, q => Within(q.Bound).Threshold);
+
+    // As a person reads it in the provenance.
+    private (double Threshold, double Ratio) Within(double bound)
+    {
+        (double threshold, double ratio) = _state.Quality.Within(bound);
+        return (Math.Round(threshold, 2), ratio);
     }
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);

@@ -34,7 +34,7 @@ public sealed record KvMemory(int Layers, int KvHeads, int HeadSizeK, int HeadSi
     /// <summary>The longest context whose compressed cache fits into given memory.</summary>
     /// <remarks>
     /// What stays after compression. While a context is read in one piece its full cache lies in memory as well:
-    /// <see cref="Bytes(KvCacheType, int, double)"/> with ratio 0 says how much.
+    /// <see cref="Bytes(KvCacheType, int, double)"/> with ratio 0 says how much. Compressed while reading, a context never has it.
     /// </remarks>
     /// <param name="type">Element type.</param>
     /// <param name="memory">Bytes there are, 0 and up.</param>

@@ -13,7 +13,6 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
 
     private readonly int _tokens = scores.Tokens;
     private readonly int _heads = scores.KvHeads;
-    private readonly Lock _merging = new();
     private uint[]? _keys;
 
     /// <summary>Works out the key of every row: the lower, the better.</summary>
@@ -28,7 +27,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
 
         _keys = ArrayPool<uint>.Shared.Rent((int)rows);
         int broken = int.MaxValue;
-        ForEachLayer((layer, scratch) =>
+        LayerLoop.ForEach(scores.Layers, () => new Scratch(_tokens), (layer, scratch) =>
         {
             for (int head = 0; head < _heads; head++)
             {
@@ -39,9 +38,9 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
                     return;
                 }
 
-                Span<uint> keys = Keys(layer, head);
+                Span<uint> keys = Keys(layer * _heads + head);
                 ScoreOrder.Keys(row, keys);
-                Protect(keys);
+                Protect(policy, keys, 0, _tokens);
             }
         });
         if (broken < int.MaxValue)
@@ -55,38 +54,49 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
     /// <param name="counts">Takes the rows of every KV head, [layers, kvHeads].</param>
     public int[] Select(long budget, int[] counts)
     {
-        int[] ties = new int[counts.Length];
-        uint end = 0;
-        bool found = false;
-        if (policy.Threshold is { } threshold)
-        {
-            end = ScoreOrder.KeyAfter(policy.Source == RowScore.Repeat ? Math.Exp(threshold) - Epsilon : threshold);
-            found = Count(end, counts, ties) <= budget;
-            ties.AsSpan().Clear();
-        }
-
-        if (!found)
-        {
-            end = Cut(budget);
-            ShareTies(budget - Count(end, counts, ties), ties);
-        }
-
+        GlobalCut cut = GlobalCut.Find(scores.Layers, _heads, list => Keys(list), Limit(policy), budget);
         int[] starts = new int[counts.Length];
         int total = 0;
         for (int i = 0; i < counts.Length; i++)
         {
             starts[i] = total;
-            counts[i] += ties[i];
+            counts[i] = cut.Before[i] + cut.Ties[i];
             total += counts[i];
         }
 
         int[] positions = GC.AllocateUninitializedArray<int>(total);
-        ForEachHead((layer, head) =>
+        Parallel.For(0, scores.Layers, layer =>
         {
-            int list = layer * _heads + head;
-            ScoreOrder.Positions(Keys(layer, head), end, positions.AsSpan(starts[list], counts[list]), ties[list]);
+            for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+            {
+                ScoreOrder.Positions(Keys(list), cut.End, positions.AsSpan(starts[list], counts[list]), cut.Ties[list]);
+            }
         });
         return positions;
+    }
+
+    /// <summary>The key that rows must stay below to reach the policy's threshold; null where it has none.</summary>
+    public static uint? Limit(GlobalTopK policy) => policy.Threshold is { } threshold
+        ? ScoreOrder.KeyAfter(policy.Source == RowScore.Repeat ? Math.Exp(threshold) - Epsilon : threshold)
+        : null;
+
+    /// <summary>
+    /// Ranks a policy's protected rows above all others: first positions share the best key of all; recent ones follow, the latest first.
+    /// </summary>
+    /// <param name="policy">Says which they are.</param>
+    /// <param name="keys">Keys of one KV head's rows.</param>
+    /// <param name="start">Position of the first of them.</param>
+    /// <param name="tokens">Tokens of the whole context.</param>
+    public static void Protect(GlobalTopK policy, Span<uint> keys, int start, int tokens)
+    {
+        int first = Math.Min(policy.Protected, tokens);
+        int recent = Math.Min(policy.Recent, tokens - first);
+        for (int i = Math.Max(0, tokens - recent - start); i < keys.Length; i++)
+        {
+            keys[i] = Math.Min((uint)(tokens - start - i), ScoreOrder.FirstKey - 1);
+        }
+
+        keys[..Math.Clamp(first - start, 0, keys.Length)].Clear();
     }
 
     /// <inheritdoc/>
@@ -97,76 +107,6 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
             ArrayPool<uint>.Shared.Return(_keys);
             _keys = null;
         }
-    }
-
-    // What is left of the budget goes to equal rows, lower layers and KV heads first.
-    private static void ShareTies(long left, int[] ties)
-    {
-        for (int i = 0; i < ties.Length; i++)
-        {
-            ties[i] = (int)Math.Min(left, ties[i]);
-            left -= ties[i];
-        }
-    }
-
-    // The key at which the budget ends, digit by digit: all rows before it fit, all rows up to it are as many as the budget or more.
-    private uint Cut(long budget)
-    {
-        if (budget == 0)
-        {
-            return 0;
-        }
-
-        uint mask = 0;
-        uint cut = 0;
-        int[] counters = new int[ScoreOrder.Digits];
-        for (int shift = 2 * ScoreOrder.DigitBits; shift >= 0; shift -= ScoreOrder.DigitBits)
-        {
-            counters.AsSpan().Clear();
-            CountDigits(mask, cut, shift, counters);
-            int digit = 0;
-            while (counters[digit] < budget)
-            {
-                budget -= counters[digit++];
-            }
-
-            cut |= (uint)digit << shift;
-            mask = uint.MaxValue << shift;
-        }
-
-        return cut;
-    }
-
-    private void CountDigits(uint mask, uint prefix, int shift, int[] counters) => ForEachLayer((layer, scratch) =>
-    {
-        Span<int> own = scratch.Counters;
-        own.Clear();
-        for (int head = 0; head < _heads; head++)
-        {
-            ScoreOrder.CountDigits(Keys(layer, head), mask, prefix, shift, own);
-        }
-
-        lock (_merging)
-        {
-            TensorPrimitives.Add<int>(counters, own, counters);
-        }
-    });
-
-    // Rows of every head before a key, and those equal to it; returns the rows before it over all heads.
-    private long Count(uint key, int[] before, int[] equal)
-    {
-        ForEachHead((layer, head) =>
-        {
-            int list = layer * _heads + head;
-            (before[list], equal[list]) = ScoreOrder.Count(Keys(layer, head), key);
-        });
-        long total = 0;
-        foreach (int rows in before)
-        {
-            total += rows;
-        }
-
-        return total;
     }
 
     private ReadOnlySpan<float> Score(int layer, int head, Span<float> row)
@@ -187,30 +127,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
         return row;
     }
 
-    // First positions share the best key of all; recent ones follow, the latest first.
-    private void Protect(Span<uint> keys)
-    {
-        int first = Math.Min(policy.Protected, _tokens);
-        int recent = Math.Min(policy.Recent, _tokens - first);
-        for (int age = 0; age < recent; age++)
-        {
-            keys[_tokens - 1 - age] = Math.Min((uint)age + 1, ScoreOrder.FirstKey - 1);
-        }
-
-        keys[..first].Clear();
-    }
-
-    private Span<uint> Keys(int layer, int head) => _keys.AsSpan((layer * _heads + head) * _tokens, _tokens);
-
-    private void ForEachLayer(Action<int, Scratch> body) => LayerLoop.ForEach(scores.Layers, () => new Scratch(_tokens), body);
-
-    private void ForEachHead(Action<int, int> body) => Parallel.For(0, scores.Layers, layer =>
-    {
-        for (int head = 0; head < _heads; head++)
-        {
-            body(layer, head);
-        }
-    });
+    private Span<uint> Keys(int list) => _keys.AsSpan(list * _tokens, _tokens);
 
     private PlanException NotFinite(int layer)
     {
@@ -235,20 +152,13 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
         return new PlanException($"The scores of layer {layer} are no attention weights: combined, they are no finite numbers.");
     }
 
-    // One thread's memory: the scores of one KV head, and a digit's counters.
+    // One thread's memory: the scores of one KV head.
     private sealed class Scratch(int tokens) : IDisposable
     {
         private readonly float[] _row = ArrayPool<float>.Shared.Rent(tokens);
-        private readonly int[] _counters = ArrayPool<int>.Shared.Rent(ScoreOrder.Digits);
 
         public Span<float> Row => _row.AsSpan(0, tokens);
 
-        public Span<int> Counters => _counters.AsSpan(0, ScoreOrder.Digits);
-
-        public void Dispose()
-        {
-            ArrayPool<float>.Shared.Return(_row);
-            ArrayPool<int>.Shared.Return(_counters);
-        }
+        public void Dispose() => ArrayPool<float>.Shared.Return(_row);
     }
 }

@@ -39,11 +39,20 @@ public sealed record CompressionReport
     /// <summary>Rows for later tokens after, rounding included, [layers, kvHeads].</summary>
     public required IReadOnlyList<int> RoomAfter { get; init; }
 
-    /// <summary>Bytes of the cache's buffers before, as the backends report them: a full cache's unused cells are among them.</summary>
+    /// <summary>
+    /// Bytes of the cache's buffers before, as the backends report them: a full cache's unused cells are among them. Compressed while
+    /// reading, when there never was a full cache: what the context's rows would have taken.
+    /// </summary>
     public required long BytesBefore { get; init; }
 
     /// <summary>Bytes of the cache's buffers after, as the backends report them: room and rounding up are among them.</summary>
     public required long BytesAfter { get; init; }
+
+    /// <summary>
+    /// The most bytes that the cache's buffers took while the context was read, as the backends reported them after every step; null when it
+    /// was not compressed while reading. While rows are moved, the buffers before and after that step are there together.
+    /// </summary>
+    public long? PeakBytes { get; init; }
 
     /// <summary>Time that feeding the document took.</summary>
     public required TimeSpan Prefill { get; init; }

@@ -138,8 +138,7 @@ public sealed partial class EdgeSession
 
         Planned planned = new(policy.Name)
         {
-            // All that reaches a threshold: no ratio was asked for.
-            RatioAsked = policy is GlobalTopK { Threshold: not null, Ratio: 0 } ? null : policy.Budget.Ratio,
+            RatioAsked = RatioAsked(policy),
             Scores = ScoreCost.Of(request, scores.Queries, scoring, Profile, Model),
             Scoring = scoring,
             Planning = planning,
@@ -149,6 +148,10 @@ public sealed partial class EdgeSession
         scores.Dispose();
         return Apply(plan, planned, options, before, progress, cancellation);
     }
+
+    // All that reaches a threshold: no ratio was asked for.
+    private static double? RatioAsked(ICompressionPolicy policy) =>
+        policy is GlobalTopK { Threshold: not null, Ratio: 0 } ? null : policy.Budget.Ratio;
 
     /// <summary>What a kept row costs, and the most rows that a KV head gets beside its kept ones.</summary>
     private RowCost Cost(CompressOptions options)
@@ -191,8 +194,21 @@ public sealed partial class EdgeSession
         _compact = true;
         progress?.Report(new CompressionProgress(CompressionStage.Applying, 1));
 
+        CompressionReport report = Report(plan, planned, rowsBefore, bytesBefore) with
+        {
+            Applying = applying,
+            TokensPerSecondBefore = speedBefore,
+        };
+        return options.MeasureTokens == 0
+            ? report
+            : report with { TokensPerSecondAfter = MeasureSpeed(options.MeasureTokens, progress, cancellation) };
+    }
+
+    /// <summary>What an applied plan made of the cache; the time that applying took is the caller's.</summary>
+    private CompressionReport Report(CompressionPlan plan, Planned planned, int[] rowsBefore, long bytesBefore)
+    {
         (int[] rows, int[] room) = CacheRows();
-        CompressionReport report = new()
+        return new CompressionReport
         {
             Policy = planned.Policy,
             Scores = planned.Scores,
@@ -211,12 +227,8 @@ public sealed partial class EdgeSession
             Prefill = _prefillTime,
             Scoring = planned.Scoring,
             Planning = planned.Planning,
-            Applying = applying,
-            TokensPerSecondBefore = speedBefore,
+            Applying = default,
         };
-        return options.MeasureTokens == 0
-            ? report
-            : report with { TokensPerSecondAfter = MeasureSpeed(options.MeasureTokens, progress, cancellation) };
     }
 
     private unsafe void Rewrite(CompressionPlan plan, CompressOptions options, CancellationToken cancellation)

@@ -76,7 +76,7 @@ public sealed partial class EdgeSession
                 queries = NativeMethods.edgekv_scores_queries(scores);
             }
 
-            NativeScoreBuffer? learned = Keep(request.Statistics.HasFlag(ScoreStatistics.Learned) ? ReadLearned() : null);
+            NativeScoreBuffer? learned = Keep(request.Statistics.HasFlag(ScoreStatistics.Learned) ? ReadLearned(0, Position) : null);
             NativeScoreBuffer? keys = Keep(request.Statistics.HasFlag(ScoreStatistics.KeyNorms) ? ReadNorms(NativeNorm.Keys) : null);
             NativeScoreBuffer? values = Keep(request.Statistics.HasFlag(ScoreStatistics.ValueNorms) ? ReadNorms(NativeNorm.Values) : null);
             return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, context, queries, max, sum, keys, values, learned);
@@ -337,22 +337,27 @@ public sealed partial class EdgeSession
         }
     }
 
-    private unsafe NativeScoreBuffer ReadLearned()
+    private void ThrowIfNoProfile()
     {
         if (Profile is null)
         {
             throw new SessionStateException(
                 "There are no learned scores: the session was made without a profile. Make one of the model with `edgekv calibrate`, or take another score.");
         }
+    }
 
-        long count = (long)Model.Layers * Model.KvHeads * Position;
-        NativeScoreBuffer buffer = NativeScoreBuffer.Allocate(count, out float* data);
+    /// <summary>Scores of tokens that were read, [layers, kvHeads, count].</summary>
+    private unsafe NativeScoreBuffer ReadLearned(int first, int count)
+    {
+        ThrowIfNoProfile();
+        long length = (long)Model.Layers * Model.KvHeads * count;
+        NativeScoreBuffer buffer = NativeScoreBuffer.Allocate(length, out float* data);
         try
         {
             lock (_native)
             {
                 NativeErrors.ThrowIfFailed(
-                    NativeMethods.edgekv_learned_scores(Live, 0, Position, data, (nuint)count), nameof(NativeMethods.edgekv_learned_scores));
+                    NativeMethods.edgekv_learned_scores(Live, first, count, data, (nuint)length), nameof(NativeMethods.edgekv_learned_scores));
             }
 
             return buffer;

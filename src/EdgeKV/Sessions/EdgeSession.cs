@@ -24,6 +24,9 @@ public sealed partial class EdgeSession : IDisposable
     private int _contextSize;
     private bool _compact;
 
+    // Whether the full cache was made for one chunk alone, so that no other work can use it.
+    private bool _oneChunk;
+
     // Where the first kept question ended: past it a question begins a turn of its own.
     private int? _firstTurn;
     private string? _running;
@@ -75,7 +78,14 @@ public sealed partial class EdgeSession : IDisposable
     /// Positions that the cache can come to hold: the cells of a full cache, the model's window for a compact one. Of a session that chooses
     /// its size by the document, the window as long as there is no document.
     /// </summary>
-    public int Limit => _compact || _contextSize == 0 ? Model.Window : Math.Min(_contextSize, Model.Window);
+    public int Limit
+    {
+        get
+        {
+            int size = _contextSize > 0 ? _contextSize : _options.ContextSize;
+            return _compact || size == 0 ? Model.Window : Math.Min(size, Model.Window);
+        }
+    }
 
     /// <summary>The cache as it is now.</summary>
     /// <exception cref="SessionStateException">Work is running.</exception>
@@ -188,7 +198,11 @@ public sealed partial class EdgeSession : IDisposable
     /// <exception cref="ObjectDisposedException">The session has been disposed.</exception>
     public void Clear() => RunHere("clear", () =>
     {
-        if (_context is not null)
+        if (_oneChunk)
+        {
+            DropContext();
+        }
+        else if (_context is not null)
         {
             lock (_native)
             {
@@ -312,7 +326,9 @@ public sealed partial class EdgeSession : IDisposable
         return job.Task;
     }
 
-    private void CreateContext(int size)
+    /// <param name="size">Cells of the full cache.</param>
+    /// <param name="positions">Positions that the context will come to have; 0: no more than there are cells.</param>
+    private void CreateContext(int size, int positions = 0)
     {
         NativeType type = _options.CacheType switch
         {
@@ -332,6 +348,12 @@ public sealed partial class EdgeSession : IDisposable
             (NativeAttention)_options.Attention);
         try
         {
+            if (positions > 0)
+            {
+                NativeErrors.ThrowIfFailed(
+                    NativeMethods.edgekv_positions_set(context, (uint)positions), nameof(NativeMethods.edgekv_positions_set));
+            }
+
             if (Profile is { } profile)
             {
                 NativeErrors.ThrowIfFailed(
@@ -355,25 +377,37 @@ public sealed partial class EdgeSession : IDisposable
             _context?.Dispose();
             _context = context;
             _compact = false;
+            _oneChunk = positions > 0;
             _contextSize = (int)CacheValue(NativeCacheKey.ContextSize);
         }
     }
 
-    /// <summary>Where the session chooses its own size, makes a cache that can hold a document, twice where the window allows it.</summary>
+    /// <summary>Cells of a full cache that can hold a document, twice where the session chooses its own size and the window allows it.</summary>
+    private int FullSize(int tokens) =>
+        _options.ContextSize > 0 ? _options.ContextSize : (int)Math.Min(2L * tokens + SpareTokens, Model.Window);
+
+    /// <summary>Where the session chooses its own size, or has no cache, makes one that can hold a document.</summary>
     private void EnsureContext(int tokens)
     {
-        long wanted = Math.Min(2L * tokens + SpareTokens, Model.Window);
+        int wanted = FullSize(tokens);
         if (_context is null || (_options.ContextSize == 0 && !_compact && Position == 0 && wanted > _contextSize))
         {
             // The old one goes first: both together may not fit.
-            lock (_native)
-            {
-                _context?.Dispose();
-                _context = null;
-                _contextSize = 0;
-            }
+            DropContext();
+            CreateContext(wanted);
+        }
+    }
 
-            CreateContext((int)wanted);
+    /// <summary>Frees the cache; the next work makes another one.</summary>
+    private void DropContext()
+    {
+        lock (_native)
+        {
+            _context?.Dispose();
+            _context = null;
+            _contextSize = 0;
+            _compact = false;
+            _oneChunk = false;
         }
     }
 
@@ -408,7 +442,7 @@ public sealed partial class EdgeSession : IDisposable
         }
     }
 
-    private void Prefill(ReadOnlySpan<int> tokens, IProgress<double>? progress, CancellationToken cancellation)
+    private void ThrowIfNothingToRead(ReadOnlySpan<int> tokens)
     {
         ThrowIfEmpty(tokens, nameof(tokens));
         if (Position > 0)
@@ -416,13 +450,25 @@ public sealed partial class EdgeSession : IDisposable
             throw new SessionStateException(
                 $"Cannot prefill: the session has read {Position} tokens already. Clear it, roll it back to 0, or make another one.");
         }
+    }
 
-        if (_options.ContextSize == 0 && tokens.Length > Model.Window)
+    private void ThrowIfBeyondTheWindow(ReadOnlySpan<int> tokens)
+    {
+        if (tokens.Length > Model.Window)
         {
             throw new ContextWindowException(
                 $"The document has {tokens.Length} tokens; the model's window holds {Model.Window}. Shorten it, split it, or take a model with a larger window.",
                 tokens.Length,
                 Model.Window);
+        }
+    }
+
+    private void Prefill(ReadOnlySpan<int> tokens, IProgress<double>? progress, CancellationToken cancellation)
+    {
+        ThrowIfNothingToRead(tokens);
+        if (_options.ContextSize == 0)
+        {
+            ThrowIfBeyondTheWindow(tokens);
         }
 
         EnsureContext(tokens.Length);
@@ -437,7 +483,16 @@ public sealed partial class EdgeSession : IDisposable
         ReadOnlySpan<int> tokens,
         NativeLogits logits,
         IProgress<double>? progress = null,
-        CancellationToken cancellation = default)
+        CancellationToken cancellation = default) => Feed(tokens, logits, progress, 0, 1, cancellation);
+
+    /// <summary>The same for a part of longer work: progress goes from one share to another.</summary>
+    private void Feed(
+        ReadOnlySpan<int> tokens,
+        NativeLogits logits,
+        IProgress<double>? progress,
+        double from,
+        double to,
+        CancellationToken cancellation)
     {
         if (progress is null && !cancellation.CanBeCanceled)
         {
@@ -445,7 +500,7 @@ public sealed partial class EdgeSession : IDisposable
             return;
         }
 
-        using ProgressCallback callback = new(progress, cancellation);
+        using ProgressCallback callback = new(progress, cancellation, from, to);
         ContextHandle context = Live;
         using (cancellation.UnsafeRegister(static state => ((ContextHandle)state!).Interrupt(), context))
         {
@@ -576,6 +631,10 @@ public sealed partial class EdgeSession : IDisposable
         _tokens.Clear();
         _firstTurn = null;
         _prefillTime = default;
+        if (_oneChunk)
+        {
+            DropContext();
+        }
 
         // A full cache of so many bytes has so many tokens at most; a compact one brings its own size.
         long tokensAtMost = new FileInfo(path).Length / Model.KvBytesPerToken(_options.CacheType);

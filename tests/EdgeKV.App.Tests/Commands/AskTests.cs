@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
 using EdgeKV.Testing;
+using EdgeKV.Testing.Measurements;
 
 namespace EdgeKV.App.Tests.Commands;
 
@@ -99,6 +100,29 @@ public sealed class AskTests : IDisposable
         string text = await SucceedsAsync("--document", _document, "--question", Question, "--policy", "kvcompose-unstructured", "--max-tokens", "8");
 
         Assert.Contains("head 2", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Ask_WhileReading_AnswersAndShowsThePeak()
+    {
+        Assert.SkipWhen(Learned.Missing is not null, Learned.Missing ?? "");
+        string profile = _folder.File($"trial{ScoreProfile.Extension}", ""u8);
+        using (EdgeModel model = EdgeModel.Load(Places.Model))
+        {
+            Learned.TrialsMap(model).Save(profile);
+        }
+
+        // A context that the document does not fit is no bound while rows are dropped.
+        using JsonDocument json = JsonDocument.Parse(await SucceedsAsync(
+            "--document", Places.Document, "--question", "What is the frequency of the wireless?", "--policy", "learned", "--profile", profile,
+            "--while-reading", "--context", "512", "--max-tokens", "24", "--json"));
+
+        JsonElement run = json.RootElement;
+        long compact = run.GetProperty("compact").GetProperty("bufferBytes").GetInt64();
+        Assert.InRange(run.GetProperty("peakBytes").GetInt64(), compact, run.GetProperty("full").GetProperty("rowBytes").GetInt64() - 1);
+        Assert.Equal(JsonValueKind.Null, run.GetProperty("full").GetProperty("bufferBytes").ValueKind);
+        Assert.Equal(0.8, run.GetProperty("ratio").GetDouble(), 0.001);
+        Assert.Contains("2187", run.GetProperty("answers")[0].GetProperty("compact").GetProperty("text").GetString(), StringComparison.Ordinal);
     }
 
     [Fact]

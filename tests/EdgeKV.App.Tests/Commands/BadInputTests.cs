@@ -72,6 +72,12 @@ public sealed class BadInputTests : IDisposable
     public async Task Ask_MissingProfile_IsExitCodeThree() => await FailsAsync(
         3, "none.edgekv cannot be read", "--document", Document(), "--model", _folder.File("any.gguf", "GGUF"u8), "--profile", "none.edgekv");
 
+    [Theory]
+    [InlineData("kvcompose")]
+    [InlineData("repeat")]
+    public async Task Ask_WhileReadingByScoresOfAPass_IsExitCodeTwo(string policy) => await FailsAsync(
+        2, $"--while-reading ranks by learned scores, and policy {policy} needs", "--document", Document(), "--policy", policy, "--while-reading");
+
     [Fact]
     public async Task Ask_ProfileThatIsNone_IsExitCodeThree() => await FailsAsync(
         3,

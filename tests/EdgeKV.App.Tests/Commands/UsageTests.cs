@@ -20,6 +20,7 @@ public class UsageTests
     [InlineData("--ratio 0.5 --rows 100", "--ratio and --rows exclude each other")]
     [InlineData("--rows 100 --kv-memory 1MiB", "--rows and --kv-memory exclude each other")]
     [InlineData("--ratio 0.8 --kv-memory 1MiB", "--ratio and --kv-memory exclude each other")]
+    [InlineData("--while-reading --compare", "--while-reading and --compare exclude each other")]
     [InlineData("--policy best", "--policy best is unknown; choose one of global, kvcompose, kvcompose-unstructured")]
     [InlineData("--policy learned", "--policy learned is unknown")]
     [InlineData("--score best", "--score best is unknown; choose one of learned, repeat, both, context, question, window")]
@@ -89,7 +90,7 @@ public class UsageTests
 
     [Theory]
     [InlineData("--help", "ask", "info")]
-    [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--threshold", "--quality", "--recent", "--policy", "--score", "--profile", "--task-set", "--cache-type", "q4_0", "--compare", "--json", "Examples")]
+    [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--threshold", "--quality", "--recent", "--policy", "--score", "--profile", "--task-set", "--cache-type", "q4_0", "--compare", "--while-reading", "--json", "Examples")]
     [InlineData("info --help", "--memory")]
     public async Task Help_Any_ListsWhatThereIs(string line, params string[] expected)
     {

@@ -47,6 +47,16 @@ public class AskTableTests
         Assert.DoesNotContain("head 1", Written(SampleReport.Composite), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Write_WhileReading_ShowsThePeak()
+    {
+        string text = Written(SampleReport.WhileReading);
+
+        Assert.Matches("MiB with room +never there +1\\.0", text);
+        Assert.Matches("MiB at most, reading +1\\.5", text);
+        Assert.DoesNotContain("at most", Written(SampleReport.Ragged), StringComparison.Ordinal);
+    }
+
     private static string Written(AskReport report)
     {
         using TestTerminal terminal = new();

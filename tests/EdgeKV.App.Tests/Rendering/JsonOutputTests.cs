@@ -20,6 +20,7 @@ public class JsonOutputTests
                 "cacheType", "threshold", "ratioAsked", "ratio",
                 "full.rows", "full.rowBytes", "full.bufferBytes",
                 "compact.rows", "compact.rowBytes", "compact.bufferBytes",
+                "peakBytes",
                 "rows[][]",
                 "seconds.load", "seconds.prefill", "seconds.score", "seconds.plan", "seconds.apply",
                 "tokensPerSecond.prefill", "tokensPerSecond.before", "tokensPerSecond.after",
@@ -51,7 +52,17 @@ public class JsonOutputTests
         Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("tokensPerSecond").GetProperty("before").ValueKind);
         Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("answers")[0].GetProperty("full").ValueKind);
         Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("ratioAsked").ValueKind);
+        Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("peakBytes").ValueKind);
         Assert.True(json.RootElement.GetProperty("isRagged").GetBoolean());
+    }
+
+    [Fact]
+    public void Write_WhileReading_HasThePeakAndNoFullBuffers()
+    {
+        using JsonDocument json = JsonDocument.Parse(Written(SampleReport.WhileReading));
+
+        Assert.Equal(3 << 19, json.RootElement.GetProperty("peakBytes").GetInt64());
+        Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("full").GetProperty("bufferBytes").ValueKind);
     }
 
     private static string Written(AskReport report)

@@ -17,6 +17,7 @@ internal static class SampleReport
         0.8,
         new CacheFacts(4000, 2 << 20, 4 << 20),
         new CacheFacts(800, 419430, 1 << 20),
+        null,
         [[300, 300], [100, 100]],
         new StageSeconds(0.25, 4, 8, 0.0125, 0.05),
         new SpeedFacts(250, 30, 75),
@@ -32,5 +33,11 @@ internal static class SampleReport
         Rows = [[500, 100], [150, 50]],
         TokensPerSecond = new SpeedFacts(250, null, 75),
         Answers = [new AnswerFacts("Who lives here?", null, new AnswerText("A keeper.", 4, 0.1, 3, 0.04))],
+    };
+
+    public static AskReport WhileReading { get; } = Ragged with
+    {
+        Full = Ragged.Full with { BufferBytes = null },
+        PeakBytes = 3 << 19,
     };
 }

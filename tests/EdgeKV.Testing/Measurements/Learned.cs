@@ -11,6 +11,11 @@ namespace EdgeKV.Testing.Measurements;
 /// <summary>Learned and repeat scores: what they cost, and what of the full cache's right answers they keep.</summary>
 public static class Learned
 {
+    /// <summary>What rows dropped while reading are called among policies.</summary>
+    public const string WhileReading = "reading";
+
+    private const int ReadingChunk = 512;
+
     private static readonly double[] Ratios = [0.8, 0.9];
 
     /// <summary>Why the trial's map cannot be had, or null when it can.</summary>
@@ -99,8 +104,11 @@ public static class Learned
 
     /// <summary>
     /// Accuracy relative to the full cache on the reference's samples of 1024 tokens: those that it used and that the full cache answers.
+    /// Cells are policy@ratio, and for rows dropped in chunks while reading <see cref="WhileReading"/>@ratio.
     /// </summary>
-    public static async Task<LearnedAccuracy> AccuracyAsync(Action<string> report)
+    /// <param name="report">Gets a line for every sample that the full cache answers.</param>
+    /// <param name="most">Samples that are asked, at most.</param>
+    public static async Task<LearnedAccuracy> AccuracyAsync(Action<string> report, int most = int.MaxValue)
     {
         string shared = Places.Shared!;
         using EdgeModel model = EdgeModel.Load(Places.Model);
@@ -117,6 +125,11 @@ public static class Learned
                 if (!json.RootElement.GetProperty("scores").EnumerateObject().Any())
                 {
                     continue; // one that the reference's full cache does not answer
+                }
+
+                if (asked == most)
+                {
+                    break;
                 }
 
                 RulerSample sample = RulerSample.Read(
@@ -143,14 +156,18 @@ public static class Learned
                         using EdgeSession compact = model.CreateSession(options with { LearnedScores = false });
                         compact.Load(state);
                         await compact.ApplyAsync(policy.Plan(scores)).ConfigureAwait(false);
-                        string key = $"{policy.Request.Name}@{ratio}";
-                        if (!cells.TryGetValue(key, out List<double>? values))
-                        {
-                            cells[key] = values = [];
-                        }
-
-                        values.Add(sample.Score(Answer(model, compact, sample)));
+                        Add($"{policy.Request.Name}@{ratio}", sample.Score(Answer(model, compact, sample)));
                     }
+                }
+
+                foreach (double ratio in Ratios)
+                {
+                    using EdgeSession reading = model.CreateSession(options);
+                    await reading.CompressWhileReadingAsync(
+                        context,
+                        new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(ratio) },
+                        new ReadingOptions { ChunkTokens = ReadingChunk }).ConfigureAwait(false);
+                    Add($"{WhileReading}@{ratio}", sample.Score(Answer(model, reading, sample)));
                 }
 
                 report($"{sample.Task} {sample.Index}: " + string.Join(", ", cells.Select(c => $"{c.Key} {c.Value.Average():0.00}")));
@@ -162,6 +179,16 @@ public static class Learned
         }
 
         return new LearnedAccuracy(asked, right, cells.ToDictionary(c => c.Key, c => c.Value.Average()));
+
+        void Add(string key, double score)
+        {
+            if (!cells.TryGetValue(key, out List<double>? values))
+            {
+                cells[key] = values = [];
+            }
+
+            values.Add(score);
+        }
     }
 
     // Greedy; the reference's rule: at the end of the turn, or at the first newline after 8 tokens.
@@ -209,5 +236,5 @@ public sealed record LearnedSpeed(double PrefillOverStock, double ReadyOverStock
 /// <summary>Accuracy on samples that the full cache answers.</summary>
 /// <param name="Asked">Samples.</param>
 /// <param name="Right">Those that our full cache answers.</param>
-/// <param name="Relative">Mean over those, by score@ratio.</param>
+/// <param name="Relative">Mean over those, by score@ratio or <see cref="Learned.WhileReading"/>@ratio.</param>
 public sealed record LearnedAccuracy(int Asked, int Right, IReadOnlyDictionary<string, double> Relative);

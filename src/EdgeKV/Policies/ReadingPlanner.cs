@@ -1,0 +1,219 @@
+using System.Numerics.Tensors;
+using EdgeKV.Planning;
+using EdgeKV.Policies.Selection;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Policies;
+
+/// <summary>
+/// Plans which rows stay while a context is read in chunks: after each chunk the best of the rows that are still there and of the chunk's, as
+/// many as the budget of the whole context allows, and on top of them the latest tokens of all KV heads until the next chunk.
+/// </summary>
+/// <remarks>
+/// A row among the best of the whole context is among the best of every beginning of it that holds the row, as learned scores depend on
+/// nothing that comes later and recent positions are counted from the whole context's end. So no row is dropped that the last plan wants, and
+/// that plan is the one of <see cref="GlobalTopK.Plan"/> over all scores at once, however the context is cut into chunks.
+/// Memory: 8 bytes for each row that is still there. Not for several threads at once.
+/// </remarks>
+public sealed class ReadingPlanner
+{
+    private readonly GlobalTopK _policy;
+    private readonly int _keepLatest;
+    private readonly uint? _limit;
+    private readonly HeadRows[] _heads;
+
+    /// <summary>A planner for a context of which nothing has been read.</summary>
+    /// <param name="policy">Ranks by learned scores. Its budget is that of the whole context.</param>
+    /// <param name="layers">Layers, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="tokens">Tokens of the whole context, 1 and up.</param>
+    /// <param name="keepLatest">Latest tokens that all KV heads keep until the next chunk, beside the budget, 0 and up.</param>
+    /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
+    /// <exception cref="PlanException">The policy needs a pass over the whole context, or its budget cannot be met.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A number is out of its range.</exception>
+    public ReadingPlanner(GlobalTopK policy, int layers, int kvHeads, int tokens, int keepLatest, RowCost cost = default)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(keepLatest);
+        ThrowIfNeedsAPass(policy);
+        _policy = policy;
+        _keepLatest = keepLatest;
+        _limit = GlobalTopKWork.Limit(policy);
+        Layers = layers;
+        KvHeads = kvHeads;
+        Tokens = tokens;
+        Budget = policy.Budget.RaggedRows(layers, kvHeads, tokens, cost);
+        _heads = new HeadRows[layers * kvHeads];
+        for (int i = 0; i < _heads.Length; i++)
+        {
+            _heads[i] = new HeadRows();
+        }
+    }
+
+    /// <summary>Layers.</summary>
+    public int Layers { get; }
+
+    /// <summary>KV heads of a layer.</summary>
+    public int KvHeads { get; }
+
+    /// <summary>Tokens of the whole context.</summary>
+    public int Tokens { get; }
+
+    /// <summary>Tokens read so far.</summary>
+    public int Read { get; private set; }
+
+    /// <summary>Rows that may stay of the whole context, over all layers and KV heads.</summary>
+    public long Budget { get; }
+
+    /// <summary>
+    /// The plan for the tokens read so far, with the next ones. After the context's last token the latest tokens have no place beside the
+    /// budget any more: that plan is the final one.
+    /// </summary>
+    /// <param name="chunk">Learned scores of the next tokens, [layers, kvHeads, 1 and up].</param>
+    /// <returns>Only rows of the plan before and of the chunk.</returns>
+    /// <exception cref="PlanException">
+    /// The scores are not learned ones, not those of this context, or not finite numbers. Nothing has been read then.
+    /// </exception>
+    public CompressionPlan Next(AttentionScores chunk)
+    {
+        ArgumentNullException.ThrowIfNull(chunk);
+        if (chunk.Layers != Layers || chunk.KvHeads != KvHeads || chunk.Tokens > Tokens - Read)
+        {
+            throw new PlanException(
+                $"The scores are of {chunk.Tokens} tokens in {chunk.Layers} layers x {chunk.KvHeads} KV heads; "
+                + $"{Tokens - Read} of {Tokens} in {Layers} x {KvHeads} have not been read.");
+        }
+
+        if (!chunk.Statistics.HasFlag(ScoreStatistics.Learned))
+        {
+            throw new PlanException($"Dropping while reading needs learned scores, but these hold {chunk.Statistics}.");
+        }
+
+        ThrowIfNotFinite(chunk);
+        Parallel.For(0, Layers, layer =>
+        {
+            for (int head = 0; head < KvHeads; head++)
+            {
+                Span<uint> keys = _heads[layer * KvHeads + head].Append(Read, chunk.Tokens);
+                ScoreOrder.Keys(chunk.Learned(layer, head), keys);
+                GlobalTopKWork.Protect(_policy, keys, Read, Tokens);
+            }
+        });
+        Read += chunk.Tokens;
+        return Drop();
+    }
+
+    /// <summary>Refuses policies that cannot judge a row before the whole context has been read.</summary>
+    internal static void ThrowIfNeedsAPass(GlobalTopK policy)
+    {
+        if (policy.Request.NeedsAttention)
+        {
+            throw new PlanException(
+                $"Rows can be dropped while reading by learned scores alone: policy {policy.Name} needs a pass over the whole context.");
+        }
+    }
+
+    private CompressionPlan Drop()
+    {
+        long rows = 0;
+        foreach (HeadRows head in _heads)
+        {
+            rows += head.Count;
+        }
+
+        int latest = Read == Tokens ? Tokens : Math.Max(0, Read - _keepLatest);
+        GlobalCut cut = GlobalCut.Find(Layers, KvHeads, list => _heads[list].Keys, _limit, Math.Min(Budget, rows));
+        Parallel.For(0, Layers, layer =>
+        {
+            for (int list = layer * KvHeads; list < (layer + 1) * KvHeads; list++)
+            {
+                _heads[list].Drop(cut.End, cut.Ties[list], latest);
+            }
+        });
+
+        int[] counts = Array.ConvertAll(_heads, head => head.Count);
+        int[] positions = GC.AllocateUninitializedArray<int>(checked((int)TensorPrimitives.Sum<long>(Array.ConvertAll(counts, n => (long)n))));
+        int start = 0;
+        foreach (HeadRows head in _heads)
+        {
+            head.Positions.CopyTo(positions.AsSpan(start));
+            start += head.Count;
+        }
+
+        return CompressionPlan.Adopt(Layers, KvHeads, Read, counts, positions, Budget + (long)(Read - Math.Min(latest, Read)) * _heads.Length);
+    }
+
+    private void ThrowIfNotFinite(AttentionScores chunk)
+    {
+        for (int layer = 0; layer < Layers; layer++)
+        {
+            for (int head = 0; head < KvHeads; head++)
+            {
+                ReadOnlySpan<float> row = chunk.Learned(layer, head);
+                if (!TensorPrimitives.IsFiniteAll(row))
+                {
+                    int token = ScoreOrder.FirstNotFinite(row).GetValueOrDefault();
+                    throw new PlanException(
+                        $"Layer {layer}, KV head {head}, token {Read + token} has learned score {row[token]}: not a finite number.");
+                }
+            }
+        }
+    }
+
+    // The rows of one KV head that are still there, by position.
+    private sealed class HeadRows
+    {
+        private uint[] _keys = [];
+        private int[] _positions = [];
+
+        public int Count { get; private set; }
+
+        public ReadOnlySpan<uint> Keys => _keys.AsSpan(0, Count);
+
+        public ReadOnlySpan<int> Positions => _positions.AsSpan(0, Count);
+
+        // The keys of the new rows, to be filled in.
+        public Span<uint> Append(int start, int rows)
+        {
+            if (Count + rows > _keys.Length)
+            {
+                int length = Math.Max(Count + rows, (int)Math.Min(2L * _keys.Length, Array.MaxLength));
+                Array.Resize(ref _keys, length);
+                Array.Resize(ref _positions, length);
+            }
+
+            for (int i = 0; i < rows; i++)
+            {
+                _positions[Count + i] = start + i;
+            }
+
+            Count += rows;
+            return _keys.AsSpan(Count - rows, rows);
+        }
+
+        // Keeps the rows before a key, the first ones equal to it, and those from a position on.
+        public void Drop(uint end, int ties, int latest)
+        {
+            int kept = 0;
+            for (int i = 0; i < Count; i++)
+            {
+                uint key = _keys[i];
+                bool stays = key < end || _positions[i] >= latest;
+                if (key == end && ties > 0)
+                {
+                    ties--;
+                    stays = true;
+                }
+
+                _keys[kept] = key;
+                _positions[kept] = _positions[i];
+                kept += stays ? 1 : 0;
+            }
+
+            Count = kept;
+        }
+    }
+}
