@@ -119,8 +119,7 @@ internal sealed class CalibrationRun
 
             _state[Counter.Texts]++;
             _state[Counter.Tokens] += tokens.Length;
-            _state[Counter.Mixed] += text.Kind == TextKind.Mixed ? 1 : 0;
-            _state[Counter.Records] += text.Kind == TextKind.Records ? 1 : 0;
+            _state[Counter.Mixed] += text.IsMixed ? 1 : 0;
             Report(CalibrationStage.Learning);
             if (_state[Counter.Texts] % CheckpointEvery == 0)
             {
@@ -303,7 +302,7 @@ internal sealed class CalibrationRun
         Dictionary<string, string> provenance = new()
         {
             ["method"] = "ridge regression per layer from the input of attention to ln(s + 1e-7), s being the largest attention that a repetition gave, mean over the group",
-            ["texts"] = Text($"{_state[Counter.Texts]} texts from {_texts.Files} files of {_texts.Name}; {_state[Counter.Mixed]} with sentences of numbers and identifiers mixed in, {_state[Counter.Records]} lists of such"),
+            ["texts"] = Text($"{_state[Counter.Texts]} texts from {_texts.Files} files of {_texts.Name}; {_state[Counter.Mixed]} with sentences of numbers and identifiers mixed in"),
             ["textsSha256"] = _texts.Hash(),
             ["tokens"] = Text($"{_state[Counter.Tokens]} learned from, {_state[Counter.CheckedTokens]} of {_state[Counter.Checked]} other texts checked with"),
             ["options"] = Text($"{_textTokens} tokens a text at most, the chat template's opening included, ridge {_options.Ridge:R}, seed {_options.Seed}"),

@@ -32,9 +32,6 @@ internal sealed class CalibrationState
         /// <summary>Texts with sentences mixed in.</summary>
         Mixed,
 
-        /// <summary>Texts that are lists.</summary>
-        Records,
-
         /// <summary>Texts checked with.</summary>
         Checked,
 

@@ -1,17 +1,6 @@
 namespace EdgeKV.Calibration;
 
-/// <summary>What was done to a text.</summary>
-internal enum TextKind
-{
-    /// <summary>Nothing.</summary>
-    Plain,
-
-    /// <summary>Sentences with numbers and identifiers were mixed in.</summary>
-    Mixed,
-
-    /// <summary>It is a list of numbers and identifiers.</summary>
-    Records,
-}
-
 /// <summary>One text to learn from or to check with.</summary>
-internal readonly record struct CalibrationText(string Text, TextKind Kind);
+/// <param name="Text">What is read.</param>
+/// <param name="IsMixed">Whether sentences with numbers and identifiers were mixed in.</param>
+internal readonly record struct CalibrationText(string Text, bool IsMixed);

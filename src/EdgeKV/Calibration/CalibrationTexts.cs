@@ -4,15 +4,15 @@ using System.Text;
 namespace EdgeKV.Calibration;
 
 /// <summary>
-/// Files to learn from. Documents and sources take turns, a tenth of each is never learned from but checked with, into every second
-/// text go some sentences with numbers and identifiers, and every tenth is a list of such.
+/// Files to learn from. Documents and sources take turns, a tenth of each is never learned from but checked with, and into every fourth text
+/// go one to three sentences with numbers and identifiers: more of them made worse maps (docs/learned-scores.md).
 /// </summary>
 public sealed class CalibrationTexts
 {
     private const long LargestFile = 1 << 24;
     private const int SmallestPiece = 400;
     private const int HeldOutShare = 10;
-    private const int RecordsEvery = 10;
+    private const int MixedEvery = 4;
 
     // More than a text's tokens have, so that few texts fall short of their size.
     private const int CharactersPerToken = 5;
@@ -123,20 +123,9 @@ public sealed class CalibrationTexts
             List<Piece> pieces = sources.Count == 0 || (i % 2 == 0 && documents.Count > 0) ? documents : sources;
             Piece piece = pieces[^1];
             pieces.RemoveAt(pieces.Count - 1);
-            string text = piece.Text;
-            Random own = new(HashCode(seed, heldOut, i));
-            if (i % RecordsEvery == RecordsEvery - 1)
-            {
-                yield return new CalibrationText(MixedIn.Records(text, own), TextKind.Records);
-            }
-            else if (own.Next(2) == 0)
-            {
-                yield return new CalibrationText(MixedIn.Into(text, own), TextKind.Mixed);
-            }
-            else
-            {
-                yield return new CalibrationText(text, TextKind.Plain);
-            }
+            yield return i % MixedEvery == MixedEvery - 1
+                ? new CalibrationText(MixedIn.Into(piece.Text, new Random(HashCode(seed, heldOut, i))), IsMixed: true)
+                : new CalibrationText(piece.Text, IsMixed: false);
         }
 
         // Files are held out whole, but for one: with a single file, its beginning.

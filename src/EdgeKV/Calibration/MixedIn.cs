@@ -10,7 +10,7 @@ namespace EdgeKV.Calibration;
 /// </summary>
 internal static partial class MixedIn
 {
-    private const int MostSentences = 6;
+    private const int MostSentences = 3;
 
     private static readonly string[] Templates =
     [
@@ -43,7 +43,7 @@ internal static partial class MixedIn
         r => string.Create(CultureInfo.InvariantCulture, $"{r.Next(1, 10_000)}.{r.Next(100):00} EUR"),
     ];
 
-    /// <summary>Puts 1 to 6 sentences at ends of lines or sentences.</summary>
+    /// <summary>Puts 1 to 3 sentences at ends of lines or sentences.</summary>
     public static string Into(string text, Random random)
     {
         string[] words = WordsOf(text);
@@ -63,21 +63,6 @@ internal static partial class MixedIn
         }
 
         return mixed.Append(text, at, text.Length - at).ToString();
-    }
-
-    /// <summary>A list of records of one kind, as logs and tables have them, at least as long as a text.</summary>
-    public static string Records(string text, Random random)
-    {
-        string[] words = WordsOf(text);
-        string template = Templates[random.Next(Templates.Length)];
-        Func<Random, string> value = Values[random.Next(Values.Length)];
-        StringBuilder records = new();
-        while (records.Length < text.Length)
-        {
-            records.Append(Sentence(template, words, value, random)).Append('\n');
-        }
-
-        return records.ToString();
     }
 
     private static string Sentence(string template, string[] words, Func<Random, string> value, Random random) => string.Format(

@@ -29,7 +29,6 @@ public static class Variants
         Documents,
         Sources,
         Mixed,
-        Records,
     }
 
     /// <summary>Learns all variants from some tokens and asks each of them the samples of 1024 tokens.</summary>
@@ -61,9 +60,8 @@ public static class Variants
 
         maps.AddRange(Targets.Select((t, i) => ($"{learned:N0} tokens, {t.Name}", learner.Solve(i, _ => 1))));
         maps.Add(("without sources", learner.Solve(0, k => k == Kind.Sources ? 0 : 1)));
-        maps.Add(("without mixed-in sentences and lists", learner.Solve(0, k => k is Kind.Mixed or Kind.Records ? 0 : 1)));
-        maps.Add(("without lists", learner.Solve(0, k => k == Kind.Records ? 0 : 1)));
-        maps.Add(("lists and mixed-in sentences four times", learner.Solve(0, k => k is Kind.Mixed or Kind.Records ? 4 : 1)));
+        maps.Add(("without mixed-in sentences", learner.Solve(0, k => k == Kind.Mixed ? 0 : 1)));
+        maps.Add(("texts with mixed-in sentences four times", learner.Solve(0, k => k == Kind.Mixed ? 4 : 1)));
         maps.Add(("rows near the cut weigh more", learner.SolveWeighted()));
         return await AskAsync(model, maps, report).ConfigureAwait(false);
     }
@@ -196,12 +194,7 @@ public static class Variants
 
                 using AttentionScores scores = await session.ScoreAsync(
                     new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max | ScoreStatistics.ValueNorms)).ConfigureAwait(false);
-                Kind kind = text.Kind switch
-                {
-                    TextKind.Mixed => Kind.Mixed,
-                    TextKind.Records => Kind.Records,
-                    _ => index % 2 == 0 ? Kind.Documents : Kind.Sources,
-                };
+                Kind kind = text.IsMixed ? Kind.Mixed : index % 2 == 0 ? Kind.Documents : Kind.Sources;
                 Parallel.For(0, inputs.Length, layer => Add(scores, layer, inputs[layer].AsSpan(0, size), _equations[kind][layer], _weighted[layer]));
                 yield return tokens.Length;
             }

@@ -48,9 +48,8 @@ public sealed partial class CalibrationTextsTests : IDisposable
     {
         CalibrationText[] texts = [.. Write(60).Take(heldOut: false, 100, 1)];
 
-        Assert.All(texts.Where(t => t.Kind != TextKind.Plain), t => Assert.Matches(Digits(), t.Text));
-        Assert.InRange(texts.Count(t => t.Kind == TextKind.Records), texts.Length / 12, texts.Length / 8);
-        Assert.InRange(texts.Count(t => t.Kind == TextKind.Mixed), texts.Length / 4, texts.Length * 2 / 3);
+        Assert.All(texts, t => Assert.Equal(t.IsMixed, Digits().IsMatch(t.Text)));
+        Assert.InRange(texts.Count(t => t.IsMixed), texts.Length / 5, texts.Length / 3);
     }
 
     [Fact]
@@ -94,6 +93,6 @@ public sealed partial class CalibrationTextsTests : IDisposable
     [GeneratedRegex(@"mark\d+x\d+ ")]
     private static partial Regex Mark();
 
-    [GeneratedRegex(@"\d{2}")]
+    [GeneratedRegex(@"(?<!mark\d*x?)\d{4}|\d[.-]\d|[0-9a-f]{8}")]
     private static partial Regex Digits();
 }
