@@ -114,7 +114,7 @@ public sealed class AskTests : IDisposable
 
         // A context that the document does not fit is no bound while rows are dropped.
         using JsonDocument json = JsonDocument.Parse(await SucceedsAsync(
-            "--document", Places.Document, "--question", "What is the frequency of the wireless?", "--policy", "learned", "--profile", profile,
+            "--document", Places.Document, "--question", "What is the frequency of the wireless?", "--profile", profile,
             "--while-reading", "--context", "512", "--max-tokens", "24", "--json"));
 
         JsonElement run = json.RootElement;

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
@@ -17,6 +16,7 @@ public static class Learned
     private const int ReadingChunk = 512;
 
     private static readonly double[] Ratios = [0.8, 0.9];
+    private static readonly double[] AccuracyRatios = [0.8, 0.9, 0.95];
 
     /// <summary>Why the trial's map cannot be had, or null when it can.</summary>
     public static string? Missing => MapPath is null ? "shared/reference/surrogate.f32 is not here" : null;
@@ -38,7 +38,6 @@ public static class Learned
         using StockRunner stock = new();
         stock.Open(options);
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        ScoreProfile profile = TrialsMap(model);
         Dictionary<double, EdgeSession> sessions = [];
         try
         {
@@ -51,11 +50,11 @@ public static class Learned
                 foreach (double ratio in Ratios)
                 {
                     EdgeSession session = model.CreateSession(
-                        new SessionOptions { ContextSize = options.ContextSize, Threads = options.Threads, Profile = profile });
+                        new SessionOptions { ContextSize = options.ContextSize, Threads = options.Threads });
                     long start = Stopwatch.GetTimestamp();
                     await session.PrefillAsync(tokens.AsMemory(0, context)).ConfigureAwait(false);
                     prefill.Add(Stopwatch.GetElapsedTime(start).TotalSeconds / there);
-                    await session.CompressAsync(new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(ratio) }).ConfigureAwait(false);
+                    await session.CompressAsync(Budget.FromRatio(ratio)).ConfigureAwait(false);
                     ready.Add(Stopwatch.GetElapsedTime(start).TotalSeconds / there);
                     sessions.Remove(ratio, out EdgeSession? before);
                     before?.Dispose();
@@ -103,44 +102,28 @@ public static class Learned
     }
 
     /// <summary>
-    /// Accuracy relative to the full cache on the reference's samples of 1024 tokens: those that it used and that the full cache answers.
-    /// Cells are policy@ratio, and for rows dropped in chunks while reading <see cref="WhileReading"/>@ratio.
+    /// Accuracy relative to the full cache on the reference's samples of a length: those that it used and that the full cache answers.
+    /// Cells are score@ratio, and for rows dropped in chunks while reading <see cref="WhileReading"/>@ratio.
     /// </summary>
+    /// <param name="length">1024 or 2048.</param>
+    /// <param name="whileReading">Whether rows are dropped while reading too.</param>
     /// <param name="report">Gets a line for every sample that the full cache answers.</param>
-    /// <param name="most">Samples that are asked, at most.</param>
-    public static async Task<LearnedAccuracy> AccuracyAsync(Action<string> report, int most = int.MaxValue)
+    public static async Task<LearnedAccuracy> AccuracyAsync(int length, bool whileReading, Action<string> report)
     {
-        string shared = Places.Shared!;
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        ScoreProfile profile = TrialsMap(model);
         string state = Path.Combine(Places.Cache, $"learned-{Environment.ProcessId}.state");
         Dictionary<string, List<double>> cells = [];
         int asked = 0;
         int right = 0;
         try
         {
-            foreach (string line in File.ReadLines(Path.Combine(shared, "reference", "ablation_1k.jsonl")))
+            foreach (RulerSample sample in RulerSample.Ablation(Places.Shared!, length))
             {
-                using JsonDocument json = JsonDocument.Parse(line);
-                if (!json.RootElement.GetProperty("scores").EnumerateObject().Any())
-                {
-                    continue; // one that the reference's full cache does not answer
-                }
-
-                if (asked == most)
-                {
-                    break;
-                }
-
-                RulerSample sample = RulerSample.Read(
-                    shared, 1024, json.RootElement.GetProperty("task").GetString()!, json.RootElement.GetProperty("index").GetInt32());
                 int[] context = model.TokenizeDocument(sample.Context);
-                SessionOptions options = new() { ContextSize = 2 * context.Length + 256, Threads = 2, Profile = profile };
+                SessionOptions options = new() { ContextSize = 2 * context.Length + 256, Threads = 2 };
                 using EdgeSession session = model.CreateSession(options);
                 await session.PrefillAsync(context).ConfigureAwait(false);
                 session.Save(state);
-                using AttentionScores scores = await session.ScoreAsync(
-                    new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max | ScoreStatistics.Learned)).ConfigureAwait(false);
                 asked++;
                 if (sample.Score(Answer(model, session, sample)) < 1)
                 {
@@ -148,29 +131,35 @@ public static class Learned
                 }
 
                 right++;
-                foreach (RowScore source in Enum.GetValues<RowScore>())
-                {
-                    foreach (double ratio in Ratios)
-                    {
-                        GlobalTopK policy = new() { Source = source, Budget = Budget.FromRatio(ratio) };
-                        using EdgeSession compact = model.CreateSession(options with { LearnedScores = false });
-                        compact.Load(state);
-                        await compact.ApplyAsync(policy.Plan(scores)).ConfigureAwait(false);
-                        Add($"{policy.Request.Name}@{ratio}", sample.Score(Answer(model, compact, sample)));
-                    }
-                }
-
-                foreach (double ratio in Ratios)
+                using AttentionScores repeat = await session.ScoreAsync(
+                    new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max | ScoreStatistics.Learned)).ConfigureAwait(false);
+                using AttentionScores question = await session.ScoreAsync(
+                    new ScoreRequest(TaskSet.Question(sample.Question), ScoreStatistics.Max | ScoreStatistics.Learned)).ConfigureAwait(false);
+                await AskAsync("learned", RowScore.Learned, repeat).ConfigureAwait(false);
+                await AskAsync("repeat", RowScore.Repeat, repeat).ConfigureAwait(false);
+                await AskAsync("both", RowScore.Both, repeat).ConfigureAwait(false);
+                await AskAsync("learned and question", RowScore.Both, question).ConfigureAwait(false);
+                foreach (double ratio in whileReading ? Ratios : [])
                 {
                     using EdgeSession reading = model.CreateSession(options);
                     await reading.CompressWhileReadingAsync(
-                        context,
-                        new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(ratio) },
-                        new ReadingOptions { ChunkTokens = ReadingChunk }).ConfigureAwait(false);
+                        context, new GlobalTopK { Ratio = ratio }, new ReadingOptions { ChunkTokens = ReadingChunk }).ConfigureAwait(false);
                     Add($"{WhileReading}@{ratio}", sample.Score(Answer(model, reading, sample)));
                 }
 
                 report($"{sample.Task} {sample.Index}: " + string.Join(", ", cells.Select(c => $"{c.Key} {c.Value.Average():0.00}")));
+
+                async Task AskAsync(string name, RowScore source, AttentionScores scores)
+                {
+                    using EdgeSession compact = model.CreateSession(options with { LearnedScores = false });
+                    compact.Load(state);
+                    foreach (double ratio in AccuracyRatios)
+                    {
+                        // The larger ratio's plan is part of the smaller one's.
+                        await compact.ApplyAsync(new GlobalTopK { Source = source, Ratio = ratio }.Plan(scores)).ConfigureAwait(false);
+                        Add($"{name}@{ratio}", sample.Score(Answer(model, compact, sample)));
+                    }
+                }
             }
         }
         finally
