@@ -57,7 +57,7 @@ internal sealed class CalibrateCommand
             throw new CommandException(ExitCode.Usage, $"--output {output} is a folder; name the file to write.");
         }
 
-        CalibrationTexts texts = CalibrationTexts.From(Paths(parsed));
+        CalibrationTexts texts = Texts(Paths(parsed));
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
@@ -92,6 +92,18 @@ internal sealed class CalibrateCommand
         return CalibrationTexts.Installed is { } installed
             ? [installed]
             : throw new CommandException(ExitCode.Usage, "there are no texts beside this program to learn from; name files or folders with --text.");
+    }
+
+    private static CalibrationTexts Texts(string[] paths)
+    {
+        try
+        {
+            return CalibrationTexts.From(paths);
+        }
+        catch (ProfileException e)
+        {
+            throw new CommandException(ExitCode.Document, e.Message, e);
+        }
     }
 
     private sealed class StageProgress(IProgress<double> share) : IProgress<CalibrationProgress>

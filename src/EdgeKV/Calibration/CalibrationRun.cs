@@ -265,9 +265,9 @@ internal sealed class CalibrationRun
 
     private SessionOptions Options(ScoreProfile? profile) => new()
     {
-        // A text, its repetition and the instruction; one batch, since inputs are kept of one.
+        // A text, its repetition and the instruction; one batch, since inputs are kept of one, and so are a probe's logits.
         ContextSize = Math.Min(_model.Window, 2 * _textTokens + _instruction.Length + ProbeTokens),
-        BatchSize = _textTokens,
+        BatchSize = Math.Max(_textTokens, _instruction.Length + RepeatedTokens),
         Threads = _options.Threads,
         Profile = profile,
     };

@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
 using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
 
 namespace EdgeKV.App.Tests.Commands;
 
@@ -105,16 +104,9 @@ public sealed class AskTests : IDisposable
     [Fact]
     public async Task Ask_WhileReading_AnswersAndShowsThePeak()
     {
-        Assert.SkipWhen(Learned.Missing is not null, Learned.Missing ?? "");
-        string profile = _folder.File($"trial{ScoreProfile.Extension}", ""u8);
-        using (EdgeModel model = EdgeModel.Load(Places.Model))
-        {
-            Learned.TrialsMap(model).Save(profile);
-        }
-
         // A context that the document does not fit is no bound while rows are dropped.
         using JsonDocument json = JsonDocument.Parse(await SucceedsAsync(
-            "--document", Places.Document, "--question", "What is the frequency of the wireless?", "--profile", profile,
+            "--document", Places.Document, "--question", "What is the frequency of the wireless?",
             "--while-reading", "--context", "512", "--max-tokens", "24", "--json"));
 
         JsonElement run = json.RootElement;

@@ -73,10 +73,10 @@ public sealed class BadInputTests : IDisposable
         3, "none.edgekv cannot be read", "--document", Document(), "--model", _folder.File("any.gguf", "GGUF"u8), "--profile", "none.edgekv");
 
     [Theory]
-    [InlineData("kvcompose")]
-    [InlineData("repeat")]
-    public async Task Ask_WhileReadingByScoresOfAPass_IsExitCodeTwo(string policy) => await FailsAsync(
-        2, $"--while-reading ranks by learned scores, and policy {policy} needs", "--document", Document(), "--policy", policy, "--while-reading");
+    [InlineData("--policy", "kvcompose")]
+    [InlineData("--score", "repeat")]
+    public async Task Ask_WhileReadingByScoresOfAPass_IsExitCodeTwo(string option, string value) => await FailsAsync(
+        2, "--while-reading ranks by learned scores, which need no second look", "--document", Document(), option, value, "--while-reading");
 
     [Fact]
     public async Task Ask_ProfileThatIsNone_IsExitCodeThree() => await FailsAsync(

@@ -89,9 +89,10 @@ public class UsageTests
         Assert.Contains("--question is empty", await FailsAsync([.. Ask, "--question", ""]), StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("--help", "ask", "info")]
+    [InlineData("--help", "ask", "info", "calibrate")]
     [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--threshold", "--quality", "--recent", "--policy", "--score", "--profile", "--task-set", "--cache-type", "q4_0", "--compare", "--while-reading", "--json", "Examples")]
     [InlineData("info --help", "--memory")]
+    [InlineData("calibrate --help", "--text", "--tokens", "--output", "--seed", "--threads", "--gpu-layers")]
     public async Task Help_Any_ListsWhatThereIs(string line, params string[] expected)
     {
         using TestTerminal terminal = new();

@@ -1,0 +1,72 @@
+using EdgeKV.Cli.Commands;
+using EdgeKV.Testing;
+
+namespace EdgeKV.App.Tests.Commands;
+
+/// <summary><c>calibrate</c>, with a tiny model in a folder of its own.</summary>
+[Collection(EngineCollection.Name)]
+public sealed class CalibrateTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly string _model;
+
+    public CalibrateTests()
+    {
+        EngineCollection.Require();
+        _model = Path.Combine(_folder.Path, "tiny.gguf");
+        File.Copy(TinyModels.PathOf(TinyModel.LlamaGrouped), _model);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Calibrate_ATextOfTheUsers_WritesTheProfileThatAskTakes()
+    {
+        using TestTerminal calibrating = new();
+        int code = await CommandLineApp.RunAsync(
+            ["calibrate", _model, "--text", Places.Document, "--tokens", "1000", "--threads", "1"],
+            calibrating.Terminal,
+            TestContext.Current.CancellationToken);
+
+        Assert.Equal(string.Empty, calibrating.ErrorText);
+        Assert.Equal(0, code);
+        Assert.Contains("R2 ", calibrating.OutText, StringComparison.Ordinal);
+        Assert.Contains("--quality high: KL of the next token at most", calibrating.OutText, StringComparison.Ordinal);
+        Assert.Equal(["tiny.edgekv", "tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order());
+
+        using TestTerminal asking = new();
+        string document = _folder.File("short.txt", "Twelve plain words are enough for a model that knows nothing anyway."u8);
+        Assert.Equal(0, await CommandLineApp.RunAsync(
+            ["ask", "--model", _model, "--document", document, "--question", "What?", "--quality", "low", "--max-tokens", "2", "--threads", "1"],
+            asking.Terminal,
+            TestContext.Current.CancellationToken));
+        Assert.Contains("Scores: learned;", asking.OutText, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(4, "--text none.txt does not exist", "--text", "none.txt")]
+    [InlineData(2, "must be a whole number from 1000", "--tokens", "10")]
+    [InlineData(2, "is a folder; name the file to write", "--output", ".")]
+    public async Task Calibrate_BadOption_SaysWhatIsWrong(int expected, string message, params string[] options)
+    {
+        using TestTerminal terminal = new();
+
+        int code = await CommandLineApp.RunAsync(["calibrate", _model, .. options], terminal.Terminal, TestContext.Current.CancellationToken);
+
+        Assert.Equal(expected, code);
+        Assert.Contains(message, terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Equal(["tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task Calibrate_TextThatIsNone_NamesIt()
+    {
+        using TestTerminal terminal = new();
+        string picture = _folder.File("picture.png", new byte[1000]);
+
+        int code = await CommandLineApp.RunAsync(["calibrate", _model, "--text", picture], terminal.Terminal, TestContext.Current.CancellationToken);
+
+        Assert.Equal(4, code);
+        Assert.Contains($"The text {picture} is no text", terminal.ErrorText, StringComparison.Ordinal);
+    }
+}
