@@ -19,7 +19,8 @@ internal sealed record DeviceRun(IReadOnlyList<DeviceResult> Results, int Missed
     private const int Attempts = 6;
     private const string Mark = "result ";
 
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+    // A software device takes minutes to compile a kernel that its cache does not have yet.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
 
     private static readonly JsonSerializerOptions Json = new() { NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals };
 

@@ -19,7 +19,7 @@ internal sealed class CalibrationRun
     private const int ProbeTokens = 64;
     private const int RepeatedTokens = 128;
     private const int CheckedShare = 10;
-    private const int CheckpointEvery = 8;
+    private const int CheckpointEvery = 4;
 
     // What a threshold may cost the next token's distribution, in nats.
     private static readonly (string Name, double Bound)[] Qualities = [("high", 0.05), ("medium", 0.15), ("low", 0.4)];
