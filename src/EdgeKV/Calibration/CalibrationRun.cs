@@ -206,7 +206,7 @@ internal sealed class CalibrationRun
     {
         using EdgeSession session = _model.CreateSession(Options(profile));
         await session.PrefillAsync(tokens.AsMemory(0, context), progress: null, cancellation).ConfigureAwait(false);
-        List<(int Kind, CalibrationProbe Probe, float[][] Full)> probes = [];
+        List<(int Kind, CalibrationProbe Probe, float[] Full)> probes = [];
         int opening = _model.OpeningLength(tokens);
         int repeated = Math.Min(RepeatedTokens, context - opening);
         Add(0, new CalibrationProbe(tokens[context..], 0));
@@ -222,7 +222,7 @@ internal sealed class CalibrationRun
             // A larger threshold's plan is part of the one before.
             CompressionPlan plan = new GlobalTopK { Threshold = threshold }.Plan(scores);
             await session.ApplyAsync(plan, cancellationToken: cancellation).ConfigureAwait(false);
-            costs.Add((plan.Ratio, [.. probes.Select(p => CalibrationProbe.Divergence(p.Full, p.Probe.Run(session)))]));
+            costs.Add((plan.Ratio, [.. probes.Select(p => p.Probe.Divergence(session, p.Full))]));
         }
 
         CalibrationQuality quality = _state.Quality;
