@@ -53,7 +53,9 @@ internal static class InfoTable
         return
         [
             $"Profile: {profile.Path}",
-            .. profile.Provenance.Select(fact => $"  {fact.Key}: {fact.Value}".ReplaceLineEndings(" ")),
+
+            // Keys of several words are details, by layer and by threshold: for --json, and for who opens the file.
+            .. profile.Provenance.Where(fact => !fact.Key.Contains(' ', StringComparison.Ordinal)).Select(fact => $"  {fact.Key}: {fact.Value}".ReplaceLineEndings(" ")),
             .. profile.Thresholds.Select(threshold => string.Create(CultureInfo.InvariantCulture, $"  --quality {threshold.Key}: --threshold {threshold.Value:0.###}")),
         ];
     }

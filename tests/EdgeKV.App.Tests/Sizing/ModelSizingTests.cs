@@ -43,7 +43,7 @@ public class ModelSizingTests
     {
         ProfileFacts profile = new(
             "/p/m.edgekv",
-            new Dictionary<string, string> { ["texts"] = "12 files\nof ours", ["tokens"] = "100000" },
+            new Dictionary<string, string> { ["texts"] = "12 files\nof ours", ["tokens"] = "100000", ["r2 layer 0"] = "0.5 0.6" },
             new Dictionary<string, double> { ["near"] = -7.1254 });
 
         string text = Written(profile);
