@@ -10,9 +10,11 @@ public sealed class ScoreTests
 
     public static TheoryData<TinyModel> Models => [.. TinyModels.Supported];
 
+    // Reading with flash attention alone moves the tiny phi3's weights by 1.4e-3; read as stock reads, none differs.
     [Theory]
     [MemberData(nameof(Models))]
-    public void Score_ContextAgain_GivesStocksAttention(TinyModel model) => Compare(TinyModels.PathOf(model), TinyModels.RandomTokens(Context, 8));
+    public void Score_ContextAgain_GivesStocksAttention(TinyModel model) =>
+        Compare(TinyModels.PathOf(model), TinyModels.RandomTokens(Context, 8), readAsScored: model == TinyModel.Phi3);
 
     [Fact]
     public void Score_F16CopyOverADocument_GivesStocksAttention() =>
