@@ -1,8 +1,8 @@
-using System.Runtime.InteropServices;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
 using EdgeKV.Testing;
+using Trial = EdgeKV.Testing.Measurements.Learned;
 
 namespace EdgeKV.ModelTests;
 
@@ -21,14 +21,11 @@ public sealed class LearnedScoreTests : IDisposable
     [MemberData(nameof(Prompts))]
     public async Task Score_TheTrialsMap_GivesItsScoresAndPlans(string prompt)
     {
-        string? weights = Places.Shared is { } shared ? Path.Combine(shared, "reference", "surrogate.f32") : null;
-        Assert.SkipWhen(!File.Exists(weights), "The trial's map lies in shared/, which is not here.");
+        Assert.SkipWhen(Trial.Missing is not null, Trial.Missing ?? "");
         Assert.SkipWhen(Golden.All.All(g => g.Name != prompt), Golden.Missing);
         Golden golden = Golden.All.Single(g => g.Name == prompt);
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        ScoreProfile profile = ScoreProfile.Of(
-            model, MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(weights!)), new Dictionary<string, string> { ["from"] = "the trial" });
-        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = profile, Threads = 2 });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = Trial.TrialsMap(model), Threads = 2 });
         await session.PrefillAsync(golden.Context, cancellationToken: TestContext.Current.CancellationToken);
 
         using AttentionScores scores = await session.ScoreAsync(Learned, cancellationToken: TestContext.Current.CancellationToken);

@@ -4,7 +4,6 @@ using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
 using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
 
 namespace EdgeKV.ModelTests;
 
@@ -214,12 +213,11 @@ public sealed class ReadingTests
     }
 
     [Fact]
-    public async Task Read_TheTrialsMap_AnswersFromAFifth()
+    public async Task Read_TheShippedProfile_AnswersFromAFifth()
     {
-        Assert.SkipWhen(Learned.Missing is not null, Learned.Missing ?? "");
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = Learned.TrialsMap(model), Threads = 2 });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Threads = 2 });
         int[] tokens = model.TokenizeDocument(await File.ReadAllTextAsync(Places.Document, cancellation) + "\n\n");
 
         CompressionReport report = await session.CompressWhileReadingAsync(

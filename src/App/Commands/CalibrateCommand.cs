@@ -69,8 +69,17 @@ internal sealed class CalibrateCommand
             Checkpoint = output,
         };
         string title = string.Create(CultureInfo.InvariantCulture, $"Learning from {options.Tokens:N0} tokens");
-        ScoreProfile profile = await screen.StageAsync(
-            title, progress => Calibrator.RunAsync(model, texts, options, new StageProgress(progress), ct));
+        ScoreProfile profile;
+        try
+        {
+            profile = await screen.StageAsync(
+                title, progress => Calibrator.RunAsync(model, texts, options, new StageProgress(progress), ct));
+        }
+        catch (OperationCanceledException e)
+        {
+            throw new CommandException(ExitCode.Interrupted, "interrupted; the same command goes on from here.", e);
+        }
+
         profile.Save(output);
         terminal.Out.WriteLine($"{output}: {profile.Provenance["tokens"]}.");
         terminal.Out.WriteLine($"R2 {profile.Provenance["r2"]}; overlap {profile.Provenance["overlap"]}.");

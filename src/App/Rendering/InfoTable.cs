@@ -34,7 +34,7 @@ internal static class InfoTable
         console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"One context holds at most the model's window, {sizing.Model.Window:N0} tokens; the rest is room for more contexts."));
-        console.WriteLine("Reading a document takes its full cache once; the table counts what stays afterwards.");
+        console.WriteLine("Reading a document takes its full cache once, except with --while-reading; the table counts what stays afterwards.");
         console.WriteLine();
         foreach (string line in Profile(sizing))
         {

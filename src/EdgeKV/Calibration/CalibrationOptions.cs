@@ -1,6 +1,6 @@
 namespace EdgeKV.Calibration;
 
-/// <summary>How a profile is learned. The same options, texts and model give the same profile, byte by byte.</summary>
+/// <summary>How a profile is learned. The same options, texts, model and machine give the same profile, byte by byte.</summary>
 public sealed record CalibrationOptions
 {
     /// <summary>Tokens to learn from, 1000 and up; 100,000 by default. A tenth as many again is read to check what was learned.</summary>

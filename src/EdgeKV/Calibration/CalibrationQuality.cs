@@ -81,22 +81,31 @@ internal sealed class CalibrationQuality(int layers, int kvHeads)
     public double Divergence(int threshold) => Enumerable.Range(0, CalibrationProbe.Count).Max(
         probe => _counts[2 + probe] > 0 ? _divergences[threshold * CalibrationProbe.Count + probe] / _counts[2 + probe] : 0);
 
-    /// <summary>The largest threshold whose divergence keeps a bound, and its ratio, between those tried by linear interpolation; the least one tried if none does.</summary>
-    public (double Threshold, double Ratio) Within(double bound)
+    /// <summary>
+    /// The largest threshold up to which the divergence keeps a bound, and its ratio, between those tried by linear interpolation; null when
+    /// the least one tried does not keep it.
+    /// </summary>
+    public (double Threshold, double Ratio)? Within(double bound)
     {
-        int last = 0;
-        while (last + 1 < Thresholds.Length && Divergence(last + 1) <= bound)
+        int first = 0;
+        while (first < Thresholds.Length && Divergence(first) <= bound)
         {
-            last++;
+            first++;
         }
 
-        if (last + 1 == Thresholds.Length || Divergence(last) > bound)
+        if (first == 0)
+        {
+            return null;
+        }
+
+        int last = first - 1;
+        if (first == Thresholds.Length)
         {
             return (Thresholds[last], Ratio(last));
         }
 
-        double share = (bound - Divergence(last)) / (Divergence(last + 1) - Divergence(last));
-        return (double.Lerp(Thresholds[last], Thresholds[last + 1], share), double.Lerp(Ratio(last), Ratio(last + 1), share));
+        double share = (bound - Divergence(last)) / (Divergence(first) - Divergence(last));
+        return (double.Lerp(Thresholds[last], Thresholds[first], share), double.Lerp(Ratio(last), Ratio(first), share));
     }
 
     public void Write(Stream stream)

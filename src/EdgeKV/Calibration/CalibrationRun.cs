@@ -64,9 +64,10 @@ internal sealed class CalibrationRun
 
     public async Task<ScoreProfile> RunAsync(CancellationToken cancellation)
     {
-        if (_checkpoint is not null)
+        if (_checkpoint is not null && !_state.Read(_checkpoint))
         {
-            _state.Read(_checkpoint);
+            // Now rather than after the first minutes: it may be that it cannot be written.
+            Checkpoint();
         }
 
         try
@@ -115,10 +116,10 @@ internal sealed class CalibrationRun
             if (tokens.Length >= SmallestText)
             {
                 await LearnAsync(session, tokens, inputs, cancellation).ConfigureAwait(false);
+                _state[Counter.Tokens] += tokens.Length;
             }
 
             _state[Counter.Texts]++;
-            _state[Counter.Tokens] += tokens.Length;
             _state[Counter.Mixed] += text.IsMixed ? 1 : 0;
             Report(CalibrationStage.Learning);
             if (_state[Counter.Texts] % CheckpointEvery == 0)
@@ -200,6 +201,11 @@ internal sealed class CalibrationRun
             Report(CalibrationStage.Checking);
             Checkpoint();
         }
+
+        if (_state[Counter.CheckedTokens] == 0)
+        {
+            throw new ProfileException($"The texts in {_texts.Name} are too few to check what was learned; give more of them.");
+        }
     }
 
     private async Task CheckAsync(ScoreProfile profile, int[] tokens, int context, CancellationToken cancellation)
@@ -269,6 +275,9 @@ internal sealed class CalibrationRun
         ContextSize = Math.Min(_model.Window, 2 * _textTokens + _instruction.Length + ProbeTokens),
         BatchSize = Math.Max(_textTokens, _instruction.Length + RepeatedTokens),
         Threads = _options.Threads,
+
+        // Not the profile that the model may have: it is about to be replaced, perhaps because it is damaged.
+        LearnedScores = profile is not null,
         Profile = profile,
     };
 
@@ -314,9 +323,8 @@ internal sealed class CalibrationRun
             provenance[Text($"r2 layer {layer}")] = string.Join(' ', Enumerable.Range(0, _model.KvHeads).Select(head => Text($"{quality.R2(layer, head):0.000}")));
         }
 
-        foreach ((string name, double bound) in Qualities)
+        foreach ((string name, double bound, double threshold, double ratio) in Measured())
         {
-            (double threshold, double ratio) = Within(bound);
             provenance[$"quality {name}"] = Text($"KL of the next token at most {bound} nats: threshold {threshold:0.00}, ratio {ratio:0.00} on the texts checked with");
         }
 
@@ -328,13 +336,18 @@ internal sealed class CalibrationRun
         return provenance;
     }
 
-    private Dictionary<string, double> Thresholds() => Qualities.ToDictionary(q => q.Name, q => Within(q.Bound).Threshold);
+    private Dictionary<string, double> Thresholds() => Measured().ToDictionary(quality => quality.Name, quality => quality.Threshold);
 
-    // As a person reads it in the provenance.
-    private (double Threshold, double Ratio) Within(double bound)
+    // Those whose bound some threshold kept; thresholds as a person reads them in the provenance.
+    private IEnumerable<(string Name, double Bound, double Threshold, double Ratio)> Measured()
     {
-        (double threshold, double ratio) = _state.Quality.Within(bound);
-        return (Math.Round(threshold, 2), ratio);
+        foreach ((string name, double bound) in Qualities)
+        {
+            if (_state.Quality.Within(bound) is var (threshold, ratio))
+            {
+                yield return (name, bound, Math.Round(threshold, 2), ratio);
+            }
+        }
     }
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);

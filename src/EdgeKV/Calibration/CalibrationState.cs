@@ -45,13 +45,14 @@ internal sealed class CalibrationState
 
     public ref long this[Counter counter] => ref _counters[(int)counter];
 
-    /// <summary>Goes on from a file if it is there.</summary>
+    /// <summary>Goes on from a file.</summary>
+    /// <returns>Whether it is there.</returns>
     /// <exception cref="ProfileException">It cannot be read.</exception>
-    public void Read(string path)
+    public bool Read(string path)
     {
         if (!File.Exists(path))
         {
-            return;
+            return false;
         }
 
         try
@@ -71,6 +72,7 @@ internal sealed class CalibrationState
             }
 
             Quality.Read(file);
+            return true;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -78,11 +80,13 @@ internal sealed class CalibrationState
         }
     }
 
+    /// <summary>Writes a file, and makes its folder where there is none.</summary>
     /// <exception cref="ProfileException">It cannot be written.</exception>
     public void Write(string path)
     {
         try
         {
+            Directory.GetParent(path)?.Create();
             string part = path + ".new";
             using (FileStream file = File.Create(part))
             {

@@ -124,7 +124,7 @@ public sealed class CalibrationTexts
             Piece piece = pieces[^1];
             pieces.RemoveAt(pieces.Count - 1);
             yield return i % MixedEvery == MixedEvery - 1
-                ? new CalibrationText(MixedIn.Into(piece.Text, new Random(HashCode(seed, heldOut, i))), IsMixed: true)
+                ? new CalibrationText(MixedIn.Into(piece.Text, new Random(SeedOf(seed, heldOut, i))), IsMixed: true)
                 : new CalibrationText(piece.Text, IsMixed: false);
         }
 
@@ -141,8 +141,8 @@ public sealed class CalibrationTexts
         }
     }
 
-    // Not .NET's, which differs from process to process.
-    private static int HashCode(int seed, bool heldOut, int index) => unchecked((seed * 1_000_003) + (heldOut ? 500_000 : 0) + index);
+    // No HashCode of .NET's, which differs from process to process.
+    private static int SeedOf(int seed, bool heldOut, int index) => unchecked((seed * 1_000_003) + (heldOut ? 500_000 : 0) + index);
 
     private static string? FindInstalled()
     {

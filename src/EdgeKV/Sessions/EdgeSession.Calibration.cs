@@ -5,6 +5,7 @@ namespace EdgeKV;
 public sealed partial class EdgeSession
 {
     /// <summary>From here on keeps what every layer's attention is given, of one batch at a time.</summary>
+    /// <param name="contextSize">Tokens that will be read, where the session chooses the size of its cache.</param>
     /// <exception cref="UnsupportedModelException">The model's graph does not name it.</exception>
     internal void KeepInputs(int contextSize) => RunHere("keep inputs", () =>
     {

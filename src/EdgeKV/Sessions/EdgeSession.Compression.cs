@@ -33,10 +33,10 @@ public sealed partial class EdgeSession
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(budget);
-        return Compress(
-            () => new GlobalTopK { Budget = budget, Source = HasLearned() ? RowScore.Learned : RowScore.Repeat },
+        return CompressionAsync(
             options,
-            progress,
+            chosen => Compress(
+                new GlobalTopK { Budget = budget, Source = HasLearned() ? RowScore.Learned : RowScore.Repeat }, chosen, progress, cancellationToken),
             cancellationToken);
     }
 
@@ -62,7 +62,7 @@ public sealed partial class EdgeSession
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(policy);
-        return Compress(() => policy, options, progress, cancellationToken);
+        return CompressionAsync(options, chosen => Compress(policy, chosen, progress, cancellationToken), cancellationToken);
     }
 
     /// <summary>Rewrites the cache so that exactly a plan's rows stay.</summary>
@@ -83,25 +83,18 @@ public sealed partial class EdgeSession
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(plan);
-        options ??= new CompressOptions();
-        options.Validate();
-        return RunAsync(
-            "compress",
-            () =>
+        return CompressionAsync(
+            options,
+            chosen =>
             {
-                ThrowIfEmptySession("compress");
-                Model.EnsureSupported();
-                double? before = MeasureSpeed(options.MeasureTokens, progress, cancellationToken);
-                return Apply(plan, new Planned("plan"), options, before, progress, cancellationToken);
+                double? before = MeasureSpeed(chosen.MeasureTokens, progress, cancellationToken);
+                return Apply(plan, new Planned("plan"), chosen, before, progress, cancellationToken);
             },
             cancellationToken);
     }
 
-    private Task<CompressionReport> Compress(
-        Func<ICompressionPolicy> policy,
-        CompressOptions? options,
-        IProgress<CompressionProgress>? progress,
-        CancellationToken cancellation)
+    private Task<CompressionReport> CompressionAsync(
+        CompressOptions? options, Func<CompressOptions, CompressionReport> work, CancellationToken cancellation)
     {
         options ??= new CompressOptions();
         options.Validate();
@@ -111,7 +104,7 @@ public sealed partial class EdgeSession
             {
                 ThrowIfEmptySession("compress");
                 Model.EnsureSupported();
-                return Compress(policy(), options, progress, cancellation);
+                return work(options);
             },
             cancellation);
     }
@@ -194,18 +187,14 @@ public sealed partial class EdgeSession
         _compact = true;
         progress?.Report(new CompressionProgress(CompressionStage.Applying, 1));
 
-        CompressionReport report = Report(plan, planned, rowsBefore, bytesBefore) with
-        {
-            Applying = applying,
-            TokensPerSecondBefore = speedBefore,
-        };
+        CompressionReport report = Report(plan, planned, rowsBefore, bytesBefore, applying) with { TokensPerSecondBefore = speedBefore };
         return options.MeasureTokens == 0
             ? report
             : report with { TokensPerSecondAfter = MeasureSpeed(options.MeasureTokens, progress, cancellation) };
     }
 
-    /// <summary>What an applied plan made of the cache; the time that applying took is the caller's.</summary>
-    private CompressionReport Report(CompressionPlan plan, Planned planned, int[] rowsBefore, long bytesBefore)
+    /// <summary>What an applied plan made of the cache.</summary>
+    private CompressionReport Report(CompressionPlan plan, Planned planned, int[] rowsBefore, long bytesBefore, TimeSpan applying)
     {
         (int[] rows, int[] room) = CacheRows();
         return new CompressionReport
@@ -227,7 +216,7 @@ public sealed partial class EdgeSession
             Prefill = _prefillTime,
             Scoring = planned.Scoring,
             Planning = planned.Planning,
-            Applying = default,
+            Applying = applying,
         };
     }
 

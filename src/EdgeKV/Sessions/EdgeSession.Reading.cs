@@ -166,7 +166,7 @@ public sealed partial class EdgeSession
             Scoring = scoring,
             Planning = planning,
         };
-        return Report(plan, planned, rowsBefore, bytesBefore) with { PeakBytes = peak, Applying = applying };
+        return Report(plan, planned, rowsBefore, bytesBefore, applying) with { PeakBytes = peak };
 
         static void Lap(ref TimeSpan sum, ref long began)
         {

@@ -22,6 +22,8 @@ public sealed class CalibrateTests : IDisposable
     [Fact]
     public async Task Calibrate_ATextOfTheUsers_WritesTheProfileThatAskTakes()
     {
+        // One that is damaged is no reason not to make another.
+        _folder.File("tiny.edgekv", "what is this?"u8);
         using TestTerminal calibrating = new();
         int code = await CommandLineApp.RunAsync(
             ["calibrate", _model, "--text", Places.Document, "--tokens", "1000", "--threads", "1"],
@@ -56,6 +58,32 @@ public sealed class CalibrateTests : IDisposable
         Assert.Equal(expected, code);
         Assert.Contains(message, terminal.ErrorText, StringComparison.Ordinal);
         Assert.Equal(["tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task Calibrate_OutputThatCannotBeWritten_IsFoundAtOnce()
+    {
+        using TestTerminal terminal = new();
+        string output = Path.Combine(_model, "inside", "a.edgekv");
+
+        int code = await CommandLineApp.RunAsync(
+            ["calibrate", _model, "--text", Places.Document, "--output", output], terminal.Terminal, TestContext.Current.CancellationToken);
+
+        Assert.Equal(3, code);
+        Assert.Contains($"The checkpoint {output}", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Contains("cannot be written", terminal.ErrorText, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Calibrate_OneShortText_SaysThatItIsTooFew()
+    {
+        using TestTerminal terminal = new();
+        string text = _folder.File("one.txt", System.Text.Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat("Some plain words. ", 30))));
+
+        int code = await CommandLineApp.RunAsync(["calibrate", _model, "--text", text], terminal.Terminal, TestContext.Current.CancellationToken);
+
+        Assert.Equal(3, code);
+        Assert.Contains("too short to learn from", terminal.ErrorText, StringComparison.Ordinal);
     }
 
     [Fact]
