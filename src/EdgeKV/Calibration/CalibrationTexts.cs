@@ -114,31 +114,54 @@ public sealed class CalibrationTexts
     }
 
     /// <summary>The texts in the order in which they are learned from, or checked with: never one in both.</summary>
+    /// <remarks>
+    /// Every round takes one piece of each file, so that a few large files, which tend to be tables, are no more of what is learned than others.
+    /// </remarks>
     internal IEnumerable<CalibrationText> Take(bool heldOut, int textTokens, int seed)
     {
-        List<Piece> documents = Part(_documents);
-        List<Piece> sources = Part(_sources);
-        for (int i = 0; documents.Count + sources.Count > 0; i++)
+        using IEnumerator<Piece> documents = Part(_documents).GetEnumerator();
+        using IEnumerator<Piece> sources = Part(_sources).GetEnumerator();
+        bool more = true;
+        for (int i = 0; more; i++)
         {
-            List<Piece> pieces = sources.Count == 0 || (i % 2 == 0 && documents.Count > 0) ? documents : sources;
-            Piece piece = pieces[^1];
-            pieces.RemoveAt(pieces.Count - 1);
-            yield return i % MixedEvery == MixedEvery - 1
-                ? new CalibrationText(MixedIn.Into(piece.Text, new Random(SeedOf(seed, heldOut, i))), IsMixed: true)
-                : new CalibrationText(piece.Text, IsMixed: false);
+            (IEnumerator<Piece> first, IEnumerator<Piece> second) = i % 2 == 0 ? (documents, sources) : (sources, documents);
+            more = first.MoveNext();
+            IEnumerator<Piece> pieces = more ? first : second;
+            more = more || second.MoveNext();
+            if (more)
+            {
+                // Both kinds in turns, so that each of them has its share.
+                string text = pieces.Current.Text;
+                yield return i / 2 % MixedEvery == MixedEvery - 1
+                    ? new CalibrationText(MixedIn.Into(text, new Random(SeedOf(seed, heldOut, i))), IsMixed: true)
+                    : new CalibrationText(text, IsMixed: false);
+            }
         }
 
-        // Files are held out whole, but for one: with a single file, its beginning.
-        List<Piece> Part(List<SourceFile> files)
+        // Files are held out whole; of a single one, its beginning.
+        IEnumerable<Piece> Part(List<SourceFile> files)
         {
+            Random random = new(seed);
             SourceFile[] shuffled = [.. files];
-            new Random(seed).Shuffle(shuffled);
-            Piece[] all = [.. shuffled.SelectMany(file => file.Pieces(textTokens * CharactersPerToken))];
-            int held = (all.Length + HeldOutShare - 1) / HeldOutShare;
-            Piece[] part = heldOut ? all[..held] : all[held..];
-            new Random(seed).Shuffle(part);
-            return [.. part];
+            random.Shuffle(shuffled);
+            List<Piece[]> parts = [.. shuffled.Select(file => file.Pieces(textTokens * CharactersPerToken).ToArray())];
+            if (parts is [var all])
+            {
+                parts = [all[..Held(all.Length)], all[Held(all.Length)..]];
+            }
+
+            parts = heldOut ? parts[..Held(parts.Count)] : parts[Held(parts.Count)..];
+            parts.ForEach(random.Shuffle);
+            for (int round = 0; parts.Exists(pieces => round < pieces.Length); round++)
+            {
+                foreach (Piece[] pieces in parts.Where(pieces => round < pieces.Length))
+                {
+                    yield return pieces[round];
+                }
+            }
         }
+
+        static int Held(int count) => (count + HeldOutShare - 1) / HeldOutShare;
     }
 
     // No HashCode of .NET's, which differs from process to process.

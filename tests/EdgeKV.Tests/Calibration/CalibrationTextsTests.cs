@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 using EdgeKV.Calibration;
 
@@ -53,6 +54,28 @@ public sealed partial class CalibrationTextsTests : IDisposable
     }
 
     [Fact]
+    public void Take_MixedTexts_AreOfBothKinds()
+    {
+        CalibrationText[] texts = [.. Write(60).Take(heldOut: false, 100, 1)];
+
+        string[] mixed = [.. texts.Where(t => t.IsMixed).Select(t => Marks(t.Text).First())];
+        Assert.Contains(mixed, mark => Number(mark) % 3 == 0);
+        Assert.Contains(mixed, mark => Number(mark) % 3 != 0);
+    }
+
+    [Fact]
+    public void Take_OneFileMuchLargerThanOthers_HasNoMoreOfTheFirstTextsThanThey()
+    {
+        File.WriteAllText(Path.Combine(_folder, "large.md"), Document(999, lines: 20_000));
+        CalibrationTexts texts = Write(60);
+
+        int[] first = [.. Texts(texts, heldOut: false).Concat(Texts(texts, heldOut: true)).Take(30).Select(text => Number(Marks(text).First()))];
+
+        Assert.InRange(first.Count(number => number == 999), 0, 1);
+        Assert.Equal(first.Length, first.Distinct().Count());
+    }
+
+    [Fact]
     public void From_FolderWithOtherThings_TakesTextsAlone()
     {
         File.WriteAllText(Path.Combine(_folder, "a.md"), Document(1, 40));
@@ -76,6 +99,8 @@ public sealed partial class CalibrationTextsTests : IDisposable
     private static string[] Texts(CalibrationTexts texts, bool heldOut, int seed = 1) => [.. texts.Take(heldOut, 100, seed).Select(t => t.Text)];
 
     private static IEnumerable<string> Marks(string text) => Mark().Matches(text).Select(m => m.Value);
+
+    private static int Number(string mark) => int.Parse(mark["mark".Length..mark.IndexOf('x', StringComparison.Ordinal)], CultureInfo.InvariantCulture);
 
     private static string Document(int number, int lines) => string.Concat(
         Enumerable.Range(0, lines).Select(i => $"mark{number}x{i} stands between several ordinary words.\n"));
