@@ -22,6 +22,7 @@ public sealed class ScoreProfile
 
     private const string FirstLine = "EDGEKV-PROFILE 1\n";
     private const int LongestHeader = 1 << 20;
+    private const string Remedy = "Make one with `edgekv calibrate`, or take it away.";
 
     private ScoreProfile(ProfileHeader header, float[] weights, string? path)
     {
@@ -122,25 +123,25 @@ public sealed class ScoreProfile
             if (file.ReadAtLeast(first, first.Length, throwOnEndOfStream: false) < first.Length
                 || Encoding.ASCII.GetString(first) != FirstLine)
             {
-                throw new ProfileException($"{path} is not an EdgeKV profile of this version. Make one with `edgekv calibrate`.");
+                throw new ProfileException($"{path} is not an EdgeKV profile of this version. {Remedy}");
             }
 
             ProfileHeader header = JsonSerializer.Deserialize(ReadHeader(file), ProfileJson.Default.ProfileHeader)
                 ?? throw new JsonException("The header is null.");
             if (header.Layers is < 1 or > 4096 || header.EmbeddingSize is < 1 or > 1 << 20 || header.KvHeads is < 1 or > 4096)
             {
-                throw new ProfileException($"{path} is damaged: its sizes make no sense.");
+                throw new ProfileException($"{path} is damaged: its sizes make no sense. {Remedy}");
             }
 
             if (header.Thresholds is { } thresholds && WrongThreshold(thresholds) is { } wrong)
             {
-                throw new ProfileException($"{path} is damaged: {wrong}.");
+                throw new ProfileException($"{path} is damaged: {wrong}. {Remedy}");
             }
 
             long bytes = (long)sizeof(float) * header.Layers * (header.EmbeddingSize + 1L) * header.KvHeads;
             if (file.Length - file.Position != bytes)
             {
-                throw new ProfileException($"{path} is damaged: it has {file.Length - file.Position} bytes of weights rather than {bytes}.");
+                throw new ProfileException($"{path} is damaged: it has {file.Length - file.Position} bytes of weights rather than {bytes}. {Remedy}");
             }
 
             float[] weights = new float[bytes / sizeof(float)];
@@ -148,7 +149,7 @@ public sealed class ScoreProfile
             FromLittleEndian(weights);
             return Hash(weights) == header.Weights
                 ? new ScoreProfile(header, weights, System.IO.Path.GetFullPath(path))
-                : throw new ProfileException($"{path} is damaged: its weights are not those that were written.");
+                : throw new ProfileException($"{path} is damaged: its weights are not those that were written. {Remedy}");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -156,7 +157,7 @@ public sealed class ScoreProfile
         }
         catch (Exception e) when (e is JsonException or NotSupportedException)
         {
-            throw new ProfileException($"{path} is damaged: {e.Message}", e);
+            throw new ProfileException($"{path} is damaged: {e.Message} {Remedy}", e);
         }
     }
 
@@ -196,7 +197,7 @@ public sealed class ScoreProfile
         {
             throw new ProfileException(
                 $"The profile{(Path is null ? string.Empty : $" {Path}")} was made for another model ({Short(Model)}, this one is {Short(model.Fingerprint)}). "
-                + "Make one with `edgekv calibrate`, or take it away.");
+                + Remedy);
         }
     }
 
