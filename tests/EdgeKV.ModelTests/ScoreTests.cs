@@ -10,15 +10,14 @@ public sealed class ScoreTests
 
     public static TheoryData<TinyModel> Models => [.. TinyModels.Supported];
 
-    // Reading with flash attention alone moves the tiny phi3's weights by 1.4e-3; read as stock reads, none differs.
     [Theory]
     [MemberData(nameof(Models))]
     public void Score_ContextAgain_GivesStocksAttention(TinyModel model) =>
-        Compare(TinyModels.PathOf(model), TinyModels.RandomTokens(Context, 8), readAsScored: model == TinyModel.Phi3);
+        Compare(TinyModels.PathOf(model), TinyModels.RandomTokens(Context, 8));
 
     [Fact]
     public void Score_F16CopyOverADocument_GivesStocksAttention() =>
-        Compare(F16Model.Path, Testing.Measurements.ExactnessCase.DocumentTokens(F16Model.Path, Context), readAsScored: true);
+        Compare(F16Model.Path, Testing.Measurements.ExactnessCase.DocumentTokens(F16Model.Path, Context));
 
     [Fact]
     public void Score_LittleMemory_GivesTheSame()
@@ -46,23 +45,16 @@ public sealed class ScoreTests
         Assert.True(engine.Decode(tokens.AsSpan(Context)).BitEquals(before));
     }
 
-    // readAsScored: the context is read without flash attention too, as stock reads it here; a deep model shows the difference.
-    private static void Compare(string model, int[] tokens, bool readAsScored = false)
+    private static void Compare(string model, int[] tokens)
     {
         using StockRunner stock = new();
         stock.Open(Options(model) with { Flash = false, Hook = true }).Prefill(tokens);
         (float[] expectedMax, float[] expectedSum) = stock.Score(tokens, tokens.Length);
 
         using Engine engine = Engine.Open(Options(model));
-        if (readAsScored)
-        {
-            engine.Score(tokens, tokens.Length);
-        }
-        else
-        {
-            engine.Prefill(tokens);
-        }
 
+        // Read without flash attention too, as stock reads it here: reading with it moves weights by more than the bound on some models and processors.
+        engine.Score(tokens, tokens.Length);
         (float[] max, float[] sum, _) = engine.Score(tokens, tokens.Length);
         Assert.InRange(Difference(expectedMax, max), 0, Rounding);
         Assert.InRange(Difference(expectedSum, sum), 0, Rounding * tokens.Length);
