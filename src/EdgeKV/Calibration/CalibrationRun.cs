@@ -76,11 +76,7 @@ internal sealed class CalibrationRun
             float[] weights = Solve();
             await CheckAsync(weights, cancellation).ConfigureAwait(false);
             ScoreProfile profile = ScoreProfile.Of(_model, weights, Provenance(), Thresholds());
-            if (_checkpoint is not null)
-            {
-                File.Delete(_checkpoint);
-            }
-
+            Forget();
             return profile;
         }
         catch (OperationCanceledException)
@@ -165,6 +161,7 @@ internal sealed class CalibrationRun
     {
         if (_state[Counter.Tokens] < SmallestText)
         {
+            Forget();
             throw new ProfileException($"The texts in {_texts.Name} are too short to learn from; give longer ones.");
         }
 
@@ -204,6 +201,7 @@ internal sealed class CalibrationRun
 
         if (_state[Counter.CheckedTokens] == 0)
         {
+            Forget();
             throw new ProfileException($"The texts in {_texts.Name} are too few to check what was learned; give more of them.");
         }
     }
@@ -302,6 +300,14 @@ internal sealed class CalibrationRun
         if (_checkpoint is not null)
         {
             _state.Write(_checkpoint);
+        }
+    }
+
+    private void Forget()
+    {
+        if (_checkpoint is not null)
+        {
+            File.Delete(_checkpoint);
         }
     }
 

@@ -4,7 +4,7 @@ using System.Text;
 namespace EdgeKV.Calibration;
 
 /// <summary>
-/// Files to learn from. Documents and sources take turns, a tenth of each is never learned from but checked with, and into every fourth text
+/// Files to learn from. Documents and sources take turns, a tenth of each is never learned from but checked with, and into every fourth of each
 /// go one to three sentences with numbers and identifiers: more of them made worse maps (docs/learned-scores.md).
 /// </summary>
 public sealed class CalibrationTexts
@@ -138,19 +138,12 @@ public sealed class CalibrationTexts
             }
         }
 
-        // Files are held out whole; of a single one, its beginning.
         IEnumerable<Piece> Part(List<SourceFile> files)
         {
             Random random = new(seed);
             SourceFile[] shuffled = [.. files];
             random.Shuffle(shuffled);
-            List<Piece[]> parts = [.. shuffled.Select(file => file.Pieces(textTokens * CharactersPerToken).ToArray())];
-            if (parts is [var all])
-            {
-                parts = [all[..Held(all.Length)], all[Held(all.Length)..]];
-            }
-
-            parts = heldOut ? parts[..Held(parts.Count)] : parts[Held(parts.Count)..];
+            List<Piece[]> parts = HeldOut([.. shuffled.Select(file => file.Pieces(textTokens * CharactersPerToken).ToArray())], heldOut);
             parts.ForEach(random.Shuffle);
             for (int round = 0; parts.Exists(pieces => round < pieces.Length); round++)
             {
@@ -160,6 +153,26 @@ public sealed class CalibrationTexts
                 }
             }
         }
+    }
+
+    /// <summary>The held-out or the other part of files' pieces: whole files where there are enough of them, else the first pieces.</summary>
+    private static List<Piece[]> HeldOut(List<Piece[]> files, bool heldOut)
+    {
+        if (files.Count >= HeldOutShare)
+        {
+            return heldOut ? files[..Held(files.Count)] : files[Held(files.Count)..];
+        }
+
+        int left = Held(files.Sum(pieces => pieces.Length));
+        List<Piece[]> parts = [];
+        foreach (Piece[] pieces in files)
+        {
+            int held = Math.Min(left, pieces.Length);
+            left -= held;
+            parts.Add(heldOut ? pieces[..held] : pieces[held..]);
+        }
+
+        return parts;
 
         static int Held(int count) => (count + HeldOutShare - 1) / HeldOutShare;
     }

@@ -84,6 +84,7 @@ public sealed class CalibrateTests : IDisposable
 
         Assert.Equal(3, code);
         Assert.Contains("too short to learn from", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Equal(["one.txt", "tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order());
     }
 
     [Fact]

@@ -9,6 +9,9 @@ public sealed class CompressionTests(ModelFixture fixture)
 {
     private const string Question = "How tall is the lighthouse?";
 
+    // From half of the rows the answer is a longer sentence on some processors ("The answer to this question is: 41."); it is read to its end.
+    private static readonly GenerationOptions Sentence = new() { MaxTokens = 24 };
+
     [Fact]
     public async Task CompressAsync_HalfOfTheRows_ReportsWhatIsThereAndStillAnswers()
     {
@@ -41,8 +44,8 @@ public sealed class CompressionTests(ModelFixture fixture)
         Assert.Equal(
             [CompressionStage.Measuring, CompressionStage.Scoring, CompressionStage.Planning, CompressionStage.Applying, CompressionStage.Measuring],
             stages.Select(stage => stage.Stage).Aggregate(new List<CompressionStage>(), Runs));
-        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
-        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+        Assert.Contains("41", await ModelFixture.Answer(session, Question, Sentence), StringComparison.Ordinal);
+        Assert.Contains("41", await ModelFixture.Answer(session, Question, Sentence), StringComparison.Ordinal);
         Assert.Equal(position, session.Position);
         Assert.True(session.Limit == session.Model.Window);
     }
@@ -346,7 +349,7 @@ public sealed class CompressionTests(ModelFixture fixture)
         await session.PrefillAsync(ModelFixture.Document);
         await session.CompressAsync(new KVCompose { Ratio = 0.5 });
 
-        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+        Assert.Contains("41", await ModelFixture.Answer(session, Question, Sentence), StringComparison.Ordinal);
     }
 
     private static List<CompressionStage> Runs(List<CompressionStage> runs, CompressionStage stage)

@@ -33,6 +33,26 @@ public sealed partial class CalibrationTextsTests : IDisposable
         Assert.InRange((double)held.Count / learned.Count, 0.03, 0.3);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(9)]
+    [InlineData(10)]
+    public void Take_AFewFiles_HoldsATenthOutOfAllOfThem(int files)
+    {
+        string[] paths = [.. Enumerable.Range(0, files).Select(i => Path.Combine(_folder, $"{i}.md"))];
+        for (int i = 0; i < files; i++)
+        {
+            File.WriteAllText(paths[i], Document(i, lines: 400));
+        }
+
+        CalibrationTexts texts = CalibrationTexts.From(paths);
+
+        int[] lines = [.. new[] { false, true }.Select(heldOut => Texts(texts, heldOut).SelectMany(Marks).Distinct().Count())];
+        Assert.InRange(lines[1], 0.07 * lines.Sum(), 0.15 * lines.Sum());
+    }
+
     [Fact]
     public void Take_OneFile_HoldsItsBeginningOut()
     {
