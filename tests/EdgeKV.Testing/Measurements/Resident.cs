@@ -27,8 +27,7 @@ public static partial class Resident
     /// </summary>
     public static long BytesInUse()
     {
-        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
-        GC.WaitForPendingFinalizers();
+        _ = BytesWithoutGarbage();
         _ = TrimHeap(0);
         return Bytes();
     }
