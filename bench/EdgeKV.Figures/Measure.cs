@@ -193,12 +193,14 @@ internal static class Measure
 
     private static void DeviceFigures(Table table)
     {
-        const double Scores = 1e-3;
+        string[] keys =
+        [
+            "device_identity_kl_max", "device_composite_kl_max", "device_ragged_kl_max", "device_floor_kl_max",
+            "device_scores_diff_max", "device_scores_read_diff_max", "device_scores_floor_max",
+        ];
         if (Device.Name is not { } device)
         {
-            table.Missing(
-                Device.Missing,
-                "device_identity_kl_max", "device_composite_kl_max", "device_ragged_kl_max", "device_scores_diff_max", "device_floor_kl_max");
+            table.Missing(Device.Missing, keys);
             return;
         }
 
@@ -206,9 +208,7 @@ internal static class Measure
         IReadOnlyList<DeviceResult> results = run.Results;
         if (results.Count == 0)
         {
-            table.Missing(
-                $"the driver aborted all {run.Aborted} processes",
-                "device_identity_kl_max", "device_composite_kl_max", "device_ragged_kl_max", "device_scores_diff_max", "device_floor_kl_max");
+            table.Missing($"the driver aborted all {run.Aborted} processes", keys);
             return;
         }
 
@@ -216,15 +216,20 @@ internal static class Measure
         Worst("device_identity_kl_max", r => r.Identity);
         Worst("device_composite_kl_max", r => r.Composite);
         Worst("device_ragged_kl_max", r => r.Ragged);
-        table.AtMost("device_scores_diff_max", results.Max(r => r.ScoresDiff), Scores, "largest difference of a score, device against CPU");
+        table.AtMost("device_scores_diff_max", results.Max(r => r.ScoresDiff), 1e-3, "largest difference of a score, device against CPU, over the same rows");
+        table.Add(
+            "device_scores_read_diff_max",
+            results.Max(r => r.ScoresDiffRead),
+            "the same over rows that each read itself: a last bit decides how a quantized row is rounded");
+        table.Add("device_scores_floor_max", results.Max(r => r.ScoresFloor), "stock's weights over rows that each read itself, V in f16");
         table.Add("device_floor_kl_max", results.Max(r => r.Floor.Max), $"stock, device against CPU; {processes}");
         table.Detail(
             $"Device: {device}, against the CPU (largest KL)",
-            ["model", "cache", "layers on the device", "floor", "bound", "identity", "composite", "ragged", "scores", "shifted by one"],
+            ["model", "cache", "layers on the device", "floor", "bound", "identity", "composite", "ragged", "scores", "over rows each read", "stock's", "shifted by one"],
             results.Select(r => new[]
             {
                 r.Case, r.Type.Name(), r.GpuLayers < 0 ? "all" : r.GpuLayers.ToString(CultureInfo.InvariantCulture), Table.Text(r.Floor.Max), Table.Text(r.Bound),
-                Table.Text(r.Identity.Max), Table.Text(r.Composite.Max), Table.Text(r.Ragged.Max), Table.Text(r.ScoresDiff), Table.Text(r.Sensitivity),
+                Table.Text(r.Identity.Max), Table.Text(r.Composite.Max), Table.Text(r.Ragged.Max), Table.Text(r.ScoresDiff), Table.Text(r.ScoresDiffRead), Table.Text(r.ScoresFloor), Table.Text(r.Sensitivity),
             }));
 
         void Worst(string key, Func<DeviceResult, Divergence> part)

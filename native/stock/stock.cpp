@@ -8,7 +8,8 @@
 // A request is a line on stdin, a verb and key=value fields, tabs between them. A reply is a line of JSON on stdout, "ok" first. Token and
 // position files are int32, logits and scores float32, keep masks bits: all little-endian, no header.
 //
-//   open      model, threads, type=f32|f16|q8_0|q4_0, flash=0|1, ctx, batch, ubatch, layers (on the GPU), offload=0|1, hook=0|1
+//   open      model, threads, type=f32|f16|q8_0|q4_0, flash=0|1, ctx, batch, ubatch, layers (on the GPU), offload=0|1, hook=0|1; a quantized V needs
+//             flash attention, so without it V is f16 there
 //   prefill   tokens                         in batches, no logits but the last token's
 //   decode    tokens, logits, single=0|1     forced tokens, one at a time or as one prompt; logits of every token to a file
 //   greedy    count, stop                    picks the most likely token count times, or until token stop
@@ -309,7 +310,7 @@ struct program {
         cp.n_threads_batch      = cp.n_threads;
         cp.flash_attn_type      = number(f, "flash", 1) != 0 ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
         cp.type_k               = types.at(text(f, "type"));
-        cp.type_v               = cp.type_k;
+        cp.type_v = cp.flash_attn_type == LLAMA_FLASH_ATTN_TYPE_DISABLED && ggml_is_quantized(cp.type_k) ? GGML_TYPE_F16 : cp.type_k;
         cp.offload_kqv          = number(f, "offload", 1) != 0;
         cp.no_perf              = true;
         if (hooked) {

@@ -24,7 +24,6 @@ public sealed class DeviceTests
         Assert.InRange(result.Identity.Max, 0, result.Bound);
         Assert.InRange(result.Composite.Max, 0, result.Bound);
         Assert.InRange(result.Ragged.Max, 0, result.Bound);
-
         Assert.InRange(result.ScoresDiff, 0, 1e-3);
         Assert.True(result.CanFail, $"Shifted plans give KL {result.Sensitivity:E1}; the bound is {result.Bound:E1}.");
     }

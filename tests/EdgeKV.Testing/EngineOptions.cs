@@ -22,7 +22,7 @@ public sealed record EngineOptions(string Model)
     /// <summary>What computes our attention over a compact cache.</summary>
     public AttentionKernel Attention { get; init; }
 
-    /// <summary>Whether stock llama.cpp uses flash attention; ours always does.</summary>
+    /// <summary>Whether stock llama.cpp uses flash attention; ours always does. Without it, stock's V is f16 where <see cref="Type"/> is quantized.</summary>
     public bool Flash { get; init; } = true;
 
     /// <summary>Whether stock llama.cpp's graph is watched, which masks and scores need.</summary>

@@ -24,13 +24,32 @@ public static class Device
 
         Run here = Run.Of(cpu, subject, all, composite, ragged, Plans.Shifted(composite), Plans.Shifted(ragged));
         Run there = Run.Of(gpu, subject, all, composite, ragged, Plans.Shifted(composite), Plans.Shifted(ragged));
+        string rows = Path.Combine(Places.Cache, $"device-{Environment.ProcessId}.state");
+        (float[] Max, float[] Sum) scores;
+        (float[] Max, float[] Sum) scoresThere;
+        try
+        {
+            scores = Scores(cpu, subject, engine =>
+            {
+                engine.Prefill(subject.ContextTokens);
+                engine.Save(rows, subject.ContextTokens);
+            });
+            scoresThere = Scores(gpu, subject, engine => engine.Load(rows, subject.Context));
+        }
+        finally
+        {
+            File.Delete(rows);
+        }
+
         return new DeviceResult(subject.Name, type, gpuLayers)
         {
             Floor = Divergence.Of(Stock(cpu, subject), Stock(gpu, subject)),
             Identity = Divergence.Of(here.Logits[0], there.Logits[0]),
             Composite = Divergence.Of(here.Logits[1], there.Logits[1]),
             Ragged = Divergence.Of(here.Logits[2], there.Logits[2]),
-            ScoresDiff = Math.Max(Difference(here.Max, there.Max, 1), Difference(here.Sum, there.Sum, subject.Prompt)),
+            ScoresDiff = Difference(scores, scoresThere, subject.Prompt),
+            ScoresDiffRead = Difference(scores, Scores(gpu, subject, engine => engine.Prefill(subject.ContextTokens)), subject.Prompt),
+            ScoresFloor = Difference(StockScores(cpu, subject), StockScores(gpu, subject), subject.Prompt),
             Sensitivity = Math.Min(
                 Divergence.Of(here.Logits[1], there.Logits[3]).Max, Divergence.Of(here.Logits[2], there.Logits[4]).Max),
         };
@@ -49,6 +68,25 @@ public static class Device
         }
     }
 
+    private static (float[] Max, float[] Sum) Scores(EngineOptions options, ExactnessCase subject, Action<Engine> fill)
+    {
+        using Engine engine = Engine.Open(options);
+        fill(engine);
+        (float[] max, float[] sum, _) = engine.Score(subject.After(subject.Prompt), subject.Context);
+        return (max, sum);
+    }
+
+    private static (float[] Max, float[] Sum) StockScores(EngineOptions options, ExactnessCase subject)
+    {
+        using StockRunner stock = new(gpu: options.GpuLayers != 0);
+        stock.Open(options with { Flash = false, Hook = true }).Prefill(subject.ContextTokens);
+        return stock.Score(subject.After(subject.Prompt), subject.Context);
+    }
+
+    // Of maxima, and of means over the queries.
+    private static double Difference((float[] Max, float[] Sum) one, (float[] Max, float[] Sum) other, int queries) =>
+        Math.Max(Difference(one.Max, other.Max, 1), Difference(one.Sum, other.Sum, queries));
+
     private static double Difference(float[] one, float[] other, int divisor)
     {
         double largest = 0;
@@ -61,13 +99,11 @@ public static class Device
         return largest;
     }
 
-    private sealed record Run(IReadOnlyList<Logits> Logits, float[] Max, float[] Sum)
+    private sealed record Run(IReadOnlyList<Logits> Logits)
     {
         public static Run Of(EngineOptions options, ExactnessCase subject, params ReadOnlySpan<CompressionPlan> plans)
         {
             using Engine model = Engine.Open(options);
-            model.Prefill(subject.ContextTokens);
-            (float[] max, float[] sum, _) = model.Score(subject.After(subject.Prompt), subject.Context);
             List<Logits> logits = [];
             foreach (CompressionPlan plan in plans)
             {
@@ -79,7 +115,7 @@ public static class Device
                 logits.Add(decoded.Then(engine.Decode(subject.After(subject.Prompt), stepwise: false)));
             }
 
-            return new Run(logits, max, sum);
+            return new Run(logits);
         }
     }
 }

@@ -18,8 +18,19 @@ public sealed record DeviceResult(string Case, KvCacheType Type, int GpuLayers)
     /// <summary>A ragged plan, decoded tokens and a prompt after it.</summary>
     public required Divergence Ragged { get; init; }
 
-    /// <summary>The largest difference of a score, both aggregates: maxima, and sums divided by the queries.</summary>
+    /// <summary>
+    /// The largest difference of a score, both aggregates: maxima, and sums divided by the queries. Both pass over the same rows, those that
+    /// the CPU read: a last bit decides how a quantized row is rounded.
+    /// </summary>
     public required double ScoresDiff { get; init; }
+
+    /// <summary>The same where each pass goes over rows that its own device read.</summary>
+    public required double ScoresDiffRead { get; init; }
+
+    /// <summary>
+    /// The same as <see cref="ScoresDiffRead"/> for stock llama.cpp, without flash attention (V is f16 there).
+    /// </summary>
+    public required double ScoresFloor { get; init; }
 
     /// <summary>The least KL that the same plans give, on the device, with every kept position shifted by one.</summary>
     public required double Sensitivity { get; init; }
