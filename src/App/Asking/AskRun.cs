@@ -246,7 +246,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             ModelFacts.Of(model),
             new DocumentFacts(document.Name, document.Bytes, tokens),
             compression.Policy,
-            policy.Request.NeedsAttention ? request.TaskSet ?? policy.Request.TaskSet.Name : null,
+            TaskSetOf(policy.Request),
             ScoreFacts.Of(compression.Scores!),
             request.CacheType.ToString().ToLowerInvariant(),
             (policy as GlobalTopK)?.Threshold,
@@ -269,6 +269,11 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 compression.TokensPerSecondAfter ?? Speed(answers.Select(answer => answer.Compact))),
             answers);
     }
+
+    // Whose attention was seen; null where no pass was run.
+    private string? TaskSetOf(ScoreRequest scores) => scores.NeedsAttention
+        ? request.TaskSet ?? string.Join('+', scores.Statistics.Where(statistic => statistic.NeedsAttention).Select(statistic => statistic.Name).Distinct())
+        : null;
 
     // Over all answers together, each weighing by its length.
     private static double? Speed(IEnumerable<AnswerText?> answers)

@@ -121,24 +121,20 @@ public sealed record GlobalTopK : ICompressionPolicy
         get
         {
             CheckOptions();
-            return new ScoreRequest(TaskSet, Statistics);
+            return Source switch
+            {
+                RowScore.Learned => new ScoreRequest(new Learned()),
+                RowScore.Repeat => new ScoreRequest(new TaskAttention(TaskSet, AttentionAggregate.Max)),
+                _ => new ScoreRequest(new TaskAttention(TaskSet, AttentionAggregate.Max), new Learned()),
+            };
         }
     }
-
-    private ScoreStatistics Statistics =>
-        (Source == RowScore.Learned ? ScoreStatistics.None : ScoreStatistics.Max)
-        | (Source == RowScore.Repeat ? ScoreStatistics.None : ScoreStatistics.Learned);
 
     /// <inheritdoc/>
     public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        CheckOptions();
-        if ((scores.Statistics & Statistics) != Statistics)
-        {
-            throw new PlanException($"{Name} needs the scores' {Statistics}, but they hold {scores.Statistics}.");
-        }
-
+        scores.ThrowIfLacking(Request, Name);
         long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         using var work = new GlobalTopKWork(this, scores);
         work.Rank();

@@ -11,6 +11,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
     // Keeps the logarithm of a weight that float32 rounded to zero finite.
     private const float Epsilon = 1e-7f;
 
+    private readonly Statistic _seen = new TaskAttention(policy.TaskSet, AttentionAggregate.Max);
     private readonly int _tokens = scores.Tokens;
     private readonly int _heads = scores.KvHeads;
     private uint[]? _keys;
@@ -116,7 +117,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
             return scores.Learned(layer, head);
         }
 
-        scores.CopyGroupMax(layer, head, row);
+        scores.CopyGroupMean(_seen, layer, head, row);
         if (policy.Source == RowScore.Both)
         {
             TensorPrimitives.Add(row, Epsilon, row);
@@ -133,7 +134,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
     {
         for (int head = 0; head < scores.Heads && policy.Source != RowScore.Learned; head++)
         {
-            ReadOnlySpan<float> row = scores.Max(layer, head);
+            ReadOnlySpan<float> row = scores.Values(_seen, layer, head);
             if (ScoreOrder.FirstNotFinite(row) is { } token)
             {
                 return new PlanException($"Layer {layer}, attention head {head}, token {token} has score {row[token]}: not a finite number.");

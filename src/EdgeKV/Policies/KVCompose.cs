@@ -119,23 +119,19 @@ public sealed record KVCompose : ICompressionPolicy
         get
         {
             CheckOptions();
-            return new ScoreRequest(TaskSet, Statistics);
+            return ValueNorm ? new ScoreRequest(Attention, new ValueNorms()) : new ScoreRequest(Attention);
         }
     }
 
-    private ScoreStatistics Statistics =>
-        (Aggregate == TaskAggregate.Max ? ScoreStatistics.Max : ScoreStatistics.Sum)
-        | (ValueNorm ? ScoreStatistics.ValueNorms : ScoreStatistics.None);
+    /// <summary>The task tokens' attention, aggregated: a sum where the mean is asked for.</summary>
+    internal Statistic Attention =>
+        new TaskAttention(TaskSet, Aggregate == TaskAggregate.Max ? AttentionAggregate.Max : AttentionAggregate.Sum);
 
     /// <inheritdoc/>
     public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        CheckOptions();
-        if ((scores.Statistics & Statistics) != Statistics)
-        {
-            throw new PlanException($"{Name} needs the scores' {Statistics}, but they hold {scores.Statistics}.");
-        }
+        scores.ThrowIfLacking(Request, Name);
 
         // A unit of the budget is one row in every head of a layer, or one row of one head.
         int heads = scores.KvHeads;

@@ -8,6 +8,7 @@ namespace EdgeKV.Policies;
 /// <summary>One run of <see cref="KVCompose"/>: its buffers are rented and go back when it is disposed.</summary>
 internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : IDisposable
 {
+    private readonly Statistic _attention = policy.Attention;
     private readonly int _tokens = scores.Tokens;
     private readonly int _heads = scores.KvHeads;
     private uint[]? _table;
@@ -159,14 +160,14 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
             Span<float> sum = scratch.Head(head);
             if (policy.Aggregate == TaskAggregate.Max)
             {
-                scores.CopyGroupMax(layer, head, sum);
+                scores.CopyGroupMean(_attention, layer, head, sum);
             }
             else
             {
-                scores.CopyMean(layer, head * group, sum);
+                scores.CopyMean(_attention, layer, head * group, sum);
                 for (int member = 1; member < group; member++)
                 {
-                    scores.CopyMean(layer, head * group + member, scratch.Row);
+                    scores.CopyMean(_attention, layer, head * group + member, scratch.Row);
                     TensorPrimitives.Add(sum, scratch.Row, sum);
                 }
 
@@ -257,7 +258,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
     {
         for (int head = 0; head < scores.Heads; head++)
         {
-            ReadOnlySpan<float> row = policy.Aggregate == TaskAggregate.Max ? scores.Max(layer, head) : scores.Sum(layer, head);
+            ReadOnlySpan<float> row = scores.Values(_attention, layer, head);
             if (ScoreOrder.FirstNotFinite(row) is { } token)
             {
                 return new PlanException($"Layer {layer}, attention head {head}, token {token} has score {row[token]}: not a finite number.");

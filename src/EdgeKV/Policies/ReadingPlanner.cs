@@ -87,11 +87,7 @@ public sealed class ReadingPlanner
                 + $"{Tokens - Read} of {Tokens} in {Layers} x {KvHeads} have not been read.");
         }
 
-        if (!chunk.Statistics.HasFlag(ScoreStatistics.Learned))
-        {
-            throw new PlanException($"Dropping while reading needs learned scores, but these hold {chunk.Statistics}.");
-        }
-
+        chunk.ThrowIfLacking(new ScoreRequest(new Learned()), "Dropping while reading");
         ThrowIfNotFinite(chunk);
         Parallel.For(0, Layers, layer =>
         {

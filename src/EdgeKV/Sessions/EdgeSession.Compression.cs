@@ -132,7 +132,7 @@ public sealed partial class EdgeSession
         Planned planned = new(policy.Name)
         {
             RatioAsked = RatioAsked(policy),
-            Scores = ScoreCost.Of(request, scores.Queries, scoring, Profile, Model),
+            Scores = ScoreCost.Of(request, scores.PassTokens, scoring, Profile, Model),
             Scoring = scoring,
             Planning = planning,
         };

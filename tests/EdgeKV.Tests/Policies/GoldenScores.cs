@@ -20,7 +20,7 @@ internal sealed class GoldenScores
         using JsonDocument document = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "golden.json")));
         JsonElement root = document.RootElement.Clone();
         _plans = root.GetProperty("plans");
-        Scores = new AttentionScores(
+        Scores = TestScores.Of(
             root.GetProperty("n_layer").GetInt32(),
             root.GetProperty("n_head").GetInt32(),
             root.GetProperty("n_head_kv").GetInt32(),
