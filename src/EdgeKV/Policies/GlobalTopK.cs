@@ -22,7 +22,7 @@ namespace EdgeKV.Policies;
 /// <para>Cost: some five passes over [layers, kvHeads, tokens] in parallel over layers, no sort. Memory: a key of 4 bytes for each of these
 /// rows, rented, and the plan.</para>
 /// </remarks>
-public sealed record GlobalTopK : ICompressionPolicy
+public sealed record GlobalTopK : ICompressionPolicy, IRowScorer
 {
     /// <summary>The policy's name.</summary>
     public const string PolicyName = "global";
@@ -129,6 +129,26 @@ public sealed record GlobalTopK : ICompressionPolicy
             };
         }
     }
+
+    /// <inheritdoc/>
+    public bool SharesPositions => false;
+
+    /// <inheritdoc/>
+    public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };
+
+    /// <inheritdoc/>
+    public void Score(AttentionScores scores, int layer, Span<float> destination)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        using var work = new GlobalTopKWork(this, scores);
+        for (int head = 0; head < scores.KvHeads; head++)
+        {
+            work.CopyScore(layer, head, destination.Slice(head * scores.Tokens, scores.Tokens));
+        }
+    }
+
+    /// <inheritdoc/>
+    public ProtectedRows Protect(int tokens, int rows) => new(Protected, Recent);
 
     /// <inheritdoc/>
     public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)

@@ -23,7 +23,7 @@ namespace EdgeKV.Policies;
 /// <para>Cost: two passes over the scores and a sort per KV head, in parallel over layers. Memory: the scores of one layer per thread, and
 /// one float per layer and token (unstructured: per layer, KV head and token).</para>
 /// </remarks>
-public sealed record KVCompose : ICompressionPolicy
+public sealed record KVCompose : ICompressionPolicy, IRowScorer
 {
     /// <summary>The name of the structured policy.</summary>
     public const string StructuredName = "kvcompose";
@@ -126,6 +126,23 @@ public sealed record KVCompose : ICompressionPolicy
     /// <summary>The task tokens' attention, aggregated: a sum where the mean is asked for.</summary>
     internal Statistic Attention =>
         new TaskAttention(TaskSet, Aggregate == TaskAggregate.Max ? AttentionAggregate.Max : AttentionAggregate.Sum);
+
+    /// <inheritdoc/>
+    public bool SharesPositions => false;
+
+    /// <inheritdoc/>
+    public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };
+
+    /// <inheritdoc/>
+    public void Score(AttentionScores scores, int layer, Span<float> destination)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        using var work = new KVComposeWork(this, scores);
+        work.CopyScores(layer, destination);
+    }
+
+    /// <inheritdoc/>
+    public ProtectedRows Protect(int tokens, int rows) => new(0, 0);
 
     /// <inheritdoc/>
     public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)

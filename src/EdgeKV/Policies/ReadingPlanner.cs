@@ -95,7 +95,7 @@ public sealed class ReadingPlanner
             {
                 Span<uint> keys = _heads[layer * KvHeads + head].Append(Read, chunk.Tokens);
                 ScoreOrder.Keys(chunk.Learned(layer, head), keys);
-                GlobalTopKWork.Protect(_policy, keys, Read, Tokens);
+                _policy.Protect(Tokens, Tokens).Rank(keys, Read, Tokens);
             }
         });
         Read += chunk.Tokens;
