@@ -9,7 +9,8 @@ namespace EdgeKV.Policies;
 /// </summary>
 /// <remarks>
 /// Every KV head's best (int)(keep(tokens) * alpha) rows are safe; then the best of all KV heads of the layer together fill up its
-/// kvHeads * keep(tokens) rows. Ties go to the lower KV head, then the earlier position.
+/// keep(kvHeads * tokens) rows, which is what the reference's figures have (kvHeads * keep(tokens) may be a few fewer). Ties go to the lower KV head,
+/// then the earlier position.
 /// </remarks>
 public sealed record AdaKV : RaggedWrapper
 {
@@ -42,7 +43,7 @@ public sealed record AdaKV : RaggedWrapper
         int rows = EqualRows(scores, cost);
         using var ranked = RankedRows.Of(Scorer, scores, rows);
         ranked.ProtectBest((int)(rows * Alpha));
-        int[] counts = ranked.CountByLayer(checked(rows * scores.KvHeads));
-        return Finish(ranked, counts, scores.KvHeads, (long)rows * counts.Length);
+        int layer = Budget.LayerRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
+        return Finish(ranked, ranked.CountByLayer(layer), scores.KvHeads, (long)layer * scores.Layers);
     }
 }

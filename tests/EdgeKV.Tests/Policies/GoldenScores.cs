@@ -64,12 +64,12 @@ internal sealed class GoldenScores
         return Convert.ToHexStringLower(SHA256.HashData(bits));
     }
 
-    // Plain or packed; null when the prompt has no such scores.
-    private static ScoreBuffer? Floats(string path)
-    {
-        byte[]? bytes = File.Exists(path) ? File.ReadAllBytes(path) : File.Exists(path + ".gz") ? Inflate(path + ".gz") : null;
-        return bytes is null ? null : ScoreBuffer.FromMemory(MemoryMarshal.Cast<byte, float>(bytes).ToArray());
-    }
+    /// <summary>A file, plain or packed; null when the prompt has none of them.</summary>
+    public static byte[]? Bytes(string path) =>
+        File.Exists(path) ? File.ReadAllBytes(path) : File.Exists(path + ".gz") ? Inflate(path + ".gz") : null;
+
+    private static ScoreBuffer? Floats(string path) =>
+        Bytes(path) is { } bytes ? ScoreBuffer.FromMemory(MemoryMarshal.Cast<byte, float>(bytes).ToArray()) : null;
 
     private static byte[] Inflate(string path)
     {
