@@ -13,6 +13,8 @@ public class PlanBenchmarks : IDisposable
     private float[] _keys = [];
     private int[] _positions = [];
 
+    private static readonly Statistic ContextMaxima = new TaskAttention(TaskSet.Context, AttentionAggregate.Max);
+
     /// <summary>The models: the bundled one, and one of eight thousand million parameters.</summary>
     [ParamsSource(nameof(Shapes))]
     public Shape Shape { get; set; } = new("", 1, 1, 1, 1);
@@ -46,9 +48,11 @@ public class PlanBenchmarks : IDisposable
             Shape.Heads,
             Shape.KvHeads,
             Shape.Tokens,
-            Shape.Tokens,
-            ScoreBuffer.FromMemory(max),
-            learned: ScoreBuffer.FromMemory(learned));
+            [
+                new(ContextMaxima, new StatisticValues(ScoreBuffer.FromMemory(max), Shape.Tokens)),
+                new(new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max), new StatisticValues(ScoreBuffer.FromMemory(max), Shape.Tokens)),
+                new(new Learned(), new StatisticValues(ScoreBuffer.FromMemory(learned))),
+            ]);
         _keys = new float[Shape.Tokens];
         _positions = new int[Shape.Tokens];
     }
@@ -68,7 +72,7 @@ public class PlanBenchmarks : IDisposable
         {
             for (int head = 0; head < Shape.KvHeads; head++)
             {
-                _scores!.Max(layer, head).CopyTo(_keys);
+                _scores!.Values(ContextMaxima, layer, head).CopyTo(_keys);
                 for (int i = 0; i < _positions.Length; i++)
                 {
                     _positions[i] = i;

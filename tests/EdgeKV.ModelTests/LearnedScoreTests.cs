@@ -9,7 +9,7 @@ namespace EdgeKV.ModelTests;
 /// <summary>Scores that come with the prefill, and the profiles that hold their maps.</summary>
 public sealed class LearnedScoreTests : IDisposable
 {
-    private static readonly ScoreRequest Learned = new(TaskSet.Repeat, ScoreStatistics.Learned);
+    private static readonly ScoreRequest Learned = new(new Scoring.Learned());
 
     private readonly string _path = Path.Combine(Path.GetTempPath(), $"edgekv-{Guid.NewGuid():n}{ScoreProfile.Extension}");
 
@@ -77,9 +77,9 @@ public sealed class LearnedScoreTests : IDisposable
         await session.PrefillAsync(TinyModels.RandomTokens(200, 3), cancellationToken: cancellation);
 
         using AttentionScores scores = await session.ScoreAsync(
-            new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max), cancellationToken: cancellation);
+            new ScoreRequest(new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max)), cancellationToken: cancellation);
 
-        Assert.InRange(scores.Queries, 201, 300);
+        Assert.InRange(scores.PassTokens, 201, 300);
         Assert.Equal(200, session.Position);
     }
 

@@ -12,7 +12,7 @@ public sealed class ReadingTests
 {
     private const int Tokens = 1500;
 
-    private static readonly ScoreRequest LearnedScores = new(TaskSet.Repeat, ScoreStatistics.Learned);
+    private static readonly ScoreRequest LearnedScores = new(new Learned());
     private static readonly GlobalTopK Tenth = new() { Source = RowScore.Learned, Budget = Budget.FromRatio(0.9) };
 
     private static readonly ReadingOptions Chunks = new() { ChunkTokens = 200, KeepLatest = 40, Room = 64 };

@@ -91,7 +91,9 @@ public sealed class Golden
     /// <summary>What a policy plans from other scores of the same shape.</summary>
     public CompressionPlan PlanFromScores(KVCompose policy, float[] max)
     {
-        using var scores = new AttentionScores(Layers, Heads, KvHeads, Context.Length, Context.Length, ScoreBuffer.FromMemory(max));
+        var seen = new StatisticValues(ScoreBuffer.FromMemory(max), Context.Length);
+        using var scores = new AttentionScores(
+            Layers, Heads, KvHeads, Context.Length, [new(new TaskAttention(TaskSet.Context, AttentionAggregate.Max), seen)]);
         return policy.Plan(scores);
     }
 

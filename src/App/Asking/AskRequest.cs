@@ -1,4 +1,5 @@
 using EdgeKV.Planning;
+using EdgeKV.Policies;
 
 namespace EdgeKV.Cli.Asking;
 
@@ -6,7 +7,8 @@ namespace EdgeKV.Cli.Asking;
 /// <param name="Model">Null: find one.</param>
 /// <param name="Document">A path, or <c>-</c> for standard input.</param>
 /// <param name="Profile">A profile's file; null: the model's own, where it has one.</param>
-/// <param name="Budget">Null: a threshold alone decides.</param>
+/// <param name="Budget">Null: a threshold alone decides, or the policy's own options.</param>
+/// <param name="Policy">The policy and its options by name.</param>
 /// <param name="Score">One of <see cref="ScoreNames"/>; null: learned scores where there is a profile, else the repeat pass.</param>
 /// <param name="TaskSet"><c>context</c>, <c>repeat</c>, <c>question</c>, <c>window</c>, or a file of task texts; null: the policy's own.</param>
 /// <param name="Threshold">The least score that stays, a natural logarithm of attention; null: the budget alone decides.</param>
@@ -22,7 +24,7 @@ internal sealed record AskRequest(
     string Document,
     IReadOnlyList<string> Questions,
     Budget? Budget,
-    string Policy,
+    PolicyOptions Policy,
     string? Score,
     string? TaskSet,
     double? Threshold,

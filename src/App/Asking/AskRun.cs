@@ -23,9 +23,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         Document document = await new DocumentReader("document", "--document").ReadAsync(request.Document, input, ct);
         TaskSet? tasks = request.TaskSet is { } named ? await TaskSetAsync(named, ct) : null;
         string path = ModelLoading.Find(request.Model);
-        (ICompressionPolicy policy, ScoreProfile? profile) = request.Policy == GlobalTopK.PolicyName
+        (ICompressionPolicy policy, ScoreProfile? profile) = request.Policy.Policy == GlobalTopK.PolicyName
             ? Global(tasks, path)
-            : (PolicyRegistry.Create(request.Policy, request.Budget!, tasks), null);
+            : Other(tasks, path);
         GlobalTopK? whileReading = request.WhileReading ? WhileReading(policy, path) : null;
 
         Stopwatch loading = Stopwatch.StartNew();
@@ -46,7 +46,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             LearnedScores = profile is not null,
             Profile = profile,
         });
-        if (profile is null && request is { Policy: GlobalTopK.PolicyName, Score: null, TaskSet: null })
+        if (profile is null && policy is GlobalTopK && request is { Score: null, TaskSet: null } && !GivesScores(request.Policy))
         {
             observer.Note($"there is no profile for this model, so the repeat pass scores its rows; `{Calibrate(path)}` makes one.");
         }
@@ -74,21 +74,37 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         return Report(model, document, tokens.Length, policy, compression, loading.Elapsed, answers);
     }
 
+    private static bool GivesScores(PolicyOptions policy) => policy.Has("source") || policy.Has("task-set");
+
+    /// <summary>Another policy than the global one, and the profile of the scores that it needs; null where it needs none.</summary>
+    private (ICompressionPolicy Policy, ScoreProfile? Profile) Other(TaskSet? tasks, string model)
+    {
+        ICompressionPolicy policy = request.Policy.Create(request.Questions);
+        policy = tasks is not null && policy is KVCompose compose ? compose with { TaskSet = tasks } : policy;
+        policy = request.Budget is { } budget ? policy.WithBudget(budget) : policy;
+        return policy.Request.Statistics.Any(statistic => statistic is Learned)
+            ? (policy, Profile(model) ?? throw NoProfile($"--policy {request.Policy}", model))
+            : (policy, null);
+    }
+
     /// <summary>The global policy, and the profile of the scores that it ranks by; null where it needs none.</summary>
     private (ICompressionPolicy Policy, ScoreProfile? Profile) Global(TaskSet? texts, string model)
     {
         // Texts take the place of the repeated document.
-        string? asked = request.Score ?? (texts is null ? null : ScoreNames.Repeat);
+        var given = (GlobalTopK)request.Policy.Create(request.Questions);
+        string? asked = request.Score
+            ?? (request.Policy.Has("source") ? given.Source.ToString().ToLowerInvariant() : null)
+            ?? (texts is null && !request.Policy.Has("task-set") ? null : ScoreNames.Repeat);
         ScoreProfile? profile = asked is null or ScoreNames.Learned or ScoreNames.Both ? Profile(model) : null;
-        string? needs = asked is ScoreNames.Learned or ScoreNames.Both ? $"--score {asked}" : request.Quality is null ? null : "--quality";
+        string asking = request.Score is null ? $"--policy {request.Policy}" : $"--score {asked}";
+        string? needs = asked is ScoreNames.Learned or ScoreNames.Both ? asking : request.Quality is null ? null : "--quality";
         if (profile is null && needs is not null)
         {
-            throw new CommandException(
-                ExitCode.Usage, $"{needs} needs a profile, and there is none for this model; make one with `{Calibrate(model)}` or give --profile FILE.");
+            throw NoProfile(needs, model);
         }
 
         string score = asked ?? (profile is null ? ScoreNames.Repeat : ScoreNames.Learned);
-        GlobalTopK policy = new()
+        GlobalTopK policy = given with
         {
             Source = score switch
             {
@@ -96,12 +112,15 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 ScoreNames.Both => RowScore.Both,
                 _ => RowScore.Repeat,
             },
-            TaskSet = texts ?? Named(score) ?? TaskSet.Repeat,
-            Threshold = profile is not null && request.Quality is { } quality ? ThresholdOf(quality, profile) : request.Threshold,
-            Recent = request.Recent,
+            TaskSet = texts ?? (request.Score is { } scores ? Named(scores) : null) ?? given.TaskSet,
+            Threshold = profile is not null && request.Quality is { } quality ? ThresholdOf(quality, profile) : request.Threshold ?? given.Threshold,
+            Recent = request.Policy.Has("recent") ? given.Recent : request.Recent,
         };
         return (request.Budget is { } budget ? policy with { Budget = budget } : policy, profile);
     }
+
+    private CommandException NoProfile(string needs, string model) => new(
+        ExitCode.Usage, $"{needs} needs a profile, and there is none for this model; make one with `{Calibrate(model)}` or give --profile FILE.");
 
     private string Calibrate(string model) => $"edgekv calibrate {request.Model ?? model}";
 
@@ -246,10 +265,15 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             ModelFacts.Of(model),
             new DocumentFacts(document.Name, document.Bytes, tokens),
             compression.Policy,
-            policy.Request.NeedsAttention ? request.TaskSet ?? policy.Request.TaskSet.Name : null,
+            TaskSetOf(policy.Request),
             ScoreFacts.Of(compression.Scores!),
             request.CacheType.ToString().ToLowerInvariant(),
-            (policy as GlobalTopK)?.Threshold,
+            policy switch
+            {
+                GlobalTopK global => global.Threshold,
+                ScoreThreshold threshold => threshold.Limit,
+                _ => null,
+            },
             compression.RatioAsked,
             compression.RatioAchieved,
             new CacheFacts(compression.TotalRowsBefore, compression.TotalRowsBefore * compression.RowBytes, compression.PeakBytes is null ? compression.BytesBefore : null),
@@ -269,6 +293,11 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 compression.TokensPerSecondAfter ?? Speed(answers.Select(answer => answer.Compact))),
             answers);
     }
+
+    // Whose attention was seen; null where no pass was run.
+    private string? TaskSetOf(ScoreRequest scores) => scores.NeedsAttention
+        ? request.TaskSet ?? string.Join('+', scores.Statistics.Where(statistic => statistic.NeedsAttention).Select(statistic => statistic.Name).Distinct())
+        : null;
 
     // Over all answers together, each weighing by its length.
     private static double? Speed(IEnumerable<AnswerText?> answers)

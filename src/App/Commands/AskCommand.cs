@@ -42,13 +42,11 @@ internal sealed class AskCommand
     private readonly Option<long?> _kvMemory = OptionParsing.Size(
         "--kv-memory", "Instead of --ratio: bytes that the compressed cache may take, room for later tokens included");
 
-    private readonly Option<string> _policy = OptionParsing.Choice(
+    private readonly Option<PolicyOptions> _policy = OptionParsing.Policy(
         "--policy",
-        "NAME",
         $"Who decides what stays: {string.Join(", ", PolicyRegistry.Entries.Select(entry => entry.Name))}; "
-            + $"{GlobalTopK.PolicyName} is one ranking over the whole model",
-        PolicyRegistry.Default,
-        [.. PolicyRegistry.Entries.Select(entry => entry.Name)]);
+            + $"{GlobalTopK.PolicyName} is one ranking over the whole model; '{CommandLineApp.Name} policies' tells them and their options, such as snapkv:window=32",
+        PolicyRegistry.Default);
 
     private readonly Option<string?> _score = OptionParsing.Choice(
         "--score",
@@ -150,6 +148,7 @@ internal sealed class AskCommand
                 result.AddError($"{string.Join(" and ", given)} exclude each other; give one of them.");
             }
         });
+        command.Validators.Add(CheckPolicyOptions);
         command.Validators.Add(CheckScores);
         command.Validators.Add(result =>
         {
@@ -174,18 +173,60 @@ internal sealed class AskCommand
     // As it was typed: values that are wrong have no value, and have been reported.
     private static string? Typed(SymbolResult result, Option option) => result.GetResult(option) is { Tokens: [var token, ..] } ? token.Value : null;
 
+    private static PolicyOptions? Read(string typed)
+    {
+        try
+        {
+            return PolicyOptions.Parse(typed);
+        }
+        catch (ArgumentException)
+        {
+            return null;
+        }
+    }
+
     private static bool Is(string? typed, params IEnumerable<string> words) => words.Contains(typed, StringComparer.OrdinalIgnoreCase);
+
+    // What can be said in two ways must not be said in both.
+    private void CheckPolicyOptions(CommandResult result)
+    {
+        if (Typed(result, _policy) is not { } typed || Read(typed) is not { } policy)
+        {
+            return;
+        }
+
+        (Option Option, string[] Names)[] twice =
+        [
+            (_ratio, ["ratio", "rows", "bytes"]), (_rows, ["ratio", "rows", "bytes"]), (_kvMemory, ["ratio", "rows", "bytes"]),
+            (_score, ["source", "task-set"]), (_taskSet, ["task-set"]), (_threshold, ["threshold"]), (_quality, ["threshold"]),
+            (_recent, ["recent"]),
+        ];
+        foreach ((Option option, string[] names) in twice)
+        {
+            if (IsGiven(result, option) && names.FirstOrDefault(policy.Has) is { } name)
+            {
+                result.AddError($"{option.Name} and --policy {policy.Policy}:{name} exclude each other; give one of them.");
+                return;
+            }
+        }
+    }
 
     private void CheckScores(CommandResult result)
     {
         const string Global = $"--policy {GlobalTopK.PolicyName}";
         string? score = Typed(result, _score);
         string? taskSet = Typed(result, _taskSet);
-        if (Typed(result, _policy) is { } policy && Is(policy, KVCompose.StructuredName, KVCompose.UnstructuredName))
+        string? policy = Typed(result, _policy)?.Split(':')[0];
+        if (policy is not null && !Is(policy, GlobalTopK.PolicyName) && PolicyRegistry.Entries.Any(entry => Is(policy, entry.Name)))
         {
+            bool takesTasks = Is(policy, KVCompose.StructuredName, KVCompose.UnstructuredName);
             if (score is not null)
             {
-                result.AddError($"--score is for {Global}; with {policy} use --task-set.");
+                result.AddError($"--score is for {Global}; {(takesTasks ? $"with {policy} use --task-set" : $"leave it out with {policy}")}.");
+            }
+            else if (taskSet is not null && !takesTasks)
+            {
+                result.AddError($"--task-set is for the kvcompose policies; leave it out with {policy}.");
             }
             else if (((Option[])[_threshold, _quality, _recent, _profile]).FirstOrDefault(option => IsGiven(result, option)) is { } other)
             {
@@ -220,10 +261,12 @@ internal sealed class AskCommand
 
     private AskRequest Bind(ParseResult parsed)
     {
-        bool hasThreshold = parsed.GetValue(_threshold) is not null || parsed.GetValue(_quality) is not null;
+        PolicyOptions policy = parsed.GetRequiredValue(_policy);
+        bool hasOwn = parsed.GetValue(_threshold) is not null || parsed.GetValue(_quality) is not null
+            || ((string[])["threshold", "limit", "ratio", "rows", "bytes"]).Any(policy.Has);
         Budget? budget = parsed.GetValue(_rows) is { } rows ? Budget.FromRows(rows)
             : parsed.GetValue(_kvMemory) is { } bytes ? Budget.FromBytes(bytes)
-            : hasThreshold && !IsGiven(parsed.CommandResult, _ratio) ? null
+            : hasOwn && !IsGiven(parsed.CommandResult, _ratio) ? null
             : Budget.FromRatio(parsed.GetValue(_ratio));
         return new AskRequest(
             parsed.GetValue(_model),
@@ -231,7 +274,7 @@ internal sealed class AskCommand
             parsed.GetRequiredValue(_document),
             parsed.GetRequiredValue(_questions),
             budget,
-            parsed.GetRequiredValue(_policy),
+            policy,
             parsed.GetValue(_score),
             parsed.GetValue(_taskSet),
             parsed.GetValue(_threshold),

@@ -52,9 +52,10 @@ internal static class CommandLineApp
             new VersionOption(),
             new AskCommand().Create(terminal),
             new InfoCommand().Create(terminal),
+            new PoliciesCommand().Create(terminal),
             new CalibrateCommand().Create(terminal),
         };
-        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info, {Name} calibrate or {Name} --help."));
+        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info, {Name} policies, {Name} calibrate or {Name} --help."));
         return root;
     }
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using EdgeKV.Policies;
 
 namespace EdgeKV.Cli.Commands;
 
@@ -77,6 +78,38 @@ internal static class OptionParsing
         Description = description,
         HelpName = helpName,
         CustomParser = result => Word(result, words),
+    };
+
+    /// <summary>A policy's name, its options behind a colon; wrong names and values are reported with those there are.</summary>
+    public static Option<PolicyOptions> Policy(string name, string description, string fallback) => new(name)
+    {
+        Description = description,
+        HelpName = "NAME[:KEY=VALUE,...]",
+        DefaultValueFactory = _ => PolicyOptions.Parse(fallback),
+        CustomParser = result =>
+        {
+            string text = Text(result);
+            int colon = text.IndexOf(':', StringComparison.Ordinal);
+            string policy = colon < 0 ? text : text[..colon];
+            if (!PolicyRegistry.Entries.Any(entry => entry.Name.Equals(policy, StringComparison.OrdinalIgnoreCase)))
+            {
+                string names = string.Join(", ", PolicyRegistry.Entries.Select(entry => entry.Name));
+                return Fail(result, $"is unknown; choose one of {names}", PolicyOptions.Parse(fallback));
+            }
+
+            try
+            {
+                PolicyOptions options = PolicyOptions.Parse(text);
+
+                // Any question will do: only what is wrong with the options matters here.
+                options.Create([text]);
+                return options;
+            }
+            catch (ArgumentException e)
+            {
+                return Fail(result, $"is wrong: {e.Message.Split(" (Parameter '")[0].TrimEnd('.')}", PolicyOptions.Parse(fallback));
+            }
+        },
     };
 
     private static string? Word(ArgumentResult result, IReadOnlyList<string> words) =>

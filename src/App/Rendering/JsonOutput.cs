@@ -20,6 +20,8 @@ internal static class JsonOutput
 
     public static void Write(TextWriter writer, ModelSizing sizing) => Write(writer, sizing, Context.ModelSizing);
 
+    public static void Write(TextWriter writer, PolicyList policies) => Write(writer, policies, Context.PolicyList);
+
     private static void Write<T>(TextWriter writer, T value, JsonTypeInfo<T> type)
     {
         writer.WriteLine(JsonSerializer.Serialize(value, type));
@@ -33,4 +35,5 @@ internal static class JsonOutput
     NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
 [JsonSerializable(typeof(AskReport))]
 [JsonSerializable(typeof(ModelSizing))]
+[JsonSerializable(typeof(PolicyList))]
 internal sealed partial class OutputContext : JsonSerializerContext;

@@ -24,6 +24,8 @@ internal sealed class CalibrationRun
     // What a threshold may cost the next token's distribution, in nats.
     private static readonly (string Name, double Bound)[] Qualities = [("high", 0.05), ("medium", 0.15), ("low", 0.4)];
 
+    private static readonly Statistic RepeatMaxima = new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max);
+
     private readonly EdgeModel _model;
     private readonly CalibrationTexts _texts;
     private readonly CalibrationOptions _options;
@@ -136,7 +138,7 @@ internal sealed class CalibrationRun
         }
 
         using AttentionScores scores = await session.ScoreAsync(
-            new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max), progress: null, cancellation).ConfigureAwait(false);
+            new ScoreRequest(RepeatMaxima), progress: null, cancellation).ConfigureAwait(false);
         Parallel.For(0, inputs.Length, layer =>
         {
             float[] targets = new float[_model.KvHeads * tokens.Length];
@@ -152,7 +154,7 @@ internal sealed class CalibrationRun
     // ln(s + 1e-7), s being the mean over the group of the largest attention from the repetition.
     private static void CopyTarget(AttentionScores scores, int layer, int head, Span<float> target)
     {
-        scores.CopyGroupMax(layer, head, target);
+        scores.CopyGroupMean(RepeatMaxima, layer, head, target);
         TensorPrimitives.Add(target, Epsilon, target);
         TensorPrimitives.Log<float>(target, target);
     }
@@ -217,7 +219,7 @@ internal sealed class CalibrationRun
         Add(1, new CalibrationProbe([.. _instruction, .. tokens.AsSpan(opening, repeated)], _instruction.Length));
 
         using AttentionScores scores = await session.ScoreAsync(
-            new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max | ScoreStatistics.Learned), progress: null, cancellation).ConfigureAwait(false);
+            new ScoreRequest(RepeatMaxima, new Learned()), progress: null, cancellation).ConfigureAwait(false);
 
         // Everything that can be cancelled comes before the sums: a text is in all of them or in none.
         List<(double Ratio, double[] Divergences)> costs = [];

@@ -92,6 +92,40 @@ public sealed record Budget
                 : Math.Min(all, RowsInBytes(layers, kvHeads, cost));
     }
 
+    /// <summary>Rows that the budget allows each KV head of each layer, where all keep equally many.</summary>
+    /// <param name="layers">Layers, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="tokens">Context tokens, 0 and up.</param>
+    /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
+    /// <returns>0 to tokens.</returns>
+    /// <exception cref="PlanException">The budget is in bytes, and the cost is unknown or the bytes do not even hold the reserved rows.</exception>
+    public int EqualRows(int layers, int kvHeads, int tokens, RowCost cost = default)
+    {
+        long lists = Cells(layers, kvHeads, 1);
+        return (int)(Ratio is { } ratio
+            ? Keep(tokens, ratio)
+            : Rows is { } rows
+                ? Math.Min(tokens, rows)
+                : Math.Min(tokens, RowsInBytes(layers, kvHeads, cost) / lists));
+    }
+
+    /// <summary>Rows that the budget allows each layer over all its KV heads, where all layers keep equally many and heads may differ.</summary>
+    /// <param name="layers">Layers, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="tokens">Context tokens, 0 and up.</param>
+    /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
+    /// <returns>0 to kvHeads * tokens.</returns>
+    /// <exception cref="PlanException">The budget is in bytes, and the cost is unknown or the bytes do not even hold the reserved rows.</exception>
+    public int LayerRows(int layers, int kvHeads, int tokens, RowCost cost = default)
+    {
+        int all = checked((int)Cells(1, kvHeads, tokens));
+        return (int)(Ratio is { } ratio
+            ? Keep(all, ratio)
+            : Rows is { } rows
+                ? Math.Min(all, (long)rows * kvHeads)
+                : Math.Min(all, RowsInBytes(layers, kvHeads, cost) / layers));
+    }
+
     /// <summary>For example "ratio 0.8", "300 rows" or "67108864 bytes".</summary>
     public override string ToString() => Ratio is { } ratio
         ? string.Create(CultureInfo.InvariantCulture, $"ratio {ratio}")

@@ -22,7 +22,7 @@ namespace EdgeKV.Policies;
 /// <para>Cost: some five passes over [layers, kvHeads, tokens] in parallel over layers, no sort. Memory: a key of 4 bytes for each of these
 /// rows, rented, and the plan.</para>
 /// </remarks>
-public sealed record GlobalTopK : ICompressionPolicy
+public sealed record GlobalTopK : ICompressionPolicy, IRowScorer
 {
     /// <summary>The policy's name.</summary>
     public const string PolicyName = "global";
@@ -121,24 +121,40 @@ public sealed record GlobalTopK : ICompressionPolicy
         get
         {
             CheckOptions();
-            return new ScoreRequest(TaskSet, Statistics);
+            return Source switch
+            {
+                RowScore.Learned => new ScoreRequest(new Learned()),
+                RowScore.Repeat => new ScoreRequest(new TaskAttention(TaskSet, AttentionAggregate.Max)),
+                _ => new ScoreRequest(new TaskAttention(TaskSet, AttentionAggregate.Max), new Learned()),
+            };
         }
     }
 
-    private ScoreStatistics Statistics =>
-        (Source == RowScore.Learned ? ScoreStatistics.None : ScoreStatistics.Max)
-        | (Source == RowScore.Repeat ? ScoreStatistics.None : ScoreStatistics.Learned);
+    /// <inheritdoc/>
+    public bool SharesPositions => false;
+
+    /// <inheritdoc/>
+    public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };
+
+    /// <inheritdoc/>
+    public void Score(AttentionScores scores, int layer, Span<float> destination)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        using var work = new GlobalTopKWork(this, scores);
+        for (int head = 0; head < scores.KvHeads; head++)
+        {
+            work.CopyScore(layer, head, destination.Slice(head * scores.Tokens, scores.Tokens));
+        }
+    }
+
+    /// <inheritdoc/>
+    public ProtectedRows Protect(int tokens, int rows) => new(Protected, Recent);
 
     /// <inheritdoc/>
     public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        CheckOptions();
-        if ((scores.Statistics & Statistics) != Statistics)
-        {
-            throw new PlanException($"{Name} needs the scores' {Statistics}, but they hold {scores.Statistics}.");
-        }
-
+        scores.ThrowIfLacking(Request, Name);
         long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         using var work = new GlobalTopKWork(this, scores);
         work.Rank();

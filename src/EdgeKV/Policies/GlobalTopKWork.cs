@@ -11,6 +11,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
     // Keeps the logarithm of a weight that float32 rounded to zero finite.
     private const float Epsilon = 1e-7f;
 
+    private readonly Statistic _seen = new TaskAttention(policy.TaskSet, AttentionAggregate.Max);
     private readonly int _tokens = scores.Tokens;
     private readonly int _heads = scores.KvHeads;
     private uint[]? _keys;
@@ -40,7 +41,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
 
                 Span<uint> keys = Keys(layer * _heads + head);
                 ScoreOrder.Keys(row, keys);
-                Protect(policy, keys, 0, _tokens);
+                policy.Protect(_tokens, _tokens).Rank(keys, 0, _tokens);
             }
         });
         if (broken < int.MaxValue)
@@ -80,23 +81,14 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
         ? ScoreOrder.KeyAfter(policy.Source == RowScore.Repeat ? Math.Exp(threshold) - Epsilon : threshold)
         : null;
 
-    /// <summary>
-    /// Ranks a policy's protected rows above all others: first positions share the best key of all; recent ones follow, the latest first.
-    /// </summary>
-    /// <param name="policy">Says which they are.</param>
-    /// <param name="keys">Keys of one KV head's rows.</param>
-    /// <param name="start">Position of the first of them.</param>
-    /// <param name="tokens">Tokens of the whole context.</param>
-    public static void Protect(GlobalTopK policy, Span<uint> keys, int start, int tokens)
+    /// <summary>Writes what a KV head's rows are worth, [tokens].</summary>
+    public void CopyScore(int layer, int head, Span<float> destination)
     {
-        int first = Math.Min(policy.Protected, tokens);
-        int recent = Math.Min(policy.Recent, tokens - first);
-        for (int i = Math.Max(0, tokens - recent - start); i < keys.Length; i++)
+        ReadOnlySpan<float> row = Score(layer, head, destination);
+        if (policy.Source == RowScore.Learned)
         {
-            keys[i] = Math.Min((uint)(tokens - start - i), ScoreOrder.FirstKey - 1);
+            row.CopyTo(destination);
         }
-
-        keys[..Math.Clamp(first - start, 0, keys.Length)].Clear();
     }
 
     /// <inheritdoc/>
@@ -116,7 +108,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
             return scores.Learned(layer, head);
         }
 
-        scores.CopyGroupMax(layer, head, row);
+        scores.CopyGroupMean(_seen, layer, head, row);
         if (policy.Source == RowScore.Both)
         {
             TensorPrimitives.Add(row, Epsilon, row);
@@ -133,7 +125,7 @@ internal sealed class GlobalTopKWork(GlobalTopK policy, AttentionScores scores) 
     {
         for (int head = 0; head < scores.Heads && policy.Source != RowScore.Learned; head++)
         {
-            ReadOnlySpan<float> row = scores.Max(layer, head);
+            ReadOnlySpan<float> row = scores.Values(_seen, layer, head);
             if (ScoreOrder.FirstNotFinite(row) is { } token)
             {
                 return new PlanException($"Layer {layer}, attention head {head}, token {token} has score {row[token]}: not a finite number.");

@@ -19,6 +19,10 @@ public interface ICompressionPolicy
     /// <exception cref="ArgumentException">Options contradict each other.</exception>
     ScoreRequest Request { get; }
 
+    /// <summary>The same policy with another budget: one scoring serves any number of them.</summary>
+    /// <param name="budget">How much may stay.</param>
+    ICompressionPolicy WithBudget(Budget budget);
+
     /// <summary>Turns scores into a plan.</summary>
     /// <param name="scores">At least the statistics that <see cref="Request"/> names.</param>
     /// <param name="cost">What a row costs; needed for a budget in bytes.</param>

@@ -23,7 +23,7 @@ namespace EdgeKV.Policies;
 /// <para>Cost: two passes over the scores and a sort per KV head, in parallel over layers. Memory: the scores of one layer per thread, and
 /// one float per layer and token (unstructured: per layer, KV head and token).</para>
 /// </remarks>
-public sealed record KVCompose : ICompressionPolicy
+public sealed record KVCompose : ICompressionPolicy, IRowScorer
 {
     /// <summary>The name of the structured policy.</summary>
     public const string StructuredName = "kvcompose";
@@ -119,23 +119,36 @@ public sealed record KVCompose : ICompressionPolicy
         get
         {
             CheckOptions();
-            return new ScoreRequest(TaskSet, Statistics);
+            return ValueNorm ? new ScoreRequest(Attention, new ValueNorms()) : new ScoreRequest(Attention);
         }
     }
 
-    private ScoreStatistics Statistics =>
-        (Aggregate == TaskAggregate.Max ? ScoreStatistics.Max : ScoreStatistics.Sum)
-        | (ValueNorm ? ScoreStatistics.ValueNorms : ScoreStatistics.None);
+    /// <summary>The task tokens' attention, aggregated: a sum where the mean is asked for.</summary>
+    internal Statistic Attention =>
+        new TaskAttention(TaskSet, Aggregate == TaskAggregate.Max ? AttentionAggregate.Max : AttentionAggregate.Sum);
+
+    /// <inheritdoc/>
+    public bool SharesPositions => false;
+
+    /// <inheritdoc/>
+    public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };
+
+    /// <inheritdoc/>
+    public void Score(AttentionScores scores, int layer, Span<float> destination)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        using var work = new KVComposeWork(this, scores);
+        work.CopyScores(layer, destination);
+    }
+
+    /// <inheritdoc/>
+    public ProtectedRows Protect(int tokens, int rows) => new(0, 0);
 
     /// <inheritdoc/>
     public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        CheckOptions();
-        if ((scores.Statistics & Statistics) != Statistics)
-        {
-            throw new PlanException($"{Name} needs the scores' {Statistics}, but they hold {scores.Statistics}.");
-        }
+        scores.ThrowIfLacking(Request, Name);
 
         // A unit of the budget is one row in every head of a layer, or one row of one head.
         int heads = scores.KvHeads;

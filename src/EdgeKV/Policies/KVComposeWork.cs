@@ -8,6 +8,7 @@ namespace EdgeKV.Policies;
 /// <summary>One run of <see cref="KVCompose"/>: its buffers are rented and go back when it is disposed.</summary>
 internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : IDisposable
 {
+    private readonly Statistic _attention = policy.Attention;
     private readonly int _tokens = scores.Tokens;
     private readonly int _heads = scores.KvHeads;
     private uint[]? _table;
@@ -30,7 +31,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         int broken = int.MaxValue;
         ForEachLayer((layer, scratch) =>
         {
-            ScoreLayer(layer, scratch);
+            ScoreLayer(layer, scratch.Scores, scratch.Row);
             if (!TensorPrimitives.IsFiniteAll<float>(scratch.Scores))
             {
                 LayerLoop.Lower(ref broken, layer);
@@ -93,7 +94,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
             // Scores are worked out anew, not kept: reading them twice costs less than holding a second copy of them.
             if (rows.ContainsAnyExcept(0, _tokens))
             {
-                ScoreLayer(layer, scratch);
+                ScoreLayer(layer, scratch.Scores, scratch.Row);
             }
 
             for (int head = 0; head < _heads; head++)
@@ -103,6 +104,14 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
             }
         });
         return positions;
+    }
+
+    /// <summary>Writes s of all KV heads of a layer, [kvHeads, tokens].</summary>
+    public void CopyScores(int layer, Span<float> destination)
+    {
+        float[] row = ArrayPool<float>.Shared.Rent(_tokens);
+        ScoreLayer(layer, destination, row.AsSpan(0, _tokens));
+        ArrayPool<float>.Shared.Return(row);
     }
 
     /// <inheritdoc/>
@@ -151,23 +160,23 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
     }
 
     // s of all KV heads of a layer. Float32, in the reference's order: sums run upwards from the first head, then one division.
-    private void ScoreLayer(int layer, Scratch scratch)
+    private void ScoreLayer(int layer, Span<float> destination, Span<float> row)
     {
         int group = scores.GroupSize;
         for (int head = 0; head < _heads; head++)
         {
-            Span<float> sum = scratch.Head(head);
+            Span<float> sum = Head(destination, head);
             if (policy.Aggregate == TaskAggregate.Max)
             {
-                scores.CopyGroupMax(layer, head, sum);
+                scores.CopyGroupMean(_attention, layer, head, sum);
             }
             else
             {
-                scores.CopyMean(layer, head * group, sum);
+                scores.CopyMean(_attention, layer, head * group, sum);
                 for (int member = 1; member < group; member++)
                 {
-                    scores.CopyMean(layer, head * group + member, scratch.Row);
-                    TensorPrimitives.Add(sum, scratch.Row, sum);
+                    scores.CopyMean(_attention, layer, head * group + member, row);
+                    TensorPrimitives.Add(sum, row, sum);
                 }
 
                 if (group > 1)
@@ -184,20 +193,22 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
 
         if (policy.Stabilize)
         {
-            Span<float> mean = scratch.Row;
-            scratch.Head(0).CopyTo(mean);
+            Span<float> mean = row;
+            Head(destination, 0).CopyTo(mean);
             for (int head = 1; head < _heads; head++)
             {
-                TensorPrimitives.Add(mean, scratch.Head(head), mean);
+                TensorPrimitives.Add(mean, Head(destination, head), mean);
             }
 
             TensorPrimitives.Divide(mean, _heads, mean);
             for (int head = 0; head < _heads; head++)
             {
-                TensorPrimitives.Add(scratch.Head(head), mean, scratch.Head(head));
+                TensorPrimitives.Add(Head(destination, head), mean, Head(destination, head));
             }
         }
     }
+
+    private Span<float> Head(Span<float> scores, int head) => scores.Slice(head * _tokens, _tokens);
 
     // The keys of c[t] = mean (or maximum) over heads of the t-th highest score.
     private void SortComposite(Scratch scratch, Span<uint> destination)
@@ -257,7 +268,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
     {
         for (int head = 0; head < scores.Heads; head++)
         {
-            ReadOnlySpan<float> row = policy.Aggregate == TaskAggregate.Max ? scores.Max(layer, head) : scores.Sum(layer, head);
+            ReadOnlySpan<float> row = scores.Values(_attention, layer, head);
             if (ScoreOrder.FirstNotFinite(row) is { } token)
             {
                 return new PlanException($"Layer {layer}, attention head {head}, token {token} has score {row[token]}: not a finite number.");

@@ -12,40 +12,124 @@ public static class PolicyRegistry
     /// <summary>All policies, in the order in which help lists them.</summary>
     public static IReadOnlyList<PolicyEntry> Entries { get; } =
     [
-        new(
+        PolicyEntry.Of(
             GlobalTopK.PolicyName,
-            "One ranking over the whole model, ragged rows: by learned scores, or by a pass over the task set that is given",
-            (budget, tasks) => tasks is null
-                ? new GlobalTopK { Budget = budget }
-                : new GlobalTopK { Budget = budget, Source = RowScore.Repeat, TaskSet = tasks }),
-        new(
+            () => new GlobalTopK(),
+            new("One ranking over the whole model: by learned scores, or by a pass over the task set that is given", null, PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.If, Profile = PolicyTrait.If, QueryAware = PolicyTrait.If,
+            },
+            (policy, tasks) => policy with { Source = RowScore.Repeat, TaskSet = tasks }),
+        PolicyEntry.Of(
             KVCompose.StructuredName,
-            "KVCompose, composite rows: layers differ, the heads of a layer keep equally many rows",
-            (budget, tasks) => new KVCompose { Budget = budget, TaskSet = tasks ?? TaskSet.Context }),
-        new(
+            () => new KVCompose(),
+            new("KVCompose, composite rows: layers differ, the heads of a layer keep equally many rows", "2509.05165", PolicyRows.Equal)
+            {
+                ExtraPass = PolicyTrait.Yes, QueryAware = PolicyTrait.If,
+            },
+            (policy, tasks) => policy with { TaskSet = tasks }),
+        PolicyEntry.Of(
             KVCompose.UnstructuredName,
-            "KVCompose, ragged rows: every head has its own count; better answers at high ratios",
-            (budget, tasks) => new KVCompose { Structured = false, Budget = budget, TaskSet = tasks ?? TaskSet.Context }),
+            () => new KVCompose { Structured = false },
+            new("KVCompose, ragged rows: every head has its own count; better answers at high ratios", "2509.05165", PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.Yes, QueryAware = PolicyTrait.If,
+            },
+            (policy, tasks) => policy with { TaskSet = tasks }),
+        PolicyEntry.Of(
+            SnapKV.PolicyName,
+            () => new SnapKV(),
+            new("Rows that the last 64 queries attend to, smoothed, and the last 64", "2404.14469", PolicyRows.Equal) { QueryAware = PolicyTrait.If }),
+        PolicyEntry.Of(
+            PyramidKV.PolicyName,
+            () => new PyramidKV(),
+            new("SnapKV with budgets that fall from the first layer to the last", "2406.02069", PolicyRows.Equal) { QueryAware = PolicyTrait.If }),
+        PolicyEntry.Of(
+            Tova.PolicyName,
+            () => new Tova(),
+            new("Rows that the last query attends to, mean over all heads", "2401.06104", PolicyRows.SamePositions) { QueryAware = PolicyTrait.If }),
+        PolicyEntry.Of(
+            ObservedAttention.PolicyName,
+            () => new ObservedAttention(),
+            new("Rows by the mean attention of all queries that see them", "2306.14048", PolicyRows.Equal)
+            {
+                ExtraPass = PolicyTrait.Yes, QueryAware = PolicyTrait.If,
+            }),
+        PolicyEntry.Of(
+            H2O.PolicyName,
+            () => new H2O(),
+            new("Heavy hitters by the attention of all queries, and as many recent rows", "2306.14048", PolicyRows.Equal)
+            {
+                ExtraPass = PolicyTrait.Yes, QueryAware = PolicyTrait.If,
+            }),
+        PolicyEntry.Of(
+            Knorm.PolicyName,
+            () => new Knorm(),
+            new("Rows with the shortest keys", "2406.11430", PolicyRows.Equal)),
+        PolicyEntry.Of(
+            StreamingLLM.PolicyName,
+            () => new StreamingLLM(),
+            new("The first 4 rows and the last ones", "2309.17453", PolicyRows.SamePositions)),
+        PolicyEntry.Of(
+            RandomRows.PolicyName,
+            () => new RandomRows(),
+            new("Rows at random: the baseline", null, PolicyRows.Equal)),
+        PolicyEntry.Of(
+            AdaKV.PolicyName,
+            () => new AdaKV(),
+            new("Any scorer: the heads of a layer share its rows by their scores", "2407.11550", PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
+            }),
+        PolicyEntry.Of(
+            ChunkKV.PolicyName,
+            () => new ChunkKV(),
+            new("Any scorer: whole chunks of 20 tokens stay or go", "2502.00299", PolicyRows.SamePositions)
+            {
+                ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
+            }),
+        PolicyEntry.Of(
+            RaggedRanking.PolicyName,
+            () => new RaggedRanking(),
+            new("Any scorer: one ranking over the whole model", null, PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
+            }),
+        PolicyEntry.Of(
+            ScoreThreshold.PolicyName,
+            () => new ScoreThreshold(),
+            new("Any scorer: rows that reach a limit, so that the ratio follows the content", "2506.05345", PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
+            }),
+        PolicyEntry.Of(
+            LayerBudgets.PolicyName,
+            () => new LayerBudgets(),
+            new("Counts of one policy, rows by the scores of another", null, PolicyRows.AsCounts)
+            {
+                ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
+            }),
     ];
 
-    /// <summary>Makes the policy of that name.</summary>
+    /// <summary>The entry of that name.</summary>
+    /// <param name="name">One of <see cref="Entries"/>, in any case.</param>
+    /// <exception cref="ArgumentException">There is no such policy; the message lists those there are.</exception>
+    public static PolicyEntry Find(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return Entries.FirstOrDefault(entry => string.Equals(entry.Name, name, StringComparison.OrdinalIgnoreCase))
+            ?? throw new ArgumentException(
+                $"There is no policy '{name}'; there are {string.Join(", ", Entries.Select(entry => entry.Name))}.", nameof(name));
+    }
+
+    /// <summary>Makes the policy of that name. Options by name: <see cref="PolicyOptions"/>.</summary>
     /// <param name="name">One of <see cref="Entries"/>, in any case.</param>
     /// <param name="budget">How much may stay.</param>
     /// <param name="taskSet">The tokens whose attention judges the context; null = the policy's own.</param>
-    /// <exception cref="ArgumentException">There is no such policy; the message lists those there are.</exception>
+    /// <exception cref="ArgumentException">There is no such policy, or it takes no task set.</exception>
     public static ICompressionPolicy Create(string name, Budget budget, TaskSet? taskSet = null)
     {
-        ArgumentNullException.ThrowIfNull(name);
         ArgumentNullException.ThrowIfNull(budget);
-        foreach (PolicyEntry entry in Entries)
-        {
-            if (string.Equals(entry.Name, name, StringComparison.OrdinalIgnoreCase))
-            {
-                return entry.Create(budget, taskSet);
-            }
-        }
-
-        throw new ArgumentException(
-            $"There is no policy '{name}'; there are {string.Join(", ", Entries.Select(entry => entry.Name))}.", nameof(name));
+        return Find(name).Create(budget, taskSet);
     }
 }

@@ -87,11 +87,7 @@ public sealed class ReadingPlanner
                 + $"{Tokens - Read} of {Tokens} in {Layers} x {KvHeads} have not been read.");
         }
 
-        if (!chunk.Statistics.HasFlag(ScoreStatistics.Learned))
-        {
-            throw new PlanException($"Dropping while reading needs learned scores, but these hold {chunk.Statistics}.");
-        }
-
+        chunk.ThrowIfLacking(new ScoreRequest(new Learned()), "Dropping while reading");
         ThrowIfNotFinite(chunk);
         Parallel.For(0, Layers, layer =>
         {
@@ -99,7 +95,7 @@ public sealed class ReadingPlanner
             {
                 Span<uint> keys = _heads[layer * KvHeads + head].Append(Read, chunk.Tokens);
                 ScoreOrder.Keys(chunk.Learned(layer, head), keys);
-                GlobalTopKWork.Protect(_policy, keys, Read, Tokens);
+                _policy.Protect(Tokens, Tokens).Rank(keys, Read, Tokens);
             }
         });
         Read += chunk.Tokens;

@@ -1,19 +1,19 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Numerics.Tensors;
 
 namespace EdgeKV.Scoring;
 
 /// <summary>
-/// What a score pass saw: per layer and attention head the attention that each context token got; per layer and KV head norms, and what the
-/// prefill let predict of that attention.
-/// Float32, read-only, safe for many readers at once; spans are valid until it is disposed.
+/// What was seen of a context: for every <see cref="Statistic"/> that was asked for, a row of float32 numbers per layer and attention head or
+/// KV head. Read-only, safe for many readers at once; spans are valid until it is disposed.
 /// </summary>
 public sealed class AttentionScores : IDisposable
 {
-    private readonly ScoreBuffer? _max;
-    private readonly ScoreBuffer? _sum;
-    private readonly ScoreBuffer? _keyNorms;
-    private readonly ScoreBuffer? _valueNorms;
-    private readonly ScoreBuffer? _learned;
+    private static readonly Statistic KeyNormStatistic = new KeyNorms();
+    private static readonly Statistic ValueNormStatistic = new ValueNorms();
+    private static readonly Statistic LearnedStatistic = new Learned();
+
+    private readonly Dictionary<Statistic, StatisticValues> _values;
     private bool _disposed;
 
     /// <summary>Takes over the given buffers: they are disposed with the scores.</summary>
@@ -21,50 +21,29 @@ public sealed class AttentionScores : IDisposable
     /// <param name="heads">Attention heads of a layer, a multiple of <paramref name="kvHeads"/>.</param>
     /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
     /// <param name="tokens">Context tokens, 1 and up.</param>
-    /// <param name="queries">Task tokens that were aggregated, 0 and up; what turns a sum into a mean.</param>
-    /// <param name="max">Largest weight over the task tokens, [layers, heads, tokens]; null when not asked for.</param>
-    /// <param name="sum">Sum of the weights over the task tokens, [layers, heads, tokens]; null when not asked for.</param>
-    /// <param name="keyNorms">L2 norms of the keys, [layers, kvHeads, tokens]; null when not asked for.</param>
-    /// <param name="valueNorms">L2 norms of the values, [layers, kvHeads, tokens]; null when not asked for.</param>
-    /// <param name="learned">Predicted logarithms of attention, [layers, kvHeads, tokens]; null when not asked for.</param>
-    /// <exception cref="ArgumentException">A size is out of its range, or a buffer's length does not fit the sizes.</exception>
-    public AttentionScores(
-        int layers,
-        int heads,
-        int kvHeads,
-        int tokens,
-        long queries,
-        ScoreBuffer? max = null,
-        ScoreBuffer? sum = null,
-        ScoreBuffer? keyNorms = null,
-        ScoreBuffer? valueNorms = null,
-        ScoreBuffer? learned = null)
+    /// <param name="values">What each statistic gave.</param>
+    /// <exception cref="ArgumentException">A size is out of its range, a buffer's length does not fit the sizes, or a sum is over no query.</exception>
+    public AttentionScores(int layers, int heads, int kvHeads, int tokens, IEnumerable<KeyValuePair<Statistic, StatisticValues>> values)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(heads, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
-        ArgumentOutOfRangeException.ThrowIfNegative(queries);
+        ArgumentNullException.ThrowIfNull(values);
         if (heads % kvHeads != 0)
         {
             throw new ArgumentException($"{heads} attention heads cannot share {kvHeads} KV heads: not a multiple.", nameof(heads));
-        }
-
-        if (sum is not null && queries == 0)
-        {
-            throw new ArgumentException("Sums over no query have no mean.", nameof(queries));
         }
 
         Layers = layers;
         Heads = heads;
         KvHeads = kvHeads;
         Tokens = tokens;
-        Queries = queries;
-        _max = Checked(max, heads, nameof(max));
-        _sum = Checked(sum, heads, nameof(sum));
-        _keyNorms = Checked(keyNorms, kvHeads, nameof(keyNorms));
-        _valueNorms = Checked(valueNorms, kvHeads, nameof(valueNorms));
-        _learned = Checked(learned, kvHeads, nameof(learned));
+        _values = new Dictionary<Statistic, StatisticValues>(values);
+        foreach ((Statistic statistic, StatisticValues given) in _values)
+        {
+            Check(statistic, given);
+        }
     }
 
     /// <summary>Layers.</summary>
@@ -82,54 +61,85 @@ public sealed class AttentionScores : IDisposable
     /// <summary>Context tokens, at positions 0 to Tokens - 1.</summary>
     public int Tokens { get; }
 
-    /// <summary>Task tokens that were aggregated.</summary>
-    public long Queries { get; }
-
     /// <summary>What these scores hold.</summary>
-    public ScoreStatistics Statistics =>
-        (_max is null ? 0 : ScoreStatistics.Max)
-        | (_sum is null ? 0 : ScoreStatistics.Sum)
-        | (_keyNorms is null ? 0 : ScoreStatistics.KeyNorms)
-        | (_valueNorms is null ? 0 : ScoreStatistics.ValueNorms)
-        | (_learned is null ? 0 : ScoreStatistics.Learned);
+    public IReadOnlyCollection<Statistic> Statistics => _values.Keys;
 
-    /// <summary>Largest attention weight over the task tokens, [tokens], 0 to 1.</summary>
+    /// <summary>Tokens that were fed so that these scores could be seen, 0 and up; 0: no pass was run.</summary>
+    public long PassTokens { get; init; }
+
+    /// <summary>Whether the scores hold a statistic.</summary>
+    public bool Has(Statistic statistic) => _values.ContainsKey(statistic);
+
+    /// <summary>Queries over which a statistic was aggregated, 0 and up: a sum divided by them is a mean.</summary>
+    /// <param name="statistic">One of <see cref="Statistics"/>.</param>
+    /// <exception cref="InvalidOperationException">It was not asked for.</exception>
+    public long Queries(Statistic statistic) => Of(statistic).Queries;
+
+    /// <summary>A row of a statistic: one number for each context token, unless the statistic says otherwise.</summary>
+    /// <param name="statistic">One of <see cref="Statistics"/>.</param>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="head">Attention head, 0 to Heads - 1.</param>
-    /// <exception cref="InvalidOperationException">Maxima were not asked for.</exception>
-    public ReadOnlySpan<float> Max(int layer, int head) => Row(_max, layer, head, Heads, nameof(Max));
+    /// <param name="row">Attention head or KV head: see <see cref="Statistic.IsPerAttentionHead"/>.</param>
+    /// <exception cref="InvalidOperationException">It was not asked for.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such layer or head.</exception>
+    public ReadOnlySpan<float> Values(Statistic statistic, int layer, int row)
+    {
+        StatisticValues values = Of(statistic);
+        int rows = Rows(statistic);
+        ArgumentOutOfRangeException.ThrowIfNegative(layer);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
+        ArgumentOutOfRangeException.ThrowIfNegative(row);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, rows);
+        int length = (int)(values.Buffer.Length / ((long)Layers * rows));
+        return values.Buffer.Slice(((long)layer * rows + row) * length, length);
+    }
 
-    /// <summary>Sum of the attention weights over the task tokens, [tokens], 0 to <see cref="Queries"/>. Divided by <see cref="Queries"/> it is the mean.</summary>
+    /// <summary>The row of <see cref="Scoring.KeyNorms"/>, [tokens].</summary>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="head">Attention head, 0 to Heads - 1.</param>
-    /// <exception cref="InvalidOperationException">Sums were not asked for.</exception>
-    public ReadOnlySpan<float> Sum(int layer, int head) => Row(_sum, layer, head, Heads, nameof(Sum));
+    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <exception cref="InvalidOperationException">Key norms were not asked for.</exception>
+    public ReadOnlySpan<float> KeyNorms(int layer, int kvHead) => Values(KeyNormStatistic, layer, kvHead);
 
-    /// <summary>Writes the mean attention weight over the task tokens, [tokens], 0 to 1: the sum divided by the queries, in float32.</summary>
+    /// <summary>The row of <see cref="Scoring.ValueNorms"/>, [tokens].</summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <exception cref="InvalidOperationException">Value norms were not asked for.</exception>
+    public ReadOnlySpan<float> ValueNorms(int layer, int kvHead) => Values(ValueNormStatistic, layer, kvHead);
+
+    /// <summary>The row of <see cref="Scoring.Learned"/>, [tokens].</summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <exception cref="InvalidOperationException">Learned scores were not asked for.</exception>
+    public ReadOnlySpan<float> Learned(int layer, int kvHead) => Values(LearnedStatistic, layer, kvHead);
+
+    /// <summary>Writes the mean attention weight of a sum, [tokens], 0 to 1: the sum divided by its queries, in float32.</summary>
+    /// <param name="statistic">A sum of attention weights.</param>
     /// <param name="layer">0 to Layers - 1.</param>
     /// <param name="head">Attention head, 0 to Heads - 1.</param>
     /// <param name="destination">Takes <see cref="Tokens"/> values.</param>
-    /// <exception cref="InvalidOperationException">Sums were not asked for.</exception>
+    /// <exception cref="InvalidOperationException">It was not asked for.</exception>
     /// <exception cref="ArgumentException"><paramref name="destination"/> is too short.</exception>
-    public void CopyMean(int layer, int head, Span<float> destination) => TensorPrimitives.Divide(Sum(layer, head), Queries, destination);
+    public void CopyMean(Statistic statistic, int layer, int head, Span<float> destination) =>
+        TensorPrimitives.Divide(Values(statistic, layer, head), Queries(statistic), destination);
 
     /// <summary>
-    /// Writes the mean over a KV head's attention heads of <see cref="Max"/>, [tokens], 0 to 1: the sum in the order of the heads divided
-    /// by <see cref="GroupSize"/>, in float32.
+    /// Writes the mean over a KV head's attention heads of a statistic, [tokens]: the sum in the order of the heads divided by
+    /// <see cref="GroupSize"/>, in float32.
     /// </summary>
+    /// <param name="statistic">One that has a row for every attention head.</param>
     /// <param name="layer">0 to Layers - 1.</param>
     /// <param name="kvHead">0 to KvHeads - 1.</param>
     /// <param name="destination">Takes <see cref="Tokens"/> values.</param>
-    /// <exception cref="InvalidOperationException">Maxima were not asked for.</exception>
+    /// <exception cref="InvalidOperationException">It was not asked for.</exception>
     /// <exception cref="ArgumentException"><paramref name="destination"/> is too short.</exception>
-    public void CopyGroupMax(int layer, int kvHead, Span<float> destination)
+    public void CopyGroupMean(Statistic statistic, int layer, int kvHead, Span<float> destination)
     {
         int first = kvHead * GroupSize;
-        Max(layer, first).CopyTo(destination);
-        destination = destination[..Tokens];
+        ReadOnlySpan<float> row = Values(statistic, layer, first);
+        row.CopyTo(destination);
+        destination = destination[..row.Length];
         for (int member = 1; member < GroupSize; member++)
         {
-            TensorPrimitives.Add(destination, Max(layer, first + member), destination);
+            TensorPrimitives.Add(destination, Values(statistic, layer, first + member), destination);
         }
 
         if (GroupSize > 1)
@@ -137,27 +147,6 @@ public sealed class AttentionScores : IDisposable
             TensorPrimitives.Divide(destination, GroupSize, destination);
         }
     }
-
-    /// <summary>L2 norms of the cached keys, [tokens].</summary>
-    /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
-    /// <exception cref="InvalidOperationException">Key norms were not asked for.</exception>
-    public ReadOnlySpan<float> KeyNorms(int layer, int kvHead) => Row(_keyNorms, layer, kvHead, KvHeads, nameof(KeyNorms));
-
-    /// <summary>L2 norms of the cached values, [tokens].</summary>
-    /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
-    /// <exception cref="InvalidOperationException">Value norms were not asked for.</exception>
-    public ReadOnlySpan<float> ValueNorms(int layer, int kvHead) => Row(_valueNorms, layer, kvHead, KvHeads, nameof(ValueNorms));
-
-    /// <summary>
-    /// Predicted natural logarithm of the attention that a repeat pass would give, [tokens]: any finite value, most below 0. Comparable
-    /// between all layers, KV heads and contexts of one model.
-    /// </summary>
-    /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
-    /// <exception cref="InvalidOperationException">Learned scores were not asked for.</exception>
-    public ReadOnlySpan<float> Learned(int layer, int kvHead) => Row(_learned, layer, kvHead, KvHeads, nameof(Learned));
 
     /// <summary>Gives the memory back. Spans taken before must not be read any more.</summary>
     public void Dispose()
@@ -168,30 +157,55 @@ public sealed class AttentionScores : IDisposable
         }
 
         _disposed = true;
-        _max?.Dispose();
-        _sum?.Dispose();
-        _keyNorms?.Dispose();
-        _valueNorms?.Dispose();
-        _learned?.Dispose();
+        foreach (StatisticValues values in _values.Values)
+        {
+            values.Buffer.Dispose();
+        }
     }
 
-    private ScoreBuffer? Checked(ScoreBuffer? buffer, int rows, string name)
+    /// <summary>Refuses scores that lack what a policy needs.</summary>
+    /// <param name="request">What it needs.</param>
+    /// <param name="policy">Its name, for the message.</param>
+    /// <exception cref="PlanException">A statistic is missing.</exception>
+    internal void ThrowIfLacking(ScoreRequest request, string policy)
     {
-        long expected = checked((long)Layers * rows * Tokens);
-        return buffer is null || buffer.Length == expected
-            ? buffer
-            : throw new ArgumentException($"The buffer has {buffer.Length} elements; [{Layers}, {rows}, {Tokens}] needs {expected}.", name);
+        foreach (Statistic statistic in request.Statistics)
+        {
+            if (!Has(statistic))
+            {
+                throw new PlanException($"{policy} needs {request}, but the scores hold {new ScoreRequest(Statistics)}.");
+            }
+        }
     }
 
-    private ReadOnlySpan<float> Row(ScoreBuffer? buffer, int layer, int row, int rows, string name)
+    private int Rows(Statistic statistic) => statistic.IsPerAttentionHead ? Heads : KvHeads;
+
+    private StatisticValues Of(Statistic statistic)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        ArgumentOutOfRangeException.ThrowIfNegative(layer);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
-        ArgumentOutOfRangeException.ThrowIfNegative(row);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, rows);
-        return buffer is null
-            ? throw new InvalidOperationException($"The scores have no {name}: the request did not ask for it.")
-            : buffer.Slice(((long)layer * rows + row) * Tokens, Tokens);
+        return _values.TryGetValue(statistic, out StatisticValues? values) ? values : ThrowMissing(statistic);
+    }
+
+    [DoesNotReturn]
+    private static StatisticValues ThrowMissing(Statistic statistic) =>
+        throw new InvalidOperationException($"The scores have no {statistic}: the request did not ask for it.");
+
+    private void Check(Statistic statistic, StatisticValues values)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        ArgumentOutOfRangeException.ThrowIfNegative(values.Queries);
+        long rows = checked((long)Layers * Rows(statistic));
+        long length = values.Buffer.Length;
+        if (length % rows != 0 || !statistic.Fits(length / rows, Tokens))
+        {
+            throw new ArgumentException(
+                $"The buffer of {statistic} has {length} elements; [{Layers}, {Rows(statistic)}, {Tokens}] needs {checked(rows * Tokens)}.",
+                nameof(values));
+        }
+
+        if (values.Queries == 0 && statistic is WindowAttention or TaskAttention { Aggregate: AttentionAggregate.Sum })
+        {
+            throw new ArgumentException($"{statistic}: sums over no query have no mean.", nameof(values));
+        }
     }
 }

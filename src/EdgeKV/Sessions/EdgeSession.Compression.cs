@@ -132,7 +132,7 @@ public sealed partial class EdgeSession
         Planned planned = new(policy.Name)
         {
             RatioAsked = RatioAsked(policy),
-            Scores = ScoreCost.Of(request, scores.Queries, scoring, Profile, Model),
+            Scores = ScoreCost.Of(request, scores.PassTokens, scoring, Profile, Model),
             Scoring = scoring,
             Planning = planning,
         };
@@ -144,7 +144,7 @@ public sealed partial class EdgeSession
 
     // All that reaches a threshold: no ratio was asked for.
     private static double? RatioAsked(ICompressionPolicy policy) =>
-        policy is GlobalTopK { Threshold: not null, Ratio: 0 } ? null : policy.Budget.Ratio;
+        policy is GlobalTopK { Threshold: not null, Ratio: 0 } or ScoreThreshold { Ratio: 0 } ? null : policy.Budget.Ratio;
 
     /// <summary>What a kept row costs, and the most rows that a KV head gets beside its kept ones.</summary>
     private RowCost Cost(CompressOptions options)

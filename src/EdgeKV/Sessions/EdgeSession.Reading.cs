@@ -140,7 +140,7 @@ public sealed partial class EdgeSession
             Lap(ref reading, ref began);
 
             using (AttentionScores chunk = new(
-                Model.Layers, Model.Heads, Model.KvHeads, count, queries: 0, learned: ReadLearned(start, count)))
+                Model.Layers, Model.Heads, Model.KvHeads, count, [new(new Learned(), new StatisticValues(ReadLearned(start, count)))]))
             {
                 Lap(ref scoring, ref began);
                 plan = planner.Next(chunk);
@@ -162,7 +162,7 @@ public sealed partial class EdgeSession
         Planned planned = new(policy.Name)
         {
             RatioAsked = RatioAsked(policy),
-            Scores = ScoreCost.Of(policy.Request, queries: 0, scoring, Profile, Model),
+            Scores = ScoreCost.Of(policy.Request, passTokens: 0, scoring, Profile, Model),
             Scoring = scoring,
             Planning = planning,
         };

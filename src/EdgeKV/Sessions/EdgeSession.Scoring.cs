@@ -10,14 +10,15 @@ public sealed partial class EdgeSession
     private const int SmallestChunk = 32;
 
     /// <summary>
-    /// Scores everything that the session has read, by the attention of a task set (KVCompose, arXiv 2509.05165, section 3). The task tokens
-    /// are fed on top of the cache and taken back.
+    /// Sees what is asked for of everything that the session has read. The tokens of a task set are fed on top of the cache and taken back
+    /// (KVCompose, arXiv 2509.05165, section 3), once for all aggregates of it; one pass serves all windows; norms and learned scores need none.
     /// </summary>
     /// <remarks>
     /// The context as its own task set needs as many positions again as the context has. Where the cache holds fewer it is fed in the largest
-    /// chunks that fit, each taken back before the next. A window is taken back and fed once more with scoring on: a few tokens.
+    /// chunks that fit, each taken back before the next. A window is taken back and fed once more with scoring on: a few tokens. Memory: 4 bytes
+    /// for each layer, head and context token of every statistic.
     /// </remarks>
-    /// <param name="request">Task set and statistics.</param>
+    /// <param name="request">The statistics.</param>
     /// <param name="progress">Gets the share done, 0 to 1.</param>
     /// <param name="cancellationToken">Stops the work; the session is as before.</param>
     /// <returns>Scores in native memory; dispose them.</returns>
@@ -32,7 +33,7 @@ public sealed partial class EdgeSession
         CancellationToken cancellationToken = default) => ScoreAsync(request, new CompressOptions(), progress, cancellationToken);
 
     /// <inheritdoc cref="ScoreAsync(ScoreRequest, IProgress{double}, CancellationToken)"/>
-    /// <param name="request">Task set and statistics.</param>
+    /// <param name="request">The statistics.</param>
     /// <param name="options">Its ScoreMemory bounds the pass.</param>
     /// <param name="progress">Gets the share done, 0 to 1.</param>
     /// <param name="cancellationToken">Stops the work; the session is as before.</param>
@@ -52,70 +53,112 @@ public sealed partial class EdgeSession
     {
         ThrowIfEmptySession("score");
         Model.EnsureSupported();
-        const ScoreStatistics Norms = ScoreStatistics.KeyNorms | ScoreStatistics.ValueNorms;
-        bool needsCache = request.NeedsAttention || (request.Statistics & Norms) != 0;
-        if (needsCache && _compact && CacheValue(NativeCacheKey.Rows) > 0)
+        if (request.NeedsFullCache && _compact && CacheValue(NativeCacheKey.Rows) > 0)
         {
             throw new SessionStateException(
                 "Cannot score: the cache is compact, and rows that are gone have no attention. Score before compressing.");
         }
 
-        int context = Position;
-        long queries = 0;
-        List<ScoreBuffer> buffers = [];
+        Dictionary<Statistic, StatisticValues> values = [];
         try
         {
-            NativeScoreBuffer? max = null;
-            NativeScoreBuffer? sum = null;
-            if (request.NeedsAttention)
+            foreach (Statistic statistic in request.Statistics)
             {
-                ScoresHandle scores = ScoreTasks(request, (ulong)scoreMemory, progress, cancellation);
-                long length = (long)Model.Layers * Model.Heads * context;
-                max = Keep(NativeScoreBuffer.Of(scores, NativeAggregates.Max, length));
-                sum = Keep(NativeScoreBuffer.Of(scores, NativeAggregates.Sum, length));
-                queries = NativeMethods.edgekv_scores_queries(scores);
+                if (!statistic.NeedsAttention)
+                {
+                    values.Add(statistic, new StatisticValues(Read(statistic)));
+                }
             }
 
-            NativeScoreBuffer? learned = Keep(request.Statistics.HasFlag(ScoreStatistics.Learned) ? ReadLearned(0, Position) : null);
-            NativeScoreBuffer? keys = Keep(request.Statistics.HasFlag(ScoreStatistics.KeyNorms) ? ReadNorms(NativeNorm.Keys) : null);
-            NativeScoreBuffer? values = Keep(request.Statistics.HasFlag(ScoreStatistics.ValueNorms) ? ReadNorms(NativeNorm.Values) : null);
-            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, context, queries, max, sum, keys, values, learned);
+            long fed = request.NeedsAttention ? RunPasses(request, values, (ulong)scoreMemory, progress, cancellation) : 0;
+            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, Position, values) { PassTokens = fed };
         }
         catch
         {
-            foreach (ScoreBuffer buffer in buffers)
+            foreach (StatisticValues read in values.Values)
             {
-                buffer.Dispose();
+                read.Buffer.Dispose();
             }
 
             throw;
         }
+    }
 
-        NativeScoreBuffer? Keep(NativeScoreBuffer? buffer)
+    /// <summary>What the prefill or the cache gives without feeding anything.</summary>
+    private NativeScoreBuffer Read(Statistic statistic) => statistic switch
+    {
+        Learned => ReadLearned(0, Position),
+        KeyNorms => ReadNorms(NativeNorm.Keys),
+        ValueNorms => ReadNorms(NativeNorm.Values),
+        _ => throw Unknown(statistic),
+    };
+
+    private static ArgumentException Unknown(Statistic statistic) => new($"The session cannot read the statistic {statistic}.", nameof(statistic));
+
+    /// <summary>One pass for each task set, and one for all windows together. Leaves the cache as it was.</summary>
+    /// <returns>Tokens fed.</returns>
+    private long RunPasses(
+        ScoreRequest request,
+        Dictionary<Statistic, StatisticValues> values,
+        ulong scoreMemory,
+        IProgress<double>? progress,
+        CancellationToken cancellation)
+    {
+        List<Window> windows = [];
+        List<TaskAttention> tasks = [];
+        foreach (Statistic statistic in request.Statistics.Where(statistic => statistic.NeedsAttention))
         {
-            if (buffer is not null)
+            switch (statistic)
             {
-                buffers.Add(buffer);
+                case WindowAttention window:
+                    windows.Add(new Window(window, window.Queries, AttentionAggregate.Sum));
+                    break;
+                case TaskAttention { TaskSet: WindowTaskSet window } task:
+                    windows.Add(new Window(task, window.Tokens, task.Aggregate));
+                    break;
+                case TaskAttention task:
+                    tasks.Add(task);
+                    break;
+                default:
+                    throw Unknown(statistic);
+            }
+        }
+
+        IGrouping<TaskSet, TaskAttention>[] sets = [.. tasks.GroupBy(task => task.TaskSet)];
+        int passes = sets.Length + (windows.Count > 0 ? 1 : 0);
+        int pass = 0;
+        long fed = 0;
+        try
+        {
+            foreach (IGrouping<TaskSet, TaskAttention> set in sets)
+            {
+                fed += RunTasks(set.Key, [.. set], values, scoreMemory, PassProgress.Of(progress, pass++, passes), cancellation);
             }
 
-            return buffer;
+            return windows.Count > 0
+                ? fed + RunWindows(windows, values, scoreMemory, PassProgress.Of(progress, pass, passes), cancellation)
+                : fed;
+        }
+        finally
+        {
+            EndScoring();
         }
     }
 
-    /// <summary>Feeds the task set with scoring on and leaves the cache as it was.</summary>
-    private ScoresHandle ScoreTasks(ScoreRequest request, ulong scoreMemory, IProgress<double>? progress, CancellationToken cancellation)
+    /// <summary>Feeds a task set with scoring on, and takes it back.</summary>
+    /// <returns>Tokens fed.</returns>
+    private long RunTasks(
+        TaskSet taskSet,
+        IReadOnlyList<TaskAttention> statistics,
+        Dictionary<Statistic, StatisticValues> values,
+        ulong scoreMemory,
+        IProgress<double>? progress,
+        CancellationToken cancellation)
     {
-        NativeAggregates aggregates = (request.Statistics.HasFlag(ScoreStatistics.Max) ? NativeAggregates.Max : 0)
-            | (request.Statistics.HasFlag(ScoreStatistics.Sum) ? NativeAggregates.Sum : 0);
-        ScoresHandle scores;
-        lock (_native)
-        {
-            scores = ScoresHandle.Create(Live, Position, aggregates);
-        }
-
+        ScoresHandle scores = CreateScores(Aggregates(statistics.Select(statistic => statistic.Aggregate)));
         try
         {
-            switch (request.TaskSet)
+            switch (taskSet)
             {
                 case ContextTaskSet:
                     ScoreByContext(scores, default, 0, scoreMemory, progress, cancellation);
@@ -129,9 +172,6 @@ public sealed partial class EdgeSession
                         progress,
                         cancellation);
                     break;
-                case WindowTaskSet window:
-                    ScoreByWindow(scores, window.Tokens, scoreMemory, progress, cancellation);
-                    break;
                 case QuestionTaskSet questions:
                     ScoreByTokens(
                         scores, [.. questions.Questions.SelectMany(text => Model.TokenizeQuestion(text))], scoreMemory, progress, cancellation);
@@ -140,20 +180,137 @@ public sealed partial class EdgeSession
                     ScoreByTokens(scores, [.. texts.Prompts.SelectMany(text => Model.Tokenize(text))], scoreMemory, progress, cancellation);
                     break;
                 default:
-                    throw new ArgumentException($"Unknown task set: {request.TaskSet.GetType().Name}.", nameof(request));
+                    throw new ArgumentException($"Unknown task set: {taskSet.GetType().Name}.", nameof(taskSet));
             }
 
-            return scores;
+            long queries = NativeMethods.edgekv_scores_queries(scores);
+            foreach (TaskAttention statistic in statistics)
+            {
+                values.Add(statistic, new StatisticValues(Buffer(scores, statistic.Aggregate), queries));
+            }
+
+            return queries;
         }
         catch
         {
             scores.Dispose();
             throw;
         }
+    }
+
+    /// <summary>
+    /// Takes back the longest window and feeds it once more with scoring on, in segments: what each window has beyond the next shorter one.
+    /// A window's aggregate is that of its segments together.
+    /// </summary>
+    /// <returns>Tokens fed.</returns>
+    private long RunWindows(
+        IReadOnlyList<Window> windows,
+        Dictionary<Statistic, StatisticValues> values,
+        ulong scoreMemory,
+        IProgress<double>? progress,
+        CancellationToken cancellation)
+    {
+        int context = Position;
+        int[] lengths = [.. windows.Select(window => Math.Min(window.Length, context)).Distinct().OrderDescending()];
+        List<ScoresHandle> segments = [];
+        try
+        {
+            foreach (int length in lengths)
+            {
+                segments.Add(CreateScores(Aggregates(
+                    windows.Where(window => Math.Min(window.Length, context) >= length).Select(window => window.Aggregate))));
+            }
+
+            FeedAgain(segments, lengths, scoreMemory, progress, cancellation);
+
+            // From the shortest window on, each one's segment takes in the window before.
+            for (int i = lengths.Length - 1; i >= 0; i--)
+            {
+                foreach (AttentionAggregate aggregate in Enum.GetValues<AttentionAggregate>())
+                {
+                    Window[] held = [.. windows.Where(window => window.Aggregate == aggregate && Math.Min(window.Length, context) >= lengths[i])];
+                    if (held.Length == 0)
+                    {
+                        continue;
+                    }
+
+                    NativeScoreBuffer buffer = Buffer(segments[i], aggregate);
+                    if (i + 1 < lengths.Length)
+                    {
+                        buffer.Join(Buffer(segments[i + 1], aggregate), aggregate);
+                    }
+
+                    foreach (Window window in held.Where(window => Math.Min(window.Length, context) == lengths[i]))
+                    {
+                        values.Add(window.Statistic, new StatisticValues(buffer, lengths[i]));
+                    }
+                }
+            }
+
+            return lengths[0];
+        }
+        catch
+        {
+            foreach (ScoresHandle segment in segments)
+            {
+                segment.Dispose();
+            }
+
+            throw;
+        }
+    }
+
+    /// <summary>Feeds the end of the context once more, each segment with its own scores.</summary>
+    private void FeedAgain(
+        List<ScoresHandle> segments, int[] lengths, ulong scoreMemory, IProgress<double>? progress, CancellationToken cancellation)
+    {
+        int context = Position;
+        int start = context - lengths[0];
+        int[] tail = [.. CollectionsMarshal.AsSpan(_tokens)[start..]];
+        int? firstTurn = _firstTurn;
+        TakeBack(start);
+        try
+        {
+            for (int i = 0; i < lengths.Length; i++)
+            {
+                int from = lengths[0] - lengths[i];
+                int to = lengths[0] - lengths.ElementAtOrDefault(i + 1);
+                ReadOnlySpan<int> segment = tail.AsSpan(from..to);
+                FeedScored(segments[i], segment, scoreMemory, progress, (double)from / tail.Length, (double)to / tail.Length, cancellation);
+                _tokens.AddRange(segment);
+            }
+        }
+        catch
+        {
+            Refeed(start, tail);
+            throw;
+        }
         finally
         {
-            EndScoring();
+            _firstTurn = firstTurn;
         }
+    }
+
+    private ScoresHandle CreateScores(NativeAggregates aggregates)
+    {
+        lock (_native)
+        {
+            return ScoresHandle.Create(Live, Position, aggregates);
+        }
+    }
+
+    private NativeScoreBuffer Buffer(ScoresHandle scores, AttentionAggregate aggregate) => NativeScoreBuffer.Of(
+        scores, Aggregates([aggregate]), (long)Model.Layers * Model.Heads * Position)!;
+
+    private static NativeAggregates Aggregates(IEnumerable<AttentionAggregate> aggregates)
+    {
+        NativeAggregates all = NativeAggregates.None;
+        foreach (AttentionAggregate aggregate in aggregates)
+        {
+            all |= aggregate == AttentionAggregate.Max ? NativeAggregates.Max : NativeAggregates.Sum;
+        }
+
+        return all;
     }
 
     /// <summary>Feeds an instruction and the context from a token on: whole where it fits, else in chunks, each after the instruction.</summary>
@@ -208,31 +365,8 @@ public sealed partial class EdgeSession
         ScoreOnTop(scores, tokens, scoreMemory, progress, 0, 1, cancellation);
     }
 
-    private void ScoreByWindow(
-        ScoresHandle scores,
-        int window,
-        ulong scoreMemory,
-        IProgress<double>? progress,
-        CancellationToken cancellation)
-    {
-        int context = Position;
-        int start = Math.Max(0, context - window);
-        int[] tail = [.. CollectionsMarshal.AsSpan(_tokens)[start..]];
-        TakeBack(start);
-        try
-        {
-            FeedScored(scores, tail, scoreMemory, progress, 0, 1, cancellation);
-            _tokens.AddRange(tail);
-        }
-        catch
-        {
-            Refeed(tail);
-            throw;
-        }
-    }
-
-    /// <summary>Puts back what was taken back to be scored. Not cancelled: the session must be as it was.</summary>
-    private void Refeed(ReadOnlySpan<int> tail)
+    /// <summary>Puts back what was taken back to be scored, from a position on. Not cancelled: the session must be as it was.</summary>
+    private void Refeed(int start, ReadOnlySpan<int> tail)
     {
         if (_disposed)
         {
@@ -241,6 +375,7 @@ public sealed partial class EdgeSession
 
         try
         {
+            TakeBack(start);
             Feed(tail, NativeLogits.Last);
         }
         catch (EdgeKVException e)
@@ -388,5 +523,17 @@ public sealed partial class EdgeSession
             buffer.Dispose();
             throw;
         }
+    }
+
+    // A statistic over the last tokens of the context, as a window of so many.
+    private readonly record struct Window(Statistic Statistic, int Length, AttentionAggregate Aggregate);
+
+    // The share of one of several passes, which count alike.
+    private sealed class PassProgress(IProgress<double> progress, int pass, int passes) : IProgress<double>
+    {
+        public static IProgress<double>? Of(IProgress<double>? progress, int pass, int passes) =>
+            progress is null || passes == 1 ? progress : new PassProgress(progress, pass, passes);
+
+        public void Report(double value) => progress.Report((pass + value) / passes);
     }
 }

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using EdgeKV.Native;
 using EdgeKV.Scoring;
@@ -34,6 +35,27 @@ internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, lo
         NativeBlock block = NativeBlock.Allocate(checked((nuint)length * sizeof(float)));
         data = (float*)block.DangerousGetHandle();
         return new NativeScoreBuffer(block, data, length);
+    }
+
+    /// <summary>Makes of it the aggregate over its own queries and another's, in place.</summary>
+    /// <param name="other">As long as this one, of other queries.</param>
+    /// <param name="aggregate">What both hold.</param>
+    public void Join(NativeScoreBuffer other, AttentionAggregate aggregate)
+    {
+        const int Step = 1 << 20;
+        for (long start = 0; start < length; start += Step)
+        {
+            int count = (int)Math.Min(Step, length - start);
+            Span<float> own = new(data + start, count);
+            if (aggregate == AttentionAggregate.Max)
+            {
+                TensorPrimitives.Max(own, other.Slice(start, count), own);
+            }
+            else
+            {
+                TensorPrimitives.Add(own, other.Slice(start, count), own);
+            }
+        }
     }
 
     protected override void Dispose(bool disposing)

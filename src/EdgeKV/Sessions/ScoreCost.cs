@@ -6,7 +6,7 @@ namespace EdgeKV;
 /// <summary>The scores of a compression, and what they cost.</summary>
 public sealed record ScoreCost
 {
-    /// <summary>"learned", "repeat", "both", "question", "context", "window" or "texts": see <see cref="ScoreRequest.Name"/>.</summary>
+    /// <summary>For example "learned", "repeat", "both", "window" or "key norms": see <see cref="ScoreRequest.Name"/>.</summary>
     public required string Name { get; init; }
 
     /// <summary>Time that the score pass took; null: no pass was run.</summary>
@@ -34,15 +34,15 @@ public sealed record ScoreCost
         return $"{Name} scores: {pass}{weights}";
     }
 
-    internal static ScoreCost Of(ScoreRequest request, long queries, TimeSpan scoring, ScoreProfile? profile, EdgeModel model)
+    internal static ScoreCost Of(ScoreRequest request, long passTokens, TimeSpan scoring, ScoreProfile? profile, EdgeModel model)
     {
-        bool learned = request.Statistics.HasFlag(ScoreStatistics.Learned);
+        bool learned = request.Statistics.Any(statistic => statistic is Learned);
         long bytes = learned && profile is not null ? (long)profile.Weights.Length * sizeof(float) : 0;
         return new ScoreCost
         {
             Name = request.Name,
             Pass = request.NeedsAttention ? scoring : null,
-            PassTokens = request.NeedsAttention ? queries : 0,
+            PassTokens = request.NeedsAttention ? passTokens : 0,
             WeightBytes = bytes,
             WeightShare = model.Bytes > 0 ? (double)bytes / model.Bytes : 0,
         };

@@ -93,6 +93,21 @@ public sealed class AskTests : IDisposable
         Assert.Equal(bytesPerRow * compact.GetProperty("rows").GetInt64(), compact.GetProperty("rowBytes").GetInt64());
     }
 
+    [Theory]
+    [InlineData("snapkv:window=16,ratio=0.7", "snapkv", "window", 0.7)]
+    [InlineData("ada:scorer=knorm,composed=true", "ada", null, 0.8)]
+    [InlineData("global:source=repeat,task-set=question,ratio=0.6", "global", "question", 0.6)]
+    [InlineData("layer-budgets:scorer=tova,counts=pyramidkv,counts.window=8", "layer-budgets", "window", 0.8)]
+    public async Task Ask_PolicyWithOptions_TakesThem(string given, string policy, string? taskSet, double ratio)
+    {
+        using var json = JsonDocument.Parse(
+            await SucceedsAsync("--document", _document, "--question", Question, "--policy", given, "--max-tokens", "4", "--json"));
+
+        Assert.Equal(policy, json.RootElement.GetProperty("policy").GetString());
+        Assert.Equal(taskSet, json.RootElement.GetProperty("taskSet").GetString());
+        Assert.Equal(ratio, json.RootElement.GetProperty("ratio").GetDouble(), 0.015);
+    }
+
     [Fact]
     public async Task Ask_UnstructuredPolicy_DrawsEveryHead()
     {

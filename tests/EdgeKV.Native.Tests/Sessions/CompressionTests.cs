@@ -12,6 +12,10 @@ public sealed class CompressionTests(ModelFixture fixture)
     // From half of the rows the answer is a longer sentence on some processors ("The answer to this question is: 41."); it is read to its end.
     private static readonly GenerationOptions Sentence = new() { MaxTokens = 24 };
 
+    private static readonly Statistic ContextMaxima = Maxima(TaskSet.Context);
+    private static readonly Statistic ContextSums = new TaskAttention(TaskSet.Context, AttentionAggregate.Sum);
+    private static readonly Statistic WindowSums = new TaskAttention(TaskSet.Window(8), AttentionAggregate.Sum);
+
     [Fact]
     public async Task CompressAsync_HalfOfTheRows_ReportsWhatIsThereAndStillAnswers()
     {
@@ -141,17 +145,19 @@ public sealed class CompressionTests(ModelFixture fixture)
 
         using AttentionScores scores = await session.ScoreAsync(
             new ScoreRequest(
-                TaskSet.Context, ScoreStatistics.Max | ScoreStatistics.Sum | ScoreStatistics.KeyNorms | ScoreStatistics.ValueNorms),
+                ContextMaxima, ContextSums, new KeyNorms(), new ValueNorms()),
             recorder);
 
         Assert.Equal(position, scores.Tokens);
-        Assert.Equal(position, scores.Queries);
+        Assert.Equal(position, scores.Queries(ContextMaxima));
+        Assert.Equal(position, scores.Queries(ContextSums));
+        Assert.Equal(position, scores.PassTokens);
         for (int layer = 0; layer < scores.Layers; layer++)
         {
             for (int head = 0; head < scores.Heads; head++)
             {
-                ReadOnlySpan<float> max = scores.Max(layer, head);
-                ReadOnlySpan<float> sum = scores.Sum(layer, head);
+                ReadOnlySpan<float> max = scores.Values(ContextMaxima, layer, head);
+                ReadOnlySpan<float> sum = scores.Values(ContextSums, layer, head);
                 float total = 0;
                 for (int token = 0; token < position; token++)
                 {
@@ -174,7 +180,7 @@ public sealed class CompressionTests(ModelFixture fixture)
         Assert.Equal(position, session.Position);
         Assert.Equal(before, await ModelFixture.Answer(session, Question));
         scores.Dispose();
-        Assert.Throws<ObjectDisposedException>(() => scores.Max(0, 0).Length);
+        Assert.Throws<ObjectDisposedException>(() => scores.Values(ContextMaxima, 0, 0).Length);
     }
 
     [Fact]
@@ -188,9 +194,9 @@ public sealed class CompressionTests(ModelFixture fixture)
         await session.PrefillAsync(tokens);
         Assert.Equal(256, session.Limit);
 
-        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(TaskSet.Context, ScoreStatistics.Max));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(ContextMaxima));
 
-        Assert.Equal(tokens.Length, scores.Queries);
+        Assert.Equal(tokens.Length, scores.PassTokens);
         Assert.Equal(tokens.Length, session.Position);
     }
 
@@ -205,11 +211,11 @@ public sealed class CompressionTests(ModelFixture fixture)
         using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options with { ContextSize = 256 });
         await session.PrefillAsync(tokens);
 
-        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(Maxima(TaskSet.Repeat)));
 
         Assert.InRange(chunks, 2, 20);
         Assert.InRange(opening, 1, tokens.Length - 1);
-        Assert.Equal(tokens.Length - opening + chunks * instruction, scores.Queries);
+        Assert.Equal(tokens.Length - opening + chunks * instruction, scores.PassTokens);
         Assert.Equal(tokens.Length, session.Position);
     }
 
@@ -222,7 +228,7 @@ public sealed class CompressionTests(ModelFixture fixture)
         await session.PrefillAsync(tokens);
 
         ContextWindowException exception = await Assert.ThrowsAsync<ContextWindowException>(
-            () => session.ScoreAsync(new ScoreRequest(TaskSet.Context, ScoreStatistics.Max)));
+            () => session.ScoreAsync(new ScoreRequest(ContextMaxima)));
 
         Assert.Equal(256, exception.Limit);
         Assert.Contains("question", exception.Message, StringComparison.Ordinal);
@@ -234,25 +240,61 @@ public sealed class CompressionTests(ModelFixture fixture)
         using EdgeSession session = await fixture.Reader();
         int position = session.Position;
 
-        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(TaskSet.Window(8), ScoreStatistics.Sum));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(WindowSums));
 
-        Assert.Equal(8, scores.Queries);
+        Assert.Equal(8, scores.Queries(WindowSums));
         Assert.Equal(position, session.Position);
 
         // The last eight queries see the whole context, themselves included: every weight is counted.
-        float total = 0;
-        foreach (float weight in scores.Sum(5, 4))
-        {
-            total += weight;
-        }
-
-        Assert.Equal(8, total, 0.01f);
+        Assert.Equal(8, Total(scores.Values(WindowSums, 5, 4)), 0.01f);
 
         // Only the first of the window's tokens is seen by all of them, the last one by itself alone.
-        Assert.True(scores.Sum(5, 4)[^1] <= 1.0001f);
+        Assert.True(scores.Values(WindowSums, 5, 4)[^1] <= 1.0001f);
 
         // Not the same words: fed in other batches, 8-bit activations are rounded otherwise.
         Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ScoreAsync_SeveralWindowsAndSets_EqualEachOfThemAlone()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        TaskSet question = TaskSet.Question(Question);
+        Statistic[] statistics =
+        [
+            new WindowAttention(1),
+            new WindowAttention(40),
+            new WindowAttention(8),
+            WindowSums,
+            Maxima(TaskSet.Window(20)),
+            WindowAttention.All,
+            Maxima(question),
+            new KeyNorms(),
+        ];
+        Recorder recorder = new();
+
+        using AttentionScores together = await session.ScoreAsync(new ScoreRequest(statistics), recorder);
+
+        Assert.Equal(position, session.Position);
+        Assert.Equal(position + session.Model.TokenizeQuestion(Question).Length, together.PassTokens);
+        Assert.Equal(1.0, recorder.Shares[^1], 6);
+        Assert.Equal(recorder.Shares.Order(), recorder.Shares);
+        Assert.Equal([1, 40, 8, 8, 20, position], statistics.Take(6).Select(together.Queries));
+        foreach (Statistic statistic in statistics)
+        {
+            using AttentionScores alone = await session.ScoreAsync(new ScoreRequest(statistic));
+            Assert.Equal(alone.Queries(statistic), together.Queries(statistic));
+            for (int layer = 0; layer < alone.Layers; layer += 7)
+            {
+                // Fed in other batches, 8-bit activations are rounded otherwise.
+                Assert.True(Distance(alone.Values(statistic, layer, 1), together.Values(statistic, layer, 1)) < 0.05, $"{statistic}, layer {layer}");
+            }
+        }
+
+        // Every query of the whole context makes 1, and the first sees itself alone.
+        Assert.Equal(position, Total(together.Values(WindowAttention.All, 5, 4)), 0.5f);
+        Assert.True(together.Values(WindowAttention.All, 5, 4)[0] >= 1);
     }
 
     [Fact]
@@ -263,7 +305,7 @@ public sealed class CompressionTests(ModelFixture fixture)
         using CancellationTokenSource source = new();
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.ScoreAsync(
-            new ScoreRequest(TaskSet.Window(40), ScoreStatistics.Sum),
+            new ScoreRequest(new WindowAttention(40), WindowSums),
             new CompressOptions { ScoreMemory = 1 },
             new Recorder { Then = _ => source.Cancel() },
             source.Token));
@@ -280,14 +322,14 @@ public sealed class CompressionTests(ModelFixture fixture)
         using EdgeSession session = await fixture.Reader();
         int[] question = session.Model.TokenizeQuestion(Question);
 
-        using AttentionScores one = await session.ScoreAsync(new ScoreRequest(TaskSet.Question(Question), ScoreStatistics.Max));
-        using AttentionScores two = await session.ScoreAsync(new ScoreRequest(TaskSet.Question(Question, Question), ScoreStatistics.Max));
-        using AttentionScores text = await session.ScoreAsync(new ScoreRequest(TaskSet.Texts("Repeat it."), ScoreStatistics.Max));
+        using AttentionScores one = await session.ScoreAsync(new ScoreRequest(Maxima(TaskSet.Question(Question))));
+        using AttentionScores two = await session.ScoreAsync(new ScoreRequest(Maxima(TaskSet.Question(Question, Question))));
+        using AttentionScores text = await session.ScoreAsync(new ScoreRequest(Maxima(TaskSet.Texts("Repeat it."))));
 
-        Assert.Equal(question.Length, one.Queries);
-        Assert.Equal(2 * question.Length, two.Queries);
-        Assert.Equal(session.Model.Tokenize("Repeat it.").Length, text.Queries);
-        Assert.True(two.Max(4, 4)[20] >= one.Max(4, 4)[20] * 0.99f);
+        Assert.Equal(question.Length, one.PassTokens);
+        Assert.Equal(2 * question.Length, two.PassTokens);
+        Assert.Equal(session.Model.Tokenize("Repeat it.").Length, text.PassTokens);
+        Assert.True(two.Values(Maxima(TaskSet.Question(Question, Question)), 4, 4)[20] >= one.Values(Maxima(TaskSet.Question(Question)), 4, 4)[20] * 0.99f);
     }
 
     [Fact]
@@ -360,6 +402,33 @@ public sealed class CompressionTests(ModelFixture fixture)
         }
 
         return runs;
+    }
+
+    private static TaskAttention Maxima(TaskSet taskSet) => new(taskSet, AttentionAggregate.Max);
+
+    private static float Total(ReadOnlySpan<float> weights)
+    {
+        float total = 0;
+        foreach (float weight in weights)
+        {
+            total += weight;
+        }
+
+        return total;
+    }
+
+    // Of two rows, relative to the first.
+    private static double Distance(ReadOnlySpan<float> one, ReadOnlySpan<float> other)
+    {
+        double squares = 0;
+        double all = 0;
+        for (int i = 0; i < one.Length; i++)
+        {
+            squares += (one[i] - other[i]) * (double)(one[i] - other[i]);
+            all += (double)one[i] * one[i];
+        }
+
+        return Math.Sqrt(squares / all);
     }
 
     private sealed class Collector(List<CompressionProgress> stages) : IProgress<CompressionProgress>

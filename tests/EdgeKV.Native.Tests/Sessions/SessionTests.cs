@@ -246,7 +246,7 @@ public sealed class SessionTests(ModelFixture fixture)
 
         Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
         session.Handle.Interrupt();
-        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(TaskSet.Question(Question), ScoreStatistics.Max));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(new TaskAttention(TaskSet.Question(Question), AttentionAggregate.Max)));
         Assert.Equal(session.Position, scores.Tokens);
     }
 

@@ -132,13 +132,14 @@ public static class Learned
 
                 right++;
                 using AttentionScores repeat = await session.ScoreAsync(
-                    new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max | ScoreStatistics.Learned)).ConfigureAwait(false);
+                    new ScoreRequest(new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max), new Scoring.Learned())).ConfigureAwait(false);
+                var asking = TaskSet.Question(sample.Question);
                 using AttentionScores question = await session.ScoreAsync(
-                    new ScoreRequest(TaskSet.Question(sample.Question), ScoreStatistics.Max | ScoreStatistics.Learned)).ConfigureAwait(false);
-                await AskAsync("learned", RowScore.Learned, repeat).ConfigureAwait(false);
-                await AskAsync("repeat", RowScore.Repeat, repeat).ConfigureAwait(false);
-                await AskAsync("both", RowScore.Both, repeat).ConfigureAwait(false);
-                await AskAsync("learned and question", RowScore.Both, question).ConfigureAwait(false);
+                    new ScoreRequest(new TaskAttention(asking, AttentionAggregate.Max), new Scoring.Learned())).ConfigureAwait(false);
+                await AskAsync("learned", RowScore.Learned, TaskSet.Repeat, repeat).ConfigureAwait(false);
+                await AskAsync("repeat", RowScore.Repeat, TaskSet.Repeat, repeat).ConfigureAwait(false);
+                await AskAsync("both", RowScore.Both, TaskSet.Repeat, repeat).ConfigureAwait(false);
+                await AskAsync("learned and question", RowScore.Both, asking, question).ConfigureAwait(false);
                 foreach (double ratio in whileReading ? Ratios : [])
                 {
                     using EdgeSession reading = model.CreateSession(options);
@@ -149,14 +150,15 @@ public static class Learned
 
                 report($"{sample.Task} {sample.Index}: " + string.Join(", ", cells.Select(c => $"{c.Key} {c.Value.Average():0.00}")));
 
-                async Task AskAsync(string name, RowScore source, AttentionScores scores)
+                async Task AskAsync(string name, RowScore source, TaskSet taskSet, AttentionScores scores)
                 {
                     using EdgeSession compact = model.CreateSession(options with { LearnedScores = false });
                     compact.Load(state);
                     foreach (double ratio in AccuracyRatios)
                     {
                         // The larger ratio's plan is part of the smaller one's.
-                        await compact.ApplyAsync(new GlobalTopK { Source = source, Ratio = ratio }.Plan(scores)).ConfigureAwait(false);
+                        CompressionPlan plan = new GlobalTopK { Source = source, TaskSet = taskSet, Ratio = ratio }.Plan(scores);
+                        await compact.ApplyAsync(plan).ConfigureAwait(false);
                         Add($"{name}@{ratio}", sample.Score(Answer(model, compact, sample)));
                     }
                 }

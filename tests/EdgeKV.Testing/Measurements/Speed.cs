@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Scoring;
 
 namespace EdgeKV.Testing.Measurements;
 
@@ -96,8 +97,9 @@ public sealed record Speed
             CompressionPlan Plan(double ratio, bool structured)
             {
                 KVCompose policy = new() { Ratio = ratio, Structured = structured };
-                using Scoring.AttentionScores scores = new(
-                    full.Layers, full.Heads, full.KvHeads, context, context, Scoring.ScoreBuffer.FromMemory(max));
+                StatisticValues seen = new(ScoreBuffer.FromMemory(max), context);
+                using AttentionScores scores = new(
+                    full.Layers, full.Heads, full.KvHeads, context, [new(new TaskAttention(TaskSet.Context, AttentionAggregate.Max), seen)]);
                 policy.Plan(scores);
                 long start = Stopwatch.GetTimestamp();
                 CompressionPlan plan = policy.Plan(scores);

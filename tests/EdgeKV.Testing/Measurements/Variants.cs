@@ -13,6 +13,8 @@ public static class Variants
 
     private static readonly double[] Ratios = [0.8, 0.9];
 
+    private static readonly Statistic RepeatMaxima = new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max);
+
     // What a map can learn to predict of one KV head, before the logarithm.
     private static readonly Target[] Targets =
     [
@@ -141,23 +143,24 @@ public static class Variants
                 }
             }
         });
-        return new AttentionScores(model.Layers, model.Heads, model.KvHeads, tokens, 0, learned: ScoreBuffer.FromMemory(scores));
+        return new AttentionScores(
+            model.Layers, model.Heads, model.KvHeads, tokens, [new(new Scoring.Learned(), new StatisticValues(ScoreBuffer.FromMemory(scores)))]);
     }
 
-    private static void Mean(AttentionScores scores, int layer, int head, Span<float> row) => scores.CopyGroupMax(layer, head, row);
+    private static void Mean(AttentionScores scores, int layer, int head, Span<float> row) => scores.CopyGroupMean(RepeatMaxima, layer, head, row);
 
     private static void Max(AttentionScores scores, int layer, int head, Span<float> row)
     {
         row.Clear();
         for (int member = 0; member < scores.GroupSize; member++)
         {
-            TensorPrimitives.Max(row, scores.Max(layer, head * scores.GroupSize + member), row);
+            TensorPrimitives.Max(row, scores.Values(RepeatMaxima, layer, head * scores.GroupSize + member), row);
         }
     }
 
     private static void MeanTimesValueNorm(AttentionScores scores, int layer, int head, Span<float> row)
     {
-        scores.CopyGroupMax(layer, head, row);
+        scores.CopyGroupMean(RepeatMaxima, layer, head, row);
         TensorPrimitives.Multiply(row, scores.ValueNorms(layer, head), row);
     }
 
@@ -193,7 +196,7 @@ public static class Variants
                 }
 
                 using AttentionScores scores = await session.ScoreAsync(
-                    new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max | ScoreStatistics.ValueNorms)).ConfigureAwait(false);
+                    new ScoreRequest(RepeatMaxima, new ValueNorms())).ConfigureAwait(false);
                 Kind kind = text.IsMixed ? Kind.Mixed : index % 2 == 0 ? Kind.Documents : Kind.Sources;
                 Parallel.For(0, inputs.Length, layer => Add(scores, layer, inputs[layer].AsSpan(0, size), _equations[kind][layer], _weighted[layer]));
                 yield return tokens.Length;

@@ -4,6 +4,26 @@ namespace EdgeKV.Tests.Planning;
 
 public class BudgetTests
 {
+    [Fact]
+    public void EqualRows_EachKind_IsOneCountForAllHeads()
+    {
+        Assert.Equal(9, Budget.FromRatio(0.9).EqualRows(4, 2, 100));
+        Assert.Equal(300, Budget.FromRows(300).EqualRows(4, 2, 1000));
+        Assert.Equal(100, Budget.FromRows(300).EqualRows(4, 2, 100));
+
+        // 8 heads reserve 24 rows of 100 bytes; 51 rows are left, 6 of each head.
+        Assert.Equal(6, Budget.FromBytes(7_599).EqualRows(4, 2, 100, new RowCost(100, 3)));
+        Assert.Equal(100, Budget.FromBytes(long.MaxValue).EqualRows(4, 2, 100, new RowCost(100, 3)));
+        Assert.Throws<PlanException>(() => Budget.FromBytes(1_000).EqualRows(4, 2, 100, new RowCost(100, 3)));
+
+        // Of a layer: keep(3 * 689) is one row more than 3 * keep(689); 51 rows are 12 of each of four layers.
+        Assert.Equal(1033, Budget.FromRatio(0.5).LayerRows(4, 3, 689));
+        Assert.Equal(600, Budget.FromRows(300).LayerRows(4, 2, 1000));
+        Assert.Equal(200, Budget.FromRows(300).LayerRows(4, 2, 100));
+        Assert.Equal(12, Budget.FromBytes(7_599).LayerRows(4, 2, 100, new RowCost(100, 3)));
+        Assert.Throws<PlanException>(() => Budget.FromBytes(1_000).EqualRows(4, 2, 100));
+    }
+
     [Theory]
     [InlineData(100, 0.9, 9)] // 1 - 0.9 is just below 0.1 in double; 0.9f would keep 10
     [InlineData(100, 0.8, 19)]

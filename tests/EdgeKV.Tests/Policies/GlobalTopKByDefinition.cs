@@ -43,7 +43,7 @@ internal static class GlobalTopKByDefinition
         float sum = 0;
         for (int member = 0; member < scores.GroupSize; member++)
         {
-            sum += scores.Max(layer, head * scores.GroupSize + member)[token];
+            sum += scores.Values(new TaskAttention(policy.TaskSet, AttentionAggregate.Max), layer, head * scores.GroupSize + member)[token];
         }
 
         float repeat = sum / scores.GroupSize;

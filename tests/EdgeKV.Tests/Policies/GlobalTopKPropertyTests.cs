@@ -77,13 +77,13 @@ public class GlobalTopKPropertyTests
     [InlineData(RowScore.Both)]
     public void Plan_PermutedHeads_PermutesThePlan(RowScore source) => TestScores.AssertPermutes(
         new GlobalTopK { Source = source, Ratio = 0.7, Recent = 2 },
-        (layers, heads, tokens, values) => new AttentionScores(
+        (layers, heads, tokens, values) => TestScores.Of(
             layers, heads, heads, tokens, 1, TestScores.Buffer(values), learned: TestScores.Buffer(values)));
 
     [Fact]
     public async Task Plan_ManyThreads_GiveOnePlan()
     {
-        using var scores = new AttentionScores(6, 8, 4, 500, 1, learned: TestScores.Buffer(TestScores.Random(6, 6 * 4 * 500)));
+        using AttentionScores scores = TestScores.Of(6, 8, 4, 500, 1, learned: TestScores.Buffer(TestScores.Random(6, 6 * 4 * 500)));
         var policy = new GlobalTopK();
         CompressionPlan expected = policy.Plan(scores);
 
@@ -114,7 +114,7 @@ public class GlobalTopKPropertyTests
 
         // Logarithms of attention: most below zero, some above.
         float[] learned = [.. Values(kvHeads).Select(value => 1 - value * 16)];
-        return new AttentionScores(
+        return TestScores.Of(
             layers, heads, kvHeads, tokens, 1, TestScores.Buffer(Values(heads)), learned: TestScores.Buffer(learned));
 
         float[] Values(int rows)

@@ -74,7 +74,7 @@ public class GlobalTopKTests
     {
         // Seen: e^0, e^-1, e^-2, 0. Predicted: -4, -2, -2, +11. Sums: -4, -3, -4 and, for what was never seen, ln(1e-7) + 11 = -5.1.
         float[] seen = [1, MathF.Exp(-1), MathF.Exp(-2), 0];
-        using var scores = new AttentionScores(
+        using AttentionScores scores = TestScores.Of(
             1, 1, 1, 4, 1, TestScores.Buffer(seen), learned: TestScores.Buffer([-4, -2, -2.5f, 11]));
         GlobalTopK both = Bare with { Source = RowScore.Both };
 
@@ -183,7 +183,7 @@ public class GlobalTopKTests
     [InlineData(RowScore.Both)]
     public void Plan_RatioZero_KeepsEveryRow(RowScore source)
     {
-        using var scores = new AttentionScores(
+        using AttentionScores scores = TestScores.Of(
             3, 4, 2, 50, 1, TestScores.Buffer(TestScores.Random(2, 600)), learned: TestScores.Buffer(TestScores.Random(3, 300)));
 
         Assert.Equal(CompressionPlan.KeepAll(3, 2, 50), new GlobalTopK { Source = source, Ratio = 0 }.Plan(scores));
@@ -196,7 +196,7 @@ public class GlobalTopKTests
     [InlineData(float.NegativeInfinity)]
     public void Plan_ScoreNotFinite_NamesWhere(float value)
     {
-        using var scores = new AttentionScores(
+        using AttentionScores scores = TestScores.Of(
             5,
             4,
             2,
@@ -218,7 +218,7 @@ public class GlobalTopKTests
     [Fact]
     public void Plan_NegativeAttention_SaysSo()
     {
-        using var scores = new AttentionScores(1, 1, 1, 2, 1, TestScores.Buffer([1, -1]), learned: TestScores.Buffer([1, 2]));
+        using AttentionScores scores = TestScores.Of(1, 1, 1, 2, 1, TestScores.Buffer([1, -1]), learned: TestScores.Buffer([1, 2]));
 
         PlanException error = Assert.Throws<PlanException>(() => new GlobalTopK { Source = RowScore.Both }.Plan(scores));
 
@@ -228,14 +228,14 @@ public class GlobalTopKTests
     [Fact]
     public void Plan_StatisticMissing_NamesIt()
     {
-        using var seen = new AttentionScores(1, 1, 1, 2, 1, max: TestScores.Buffer([1, 2]));
-        using var predicted = new AttentionScores(1, 1, 1, 2, 0, learned: TestScores.Buffer([1, 2]));
+        using AttentionScores seen = TestScores.Of(1, 1, 1, 2, 1, max: TestScores.Buffer([1, 2]));
+        using AttentionScores predicted = TestScores.Of(1, 1, 1, 2, 0, learned: TestScores.Buffer([1, 2]));
 
         PlanException noMax = Assert.Throws<PlanException>(() => new GlobalTopK { Source = RowScore.Repeat }.Plan(predicted));
         PlanException noLearned = Assert.Throws<PlanException>(() => new GlobalTopK { Source = RowScore.Both }.Plan(seen));
 
-        Assert.Contains("needs the scores' Max, but they hold Learned", noMax.Message, StringComparison.Ordinal);
-        Assert.Contains("Max, Learned", noLearned.Message, StringComparison.Ordinal);
+        Assert.Contains("needs max(repeat), but the scores hold learned", noMax.Message, StringComparison.Ordinal);
+        Assert.Contains("max(repeat), learned", noLearned.Message, StringComparison.Ordinal);
         Assert.Equal(2, new GlobalTopK { Ratio = 0 }.Plan(predicted).TotalRows);
     }
 
@@ -263,11 +263,11 @@ public class GlobalTopKTests
     [Fact]
     public void Request_Sources_AskForWhatThePlanReads()
     {
-        Assert.Equal(new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Learned), new GlobalTopK().Request);
+        Assert.Equal(new ScoreRequest(new Learned()), new GlobalTopK().Request);
         Assert.False(new GlobalTopK().Request.NeedsAttention);
-        Assert.Equal(new ScoreRequest(TaskSet.Repeat, ScoreStatistics.Max), new GlobalTopK { Source = RowScore.Repeat }.Request);
+        Assert.Equal(new ScoreRequest(new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max)), new GlobalTopK { Source = RowScore.Repeat }.Request);
         Assert.Equal(
-            new ScoreRequest(TaskSet.Window(8), ScoreStatistics.Max | ScoreStatistics.Learned),
+            new ScoreRequest(new TaskAttention(TaskSet.Window(8), AttentionAggregate.Max), new Learned()),
             new GlobalTopK { Source = RowScore.Both, TaskSet = TaskSet.Window(8) }.Request);
     }
 
@@ -311,5 +311,5 @@ public class GlobalTopKTests
     }
 
     private static AttentionScores Learned(float[] values, int layers, int heads) =>
-        new(layers, heads, heads, values.Length / layers / heads, queries: 0, learned: TestScores.Buffer(values));
+        TestScores.Of(layers, heads, heads, values.Length / layers / heads, queries: 0, learned: TestScores.Buffer(values));
 }

@@ -20,7 +20,7 @@ internal sealed class GoldenScores
         using JsonDocument document = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "golden.json")));
         JsonElement root = document.RootElement.Clone();
         _plans = root.GetProperty("plans");
-        Scores = new AttentionScores(
+        Scores = TestScores.Of(
             root.GetProperty("n_layer").GetInt32(),
             root.GetProperty("n_head").GetInt32(),
             root.GetProperty("n_head_kv").GetInt32(),
@@ -64,12 +64,12 @@ internal sealed class GoldenScores
         return Convert.ToHexStringLower(SHA256.HashData(bits));
     }
 
-    // Plain or packed; null when the prompt has no such scores.
-    private static ScoreBuffer? Floats(string path)
-    {
-        byte[]? bytes = File.Exists(path) ? File.ReadAllBytes(path) : File.Exists(path + ".gz") ? Inflate(path + ".gz") : null;
-        return bytes is null ? null : ScoreBuffer.FromMemory(MemoryMarshal.Cast<byte, float>(bytes).ToArray());
-    }
+    /// <summary>A file, plain or packed; null when the prompt has none of them.</summary>
+    public static byte[]? Bytes(string path) =>
+        File.Exists(path) ? File.ReadAllBytes(path) : File.Exists(path + ".gz") ? Inflate(path + ".gz") : null;
+
+    private static ScoreBuffer? Floats(string path) =>
+        Bytes(path) is { } bytes ? ScoreBuffer.FromMemory(MemoryMarshal.Cast<byte, float>(bytes).ToArray()) : null;
 
     private static byte[] Inflate(string path)
     {

@@ -58,6 +58,8 @@ internal static class KVComposeByDefinition
     private static float[][] LayerScores(KVCompose policy, AttentionScores scores, int layer)
     {
         int group = scores.GroupSize;
+        var maxima = new TaskAttention(policy.TaskSet, AttentionAggregate.Max);
+        var sums = new TaskAttention(policy.TaskSet, AttentionAggregate.Sum);
         float[][] s = new float[scores.KvHeads][];
         for (int h = 0; h < s.Length; h++)
         {
@@ -67,7 +69,9 @@ internal static class KVComposeByDefinition
                 float sum = 0;
                 for (int a = h * group; a < (h + 1) * group; a++)
                 {
-                    sum += policy.Aggregate == TaskAggregate.Max ? scores.Max(layer, a)[j] : scores.Sum(layer, a)[j] / scores.Queries;
+                    sum += policy.Aggregate == TaskAggregate.Max
+                        ? scores.Values(maxima, layer, a)[j]
+                        : scores.Values(sums, layer, a)[j] / scores.Queries(sums);
                 }
 
                 s[h][j] = sum / group;

@@ -80,14 +80,14 @@ public class KVComposePropertyTests
     public void Plan_PermutedHeads_PermutesThePlan(bool structured) => TestScores.AssertPermutes(
         // Head means would make ties between heads.
         new KVCompose { Ratio = 0.7, Structured = structured, Stabilize = structured },
-        (layers, heads, tokens, values) => new AttentionScores(layers, heads, heads, tokens, 1, TestScores.Buffer(values)));
+        (layers, heads, tokens, values) => TestScores.Of(layers, heads, heads, tokens, 1, TestScores.Buffer(values)));
 
     [Fact]
     public void Plan_ScoresTimesPowerOfTwo_LeavesThePlan()
     {
         float[] values = TestScores.Random(5, 4 * 6 * 200);
-        using var one = new AttentionScores(4, 6, 3, 200, 1, TestScores.Buffer(values));
-        using var other = new AttentionScores(4, 6, 3, 200, 1, TestScores.Buffer([.. values.Select(v => v * 1024)]));
+        using AttentionScores one = TestScores.Of(4, 6, 3, 200, 1, TestScores.Buffer(values));
+        using AttentionScores other = TestScores.Of(4, 6, 3, 200, 1, TestScores.Buffer([.. values.Select(v => v * 1024)]));
 
         Assert.Equal(new KVCompose().Plan(one), new KVCompose().Plan(other));
     }
@@ -95,7 +95,7 @@ public class KVComposePropertyTests
     [Fact]
     public async Task Plan_ManyThreads_GiveOnePlan()
     {
-        using var scores = new AttentionScores(6, 8, 4, 500, 1, TestScores.Buffer(TestScores.Random(6, 6 * 8 * 500)));
+        using AttentionScores scores = TestScores.Of(6, 8, 4, 500, 1, TestScores.Buffer(TestScores.Random(6, 6 * 8 * 500)));
         var policy = new KVCompose { Ratio = 0.8 };
         CompressionPlan expected = policy.Plan(scores);
 
@@ -112,7 +112,7 @@ public class KVComposePropertyTests
         int tokens = random.Next(1, 90);
         long queries = random.Next(1, 20);
         bool tied = random.Next(2) == 0;
-        return new AttentionScores(
+        return TestScores.Of(
             layers, heads, kvHeads, tokens, queries, Values(heads), Values(heads), keyNorms: null, Values(kvHeads));
 
         ScoreBuffer Values(int rows)

@@ -82,7 +82,7 @@ public class KVComposeTests
     [Fact]
     public void Plan_MeanAggregate_UsesSumsOverQueries()
     {
-        using var scores = new AttentionScores(
+        using AttentionScores scores = TestScores.Of(
             1, 1, 1, 3, queries: 4, max: TestScores.Buffer([0.9f, 0.1f, 0.2f]), sum: TestScores.Buffer([0.9f, 1.2f, 1.0f]));
         KVCompose one = Plain with { Budget = Budget.FromRows(1) };
 
@@ -94,7 +94,7 @@ public class KVComposeTests
     public void Plan_ValueNorm_WeighsScoresBeforeTheHeadMean()
     {
         // s: 3 2 and 1 1; norms 1 2 and 8 1 -> 3 4 and 8 1; head means 5.5 2.5 -> 8.5 6.5 and 13.5 3.5.
-        using var scores = new AttentionScores(
+        using AttentionScores scores = TestScores.Of(
             1, 2, 2, 2, queries: 1, max: TestScores.Buffer([3, 2, 1, 1]), valueNorms: TestScores.Buffer([1, 2, 8, 1]));
         Budget one = Budget.FromRows(1);
 
@@ -208,7 +208,7 @@ public class KVComposeTests
     [InlineData(false, 9)]
     public void Plan_RatioPointNineOfHundredRows_KeepsNine(bool structured, int expected)
     {
-        using var scores = new AttentionScores(1, 1, 1, 100, 1, TestScores.Buffer(TestScores.Random(1, 100)));
+        using AttentionScores scores = TestScores.Of(1, 1, 1, 100, 1, TestScores.Buffer(TestScores.Random(1, 100)));
 
         Assert.Equal(expected, new KVCompose { Ratio = 0.9, Structured = structured }.Plan(scores).TotalRows);
     }
@@ -216,7 +216,7 @@ public class KVComposeTests
     [Fact]
     public void Plan_RatioZero_KeepsEveryRow()
     {
-        using var scores = new AttentionScores(3, 4, 2, 50, 1, TestScores.Buffer(TestScores.Random(2, 600)));
+        using AttentionScores scores = TestScores.Of(3, 4, 2, 50, 1, TestScores.Buffer(TestScores.Random(2, 600)));
 
         Assert.Equal(CompressionPlan.KeepAll(3, 2, 50), new KVCompose { Ratio = 0 }.Plan(scores));
         Assert.Equal(CompressionPlan.KeepAll(3, 2, 50), new KVCompose { Ratio = 0, Structured = false }.Plan(scores));
@@ -225,7 +225,7 @@ public class KVComposeTests
     [Fact]
     public void Plan_BudgetBelowOneRow_KeepsNothing()
     {
-        using var scores = new AttentionScores(1, 1, 1, 3, 1, TestScores.Buffer([1, 2, 3]));
+        using AttentionScores scores = TestScores.Of(1, 1, 1, 3, 1, TestScores.Buffer([1, 2, 3]));
 
         Assert.Equal(0, new KVCompose { Ratio = 0.9 }.Plan(scores).TotalRows);
     }
@@ -236,7 +236,7 @@ public class KVComposeTests
     [InlineData(float.NegativeInfinity)]
     public void Plan_ScoreNotFinite_NamesWhere(float value)
     {
-        using var scores = new AttentionScores(5, 4, 2, 7, 1, TestScores.Buffer(TestScores.Broken(value, 5, 4, 7, (2, 3, 5))));
+        using AttentionScores scores = TestScores.Of(5, 4, 2, 7, 1, TestScores.Buffer(TestScores.Broken(value, 5, 4, 7, (2, 3, 5))));
 
         foreach (bool structured in (bool[])[true, false])
         {
@@ -248,7 +248,7 @@ public class KVComposeTests
     [Fact]
     public void Plan_NormNotFinite_NamesWhere()
     {
-        using var scores = new AttentionScores(
+        using AttentionScores scores = TestScores.Of(
             1, 2, 1, 2, 1, max: TestScores.Buffer([1, 2, 3, 4]), valueNorms: TestScores.Buffer([1, float.NaN]));
 
         PlanException error = Assert.Throws<PlanException>(() => new KVCompose { ValueNorm = true }.Plan(scores));
@@ -259,7 +259,7 @@ public class KVComposeTests
     [Fact]
     public void Plan_SumsOverflow_SaysSo()
     {
-        using var scores = new AttentionScores(1, 2, 1, 1, 1, TestScores.Buffer([float.MaxValue, float.MaxValue]));
+        using AttentionScores scores = TestScores.Of(1, 2, 1, 1, 1, TestScores.Buffer([float.MaxValue, float.MaxValue]));
 
         PlanException error = Assert.Throws<PlanException>(() => new KVCompose().Plan(scores));
 
@@ -269,19 +269,19 @@ public class KVComposeTests
     [Fact]
     public void Plan_StatisticMissing_NamesIt()
     {
-        using var scores = new AttentionScores(1, 1, 1, 2, 1, max: TestScores.Buffer([1, 2]));
+        using AttentionScores scores = TestScores.Of(1, 1, 1, 2, 1, max: TestScores.Buffer([1, 2]));
 
         PlanException noSum = Assert.Throws<PlanException>(() => new KVCompose { Aggregate = TaskAggregate.Mean }.Plan(scores));
         PlanException noNorm = Assert.Throws<PlanException>(() => new KVCompose { ValueNorm = true }.Plan(scores));
 
-        Assert.Contains("Sum", noSum.Message, StringComparison.Ordinal);
-        Assert.Contains("ValueNorms", noNorm.Message, StringComparison.Ordinal);
+        Assert.Contains("sum(context)", noSum.Message, StringComparison.Ordinal);
+        Assert.Contains("value norms", noNorm.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Plan_ScoresDisposed_Throws()
     {
-        var scores = new AttentionScores(2, 1, 1, 2, 1, max: TestScores.Buffer([1, 2, 3, 4]));
+        AttentionScores scores = TestScores.Of(2, 1, 1, 2, 1, max: TestScores.Buffer([1, 2, 3, 4]));
         scores.Dispose();
 
         Assert.Throws<ObjectDisposedException>(() => new KVCompose().Plan(scores));
@@ -290,7 +290,7 @@ public class KVComposeTests
     [Fact]
     public void Plan_BudgetInBytes_StaysWithinThem()
     {
-        using var scores = new AttentionScores(2, 4, 2, 40, 1, TestScores.Buffer(TestScores.Random(4, 320)));
+        using AttentionScores scores = TestScores.Of(2, 4, 2, 40, 1, TestScores.Buffer(TestScores.Random(4, 320)));
         var cost = new RowCost(BytesPerRow: 100, ReservedPerHead: 3);
 
         // 4 heads reserve 12 rows of 100 bytes; 4800 more are 48 rows, 24 composite ones.
@@ -304,16 +304,16 @@ public class KVComposeTests
     [Fact]
     public void Request_Options_AskForWhatThePlanReads()
     {
-        Assert.Equal(new ScoreRequest(TaskSet.Context, ScoreStatistics.Max), new KVCompose().Request);
+        Assert.Equal(new ScoreRequest(new TaskAttention(TaskSet.Context, AttentionAggregate.Max)), new KVCompose().Request);
         Assert.Equal(
-            new ScoreRequest(TaskSet.Window(8), ScoreStatistics.Sum | ScoreStatistics.ValueNorms),
+            new ScoreRequest(new ValueNorms(), new TaskAttention(TaskSet.Window(8), AttentionAggregate.Sum)),
             new KVCompose { Aggregate = TaskAggregate.Mean, ValueNorm = true, TaskSet = TaskSet.Window(8) }.Request);
     }
 
     [Fact]
     public void Options_OutOfRange_AreRefused()
     {
-        using var scores = new AttentionScores(1, 1, 1, 2, 1, max: TestScores.Buffer([1, 2]));
+        using AttentionScores scores = TestScores.Of(1, 1, 1, 2, 1, max: TestScores.Buffer([1, 2]));
 
         Assert.Throws<ArgumentOutOfRangeException>(() => new KVCompose { Ratio = 1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new KVCompose { Ratio = double.NaN });

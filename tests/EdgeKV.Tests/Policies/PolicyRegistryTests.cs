@@ -33,6 +33,25 @@ public class PolicyRegistryTests
     }
 
     [Fact]
+    public void Entries_Traits_AreThoseOfTheRequests()
+    {
+        Assert.All(PolicyRegistry.Entries.Where(entry => entry.ExtraPass is PolicyTrait.No or PolicyTrait.Yes), entry =>
+        {
+            ScoreRequest request = entry.Create().Request;
+            bool pass = request.Statistics.Any(statistic => statistic is TaskAttention || statistic == WindowAttention.All);
+            Assert.Equal(entry.ExtraPass == PolicyTrait.Yes, pass);
+            Assert.Equal(entry.Profile == PolicyTrait.Yes, request.Statistics.Any(statistic => statistic is Learned));
+            Assert.Equal(entry.QueryAware == PolicyTrait.No, !request.NeedsAttention);
+        });
+    }
+
+    [Fact]
+    public void Create_TaskSetForAPolicyWithout_IsRefused() => Assert.Contains(
+        "tova takes no task set",
+        Assert.Throws<ArgumentException>(() => PolicyRegistry.Create("tova", Budget.FromRatio(0.5), TaskSet.Context)).Message,
+        StringComparison.Ordinal);
+
+    [Fact]
     public void Default_IsTheGlobalRanking() => Assert.Equal("global", PolicyRegistry.Default);
 
     [Fact]
@@ -51,9 +70,14 @@ public class PolicyRegistryTests
         {
             ICompressionPolicy policy = entry.Create(Budget.FromRatio(0.5), null);
             Assert.Equal(entry.Name, policy.Name);
-            Assert.Equal(policy is KVCompose ? TaskSet.Context : TaskSet.Repeat, policy.Request.TaskSet);
             Assert.NotEmpty(entry.Summary);
+            Assert.DoesNotContain('\n', entry.Summary);
+            Assert.Equal(policy is IRowScorer, entry.ScoresRows);
+            Assert.Equal(Budget.FromRatio(0.5), policy.Budget);
+            Assert.Equal(Budget.FromRows(3), policy.WithBudget(Budget.FromRows(3)).Budget);
+            Assert.Equal(entry.Name, PolicyRegistry.Find(entry.Name.ToUpperInvariant()).Name);
         });
+        Assert.Equal(PolicyRegistry.Entries.Count, PolicyRegistry.Entries.Select(entry => entry.Name).Distinct().Count());
         Assert.Contains(PolicyRegistry.Entries, entry => entry.Name == PolicyRegistry.Default);
     }
 }

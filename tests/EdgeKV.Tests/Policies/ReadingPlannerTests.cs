@@ -125,13 +125,13 @@ public class ReadingPlannerTests
         float[] broken = [.. learned];
         broken[2 * 10 + 7] = float.NaN;
         var planner = new ReadingPlanner(new GlobalTopK(), 2, 2, 10, 0);
-        using var seen = new AttentionScores(2, 2, 2, 5, 1, TestScores.Buffer(TestScores.Random(1, 20)));
+        using AttentionScores seen = TestScores.Of(2, 2, 2, 5, 1, TestScores.Buffer(TestScores.Random(1, 20)));
         using AttentionScores others = Slice(learned, 4, 1, 10, 0, 5);
         using AttentionScores first = Slice(learned, 2, 2, 10, 0, 5);
         using AttentionScores notANumber = Slice(broken, 2, 2, 10, 5, 5);
         using AttentionScores whole = Slice(learned, 2, 2, 10, 0, 10);
 
-        Assert.Contains("Max", Assert.Throws<PlanException>(() => planner.Next(seen)).Message, StringComparison.Ordinal);
+        Assert.Contains("needs learned, but the scores hold max(context)", Assert.Throws<PlanException>(() => planner.Next(seen)).Message, StringComparison.Ordinal);
         Assert.Contains("4 layers x 1", Assert.Throws<PlanException>(() => planner.Next(others)).Message, StringComparison.Ordinal);
         planner.Next(first);
         Assert.Contains("5 of 10", Assert.Throws<PlanException>(() => planner.Next(whole)).Message, StringComparison.Ordinal);
@@ -184,7 +184,7 @@ public class ReadingPlannerTests
             learned.AsSpan(list * tokens + start, count).CopyTo(slice.AsSpan(list * count));
         }
 
-        return new AttentionScores(layers, heads, heads, count, queries: 0, learned: TestScores.Buffer(slice));
+        return TestScores.Of(layers, heads, heads, count, queries: 0, learned: TestScores.Buffer(slice));
     }
 
     private static HashSet<(int List, int Token)> Rows(CompressionPlan plan)

@@ -12,8 +12,43 @@ internal static class TestScores
         Grouped(max, max[0].Length);
 
     /// <summary>[layer][head][token] maxima, shared by the given number of KV heads.</summary>
-    public static AttentionScores Grouped(float[][][] max, int kvHeads) => new(
+    public static AttentionScores Grouped(float[][][] max, int kvHeads) => Of(
         max.Length, max[0].Length, kvHeads, max[0][0].Length, queries: 1, max: Buffer(Flat(max)));
+
+    /// <summary>Scores of the given statistics; maxima and sums are those of a task set, or of the context and of the context repeated.</summary>
+    public static AttentionScores Of(
+        int layers,
+        int heads,
+        int kvHeads,
+        int tokens,
+        long queries,
+        ScoreBuffer? max = null,
+        ScoreBuffer? sum = null,
+        ScoreBuffer? keyNorms = null,
+        ScoreBuffer? valueNorms = null,
+        ScoreBuffer? learned = null,
+        TaskSet? taskSet = null)
+    {
+        Dictionary<Statistic, StatisticValues> values = [];
+        foreach (TaskSet tasks in taskSet is null ? (TaskSet[])[TaskSet.Context, TaskSet.Repeat] : [taskSet])
+        {
+            Add(new TaskAttention(tasks, AttentionAggregate.Max), max, queries);
+            Add(new TaskAttention(tasks, AttentionAggregate.Sum), sum, queries);
+        }
+
+        Add(new KeyNorms(), keyNorms, 0);
+        Add(new ValueNorms(), valueNorms, 0);
+        Add(new Learned(), learned, 0);
+        return new AttentionScores(layers, heads, kvHeads, tokens, values);
+
+        void Add(Statistic statistic, ScoreBuffer? buffer, long seen)
+        {
+            if (buffer is not null)
+            {
+                values.Add(statistic, new StatisticValues(buffer, seen));
+            }
+        }
+    }
 
     public static ScoreBuffer Buffer(float[] values) => ScoreBuffer.FromMemory(values);
 

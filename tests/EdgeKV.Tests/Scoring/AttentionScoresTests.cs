@@ -8,72 +8,98 @@ namespace EdgeKV.Tests.Scoring;
 
 public class AttentionScoresTests
 {
-    [Fact]
-    public void Rows_EachStatistic_ComesFromItsOwnBuffer()
-    {
-        using var scores = new AttentionScores(
-            2, 4, 2, 3, queries: 5, Count(0, 24), Count(100, 24), Count(200, 12), Count(300, 12), learned: Count(-400, 12));
+    private static readonly Statistic Max = new TaskAttention(TaskSet.Context, AttentionAggregate.Max);
+    private static readonly Statistic Sum = new TaskAttention(TaskSet.Context, AttentionAggregate.Sum);
 
-        Assert.Equal([21f, 22f, 23f], scores.Max(1, 3).ToArray());
-        Assert.Equal([115f, 116f, 117f], scores.Sum(1, 1).ToArray());
+    [Fact]
+    public void Values_EachStatistic_ComesFromItsOwnBuffer()
+    {
+        var window = new WindowAttention(8);
+        using var scores = new AttentionScores(
+            2,
+            4,
+            2,
+            3,
+            [
+                new(Max, new StatisticValues(Count(0, 24), 5)),
+                new(Sum, new StatisticValues(Count(100, 24), 5)),
+                new(window, new StatisticValues(Count(500, 24), 3)),
+                new(new KeyNorms(), new StatisticValues(Count(200, 12))),
+                new(new ValueNorms(), new StatisticValues(Count(300, 12))),
+                new(new Learned(), new StatisticValues(Count(-400, 12))),
+            ]) { PassTokens = 8 };
+
+        Assert.Equal([21f, 22f, 23f], scores.Values(Max, 1, 3).ToArray());
+        Assert.Equal([115f, 116f, 117f], scores.Values(Sum, 1, 1).ToArray());
+        Assert.Equal([521f, 522f, 523f], scores.Values(new WindowAttention(8), 1, 3).ToArray());
         Assert.Equal([206f, 207f, 208f], scores.KeyNorms(1, 0).ToArray());
         Assert.Equal([309f, 310f, 311f], scores.ValueNorms(1, 1).ToArray());
         Assert.Equal([-391f, -390f, -389f], scores.Learned(1, 1).ToArray());
         float[] mean = new float[3];
-        scores.CopyMean(1, 1, mean);
+        scores.CopyMean(Sum, 1, 1, mean);
         Assert.Equal([23f, 116 / 5f, 117 / 5f], mean);
-        scores.CopyGroupMax(1, 1, mean);
+        scores.CopyMean(window, 0, 0, mean);
+        Assert.Equal([500 / 3f, 167f, 502 / 3f], mean);
+        scores.CopyGroupMean(Max, 1, 1, mean);
         Assert.Equal([19.5f, 20.5f, 21.5f], mean);
         Assert.Equal(2, scores.GroupSize);
-        Assert.Equal(
-            ScoreStatistics.Max | ScoreStatistics.Sum | ScoreStatistics.KeyNorms | ScoreStatistics.ValueNorms | ScoreStatistics.Learned,
-            scores.Statistics);
+        Assert.Equal(5, scores.Queries(Sum));
+        Assert.Equal(3, scores.Queries(window));
+        Assert.Equal(8, scores.PassTokens);
+        Assert.Equal(6, scores.Statistics.Count);
+        Assert.True(scores.Has(window));
+        Assert.False(scores.Has(new WindowAttention(7)));
     }
 
     [Fact]
-    public void Rows_NotAskedFor_SaySo()
+    public void Values_NotAskedFor_SaySo()
     {
-        using var scores = new AttentionScores(1, 1, 1, 2, 0);
+        using var scores = new AttentionScores(1, 1, 1, 2, []);
 
-        Assert.Equal(ScoreStatistics.None, scores.Statistics);
-        Assert.Contains("Max", Assert.Throws<InvalidOperationException>(() => scores.Max(0, 0).Length).Message, StringComparison.Ordinal);
+        Assert.Empty(scores.Statistics);
+        Assert.Contains(
+            "no max(context)", Assert.Throws<InvalidOperationException>(() => scores.Values(Max, 0, 0).Length).Message, StringComparison.Ordinal);
+        Assert.Throws<InvalidOperationException>(() => scores.Queries(Max));
         Assert.Throws<InvalidOperationException>(() => scores.ValueNorms(0, 0).Length);
         Assert.Throws<InvalidOperationException>(() => scores.Learned(0, 0).Length);
-        Assert.Throws<InvalidOperationException>(() => scores.CopyGroupMax(0, 0, new float[2]));
+        Assert.Throws<InvalidOperationException>(() => scores.CopyGroupMean(Max, 0, 0, new float[2]));
     }
 
     [Fact]
-    public void Rows_OutOfRange_Throw()
+    public void Values_OutOfRange_Throw()
     {
-        using var scores = new AttentionScores(2, 4, 2, 3, 1, Count(0, 24), keyNorms: Count(0, 12));
+        using var scores = new AttentionScores(
+            2, 4, 2, 3, [new(Max, new StatisticValues(Count(0, 24), 1)), new(new KeyNorms(), new StatisticValues(Count(0, 12)))]);
 
-        Assert.Throws<ArgumentOutOfRangeException>(() => scores.Max(2, 0).Length);
-        Assert.Throws<ArgumentOutOfRangeException>(() => scores.Max(0, 4).Length);
-        Assert.Throws<ArgumentOutOfRangeException>(() => scores.Max(-1, 0).Length);
+        Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, 2, 0).Length);
+        Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, 0, 4).Length);
+        Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, -1, 0).Length);
         Assert.Throws<ArgumentOutOfRangeException>(() => scores.KeyNorms(0, 2).Length);
     }
 
     [Fact]
     public void Constructor_SizesThatDoNotFit_Throw()
     {
-        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 3, 2, 4, 1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(0, 1, 1, 1, 1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 0, 1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 1, -1));
-        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, 0, sum: Count(0, 1)));
-        Assert.Throws<ArgumentException>(() => new AttentionScores(2, 4, 2, 3, 1, learned: Count(0, 24)));
-        ArgumentException error = Assert.Throws<ArgumentException>(() => new AttentionScores(2, 4, 2, 3, 1, Count(0, 23)));
-        Assert.Contains("23 elements; [2, 4, 3] needs 24", error.Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 3, 2, 4, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(0, 1, 1, 1, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 0, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 1, [new(Max, new StatisticValues(Count(0, 1), -1))]));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, [new(Sum, new StatisticValues(Count(0, 1)))]));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, [new(WindowAttention.All, new StatisticValues(Count(0, 1)))]));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(2, 4, 2, 3, [new(new Learned(), new StatisticValues(Count(0, 24)))]));
+        ArgumentException error = Assert.Throws<ArgumentException>(
+            () => new AttentionScores(2, 4, 2, 3, [new(Max, new StatisticValues(Count(0, 23), 1))]));
+        Assert.Contains("max(context) has 23 elements; [2, 4, 3] needs 24", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Plan_NativeMemory_EqualsThePlanFromAnArray()
     {
         float[] values = TestScores.Random(8, 3 * 4 * 50);
-        using var managed = new AttentionScores(3, 4, 2, 50, 1, TestScores.Buffer(values));
+        using AttentionScores managed = TestScores.Of(3, 4, 2, 50, 1, TestScores.Buffer(values));
         var buffer = new NativeBuffer(values);
         CompressionPlan plan;
-        using (var native = new AttentionScores(3, 4, 2, 50, 1, buffer))
+        using (AttentionScores native = TestScores.Of(3, 4, 2, 50, 1, buffer, taskSet: TaskSet.Context))
         {
             plan = new KVCompose().Plan(native);
             Assert.False(buffer.IsFreed);
@@ -87,13 +113,13 @@ public class AttentionScoresTests
     public void Dispose_Twice_FreesOnceAndRefusesReaders()
     {
         var buffer = new NativeBuffer([1, 2]);
-        var scores = new AttentionScores(1, 1, 1, 2, 1, buffer);
+        AttentionScores scores = TestScores.Of(1, 1, 1, 2, 1, buffer, taskSet: TaskSet.Context);
 
         scores.Dispose();
         scores.Dispose();
 
         Assert.Equal(1, buffer.Frees);
-        Assert.Throws<ObjectDisposedException>(() => scores.Max(0, 0).Length);
+        Assert.Throws<ObjectDisposedException>(() => scores.Values(Max, 0, 0).Length);
     }
 
     [Fact]

@@ -38,33 +38,4 @@ public class TaskSetTests
 
         Assert.Equal(["Who?"], Assert.IsType<QuestionTaskSet>(tasks).Questions);
     }
-
-    [Theory]
-    [InlineData(ScoreStatistics.Max, true)]
-    [InlineData(ScoreStatistics.Sum | ScoreStatistics.ValueNorms, true)]
-    [InlineData(ScoreStatistics.KeyNorms | ScoreStatistics.ValueNorms, false)]
-    [InlineData(ScoreStatistics.Learned, false)]
-    [InlineData(ScoreStatistics.Learned | ScoreStatistics.Max, true)]
-    [InlineData(ScoreStatistics.None, false)]
-    public void NeedsAttention_NormsAlone_DoNot(ScoreStatistics statistics, bool expected) =>
-        Assert.Equal(expected, new ScoreRequest(TaskSet.Context, statistics).NeedsAttention);
-
-    [Fact]
-    public void Name_Requests_AreCalledByWhoseAttentionDecides()
-    {
-        (TaskSet Tasks, string Name)[] sets =
-        [
-            (TaskSet.Context, "context"), (TaskSet.Repeat, "repeat"), (TaskSet.Question("Who?"), "question"), (TaskSet.Window(3), "window"),
-            (TaskSet.Texts("Say it."), "texts"),
-        ];
-
-        Assert.All(sets, set =>
-        {
-            Assert.Equal(set.Name, set.Tasks.Name);
-            Assert.Equal(set.Name, new ScoreRequest(set.Tasks, ScoreStatistics.Sum).Name);
-            Assert.Equal("both", new ScoreRequest(set.Tasks, ScoreStatistics.Max | ScoreStatistics.Learned).Name);
-            Assert.Equal("learned", new ScoreRequest(set.Tasks, ScoreStatistics.Learned).Name);
-            Assert.Equal("none", new ScoreRequest(set.Tasks, ScoreStatistics.KeyNorms).Name);
-        });
-    }
 }

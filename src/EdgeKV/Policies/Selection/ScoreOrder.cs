@@ -110,6 +110,31 @@ internal static class ScoreOrder
         return (before, upTo - before);
     }
 
+    /// <summary>The key at which the lowest keys end, and how many of the keys equal to it are among them.</summary>
+    /// <param name="keys">Keys in any order.</param>
+    /// <param name="count">How many are the lowest, 0 to all.</param>
+    /// <param name="counters">At least <see cref="Digits"/> counters; their content does not matter.</param>
+    public static (uint End, int Ties) Cut(ReadOnlySpan<uint> keys, int count, Span<int> counters)
+    {
+        if (count == 0)
+        {
+            return (0, 0);
+        }
+
+        counters = counters[..Digits];
+        uint mask = 0;
+        uint key = 0;
+        for (int shift = 2 * DigitBits; shift >= 0; shift -= DigitBits)
+        {
+            counters.Clear();
+            CountDigits(keys, mask, key, shift, counters);
+            key |= Digit(counters, ref count) << shift;
+            mask = uint.MaxValue << shift;
+        }
+
+        return (key, count);
+    }
+
     /// <summary>Writes the positions of all keys before a key and of the first ones equal to it, in ascending order.</summary>
     /// <param name="keys">Keys in any order.</param>
     /// <param name="key">The key at which it ends.</param>

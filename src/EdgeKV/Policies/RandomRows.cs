@@ -1,0 +1,43 @@
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Policies;
+
+/// <summary>
+/// Rows at random: the baseline that every other policy has to beat. The same seed gives the same rows; every layer and KV head draws its own, where
+/// the reference (NVIDIA/kvpress, random_press) gives a seed's numbers to all layers.
+/// </summary>
+public sealed record RandomRows : ScoredPolicy
+{
+    /// <summary>The policy's name.</summary>
+    public const string PolicyName = "random";
+
+    private const float UnitOf24Bits = 1f / (1 << 24);
+
+    /// <inheritdoc/>
+    public override string Name => PolicyName;
+
+    /// <summary>Which rows are drawn. Default: 0.</summary>
+    public int Seed { get; init; }
+
+    /// <inheritdoc/>
+    public override ScoreRequest Request => ScoreRequest.None;
+
+    /// <inheritdoc/>
+    public override void Score(AttentionScores scores, int layer, Span<float> destination)
+    {
+        ulong start = Mix(((ulong)(uint)Seed << 32) | (uint)layer);
+        for (int i = 0; i < destination.Length; i++)
+        {
+            destination[i] = (Mix(start + (ulong)i) >> 40) * UnitOf24Bits;
+        }
+    }
+
+    // SplitMix64 (Steele, Lea and Flood 2014): a number's place in the sequence gives its value, so layers can be drawn in any order.
+    private static ulong Mix(ulong value)
+    {
+        value += 0x9E3779B97F4A7C15;
+        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9;
+        value = (value ^ (value >> 27)) * 0x94D049BB133111EB;
+        return value ^ (value >> 31);
+    }
+}

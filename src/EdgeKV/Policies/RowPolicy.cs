@@ -1,0 +1,55 @@
+using EdgeKV.Planning;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Policies;
+
+/// <summary>What policies that rank rows by a score have in common: a budget, and checks before they plan.</summary>
+public abstract record RowPolicy : ICompressionPolicy
+{
+    private readonly Budget _budget;
+
+    /// <summary>A policy with a default budget.</summary>
+    /// <param name="ratio">The share of all rows that goes unless another budget is given, 0 to below 1.</param>
+    private protected RowPolicy(double ratio = 0.8) => _budget = Budget.FromRatio(ratio);
+
+    /// <inheritdoc/>
+    public abstract string Name { get; }
+
+    /// <summary>How much may stay. Default, unless the policy says otherwise: ratio 0.8, one fifth.</summary>
+    /// <exception cref="ArgumentNullException">The value is null.</exception>
+    public Budget Budget
+    {
+        get => _budget;
+        init => _budget = value ?? throw new ArgumentNullException(nameof(value));
+    }
+
+    /// <summary>The share of all rows that goes, 0 to below 1: short for a <see cref="Budget"/> by ratio. Null when the budget is given otherwise.</summary>
+    /// <exception cref="ArgumentNullException">The value set is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public double? Ratio
+    {
+        get => Budget.Ratio;
+        init => Budget = Budget.FromRatio(value ?? throw new ArgumentNullException(nameof(value)));
+    }
+
+    /// <inheritdoc/>
+    public abstract ScoreRequest Request { get; }
+
+    /// <inheritdoc/>
+    public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };
+
+    /// <inheritdoc/>
+    public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        scores.ThrowIfLacking(Request, Name);
+        return Share(scores, cost);
+    }
+
+    /// <summary>Plans from scores that hold all that was asked for.</summary>
+    private protected abstract CompressionPlan Share(AttentionScores scores, RowCost cost);
+
+    /// <summary>Rows of each KV head where all keep equally many.</summary>
+    private protected int EqualRows(AttentionScores scores, RowCost cost) =>
+        Budget.EqualRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
+}

@@ -1,0 +1,223 @@
+using System.Buffers;
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+using EdgeKV.Planning;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Policies.Selection;
+
+/// <summary>
+/// All rows of a context by their scores, as keys of <see cref="ScoreOrder"/>, protected rows first. Allocators decide how many rows each KV head
+/// keeps; which ones follows from the keys. The keys are rented and go back when it is disposed.
+/// </summary>
+internal sealed class RankedRows : IDisposable
+{
+    private readonly IRowScorer _scorer;
+    private readonly AttentionScores _scores;
+    private readonly int _tokens;
+    private readonly int _heads;
+    private uint[]? _keys;
+
+    private RankedRows(IRowScorer scorer, AttentionScores scores)
+    {
+        _scorer = scorer;
+        _scores = scores;
+        _tokens = scores.Tokens;
+        _heads = scores.KvHeads;
+        long rows = (long)scores.Layers * _heads * _tokens;
+        if (rows > Array.MaxLength)
+        {
+            throw new PlanException($"A context of {_tokens} tokens is too long to be planned at once.");
+        }
+
+        _keys = ArrayPool<uint>.Shared.Rent((int)rows);
+    }
+
+    /// <summary>KV heads of all layers, which is how many lists of rows there are: list layer * kvHeads + kvHead.</summary>
+    public int Lists => _scores.Layers * _heads;
+
+    /// <summary>Scores all rows and ranks the protected ones first.</summary>
+    /// <param name="scorer">Scores them.</param>
+    /// <param name="scores">At least the statistics that the scorer asks for.</param>
+    /// <param name="rows">Rows that a KV head keeps, on average: what is protected may depend on it.</param>
+    /// <exception cref="PlanException">A score is not finite, or the context is too large for one plan.</exception>
+    public static RankedRows Of(IRowScorer scorer, AttentionScores scores, int rows)
+    {
+        ProtectedRows first = scorer.Protect(scores.Tokens, rows);
+        return Of(scorer, scores, _ => first);
+    }
+
+    /// <inheritdoc cref="Of(IRowScorer, AttentionScores, int)"/>
+    /// <param name="scorer">Scores them.</param>
+    /// <param name="scores">At least the statistics that the scorer asks for.</param>
+    /// <param name="protect">What is protected of a list.</param>
+    public static RankedRows Of(IRowScorer scorer, AttentionScores scores, Func<int, ProtectedRows> protect)
+    {
+        var ranked = new RankedRows(scorer, scores);
+        try
+        {
+            ranked.Rank(protect);
+            return ranked;
+        }
+        catch
+        {
+            ranked.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The keys of one KV head's rows, by position: the lower, the better.</summary>
+    public Span<uint> Keys(int list) => _keys.AsSpan(list * _tokens, _tokens);
+
+    /// <summary>The keys of all of a layer's rows, one KV head after another.</summary>
+    public Span<uint> LayerKeys(int layer) => _keys.AsSpan(layer * _heads * _tokens, _heads * _tokens);
+
+    /// <summary>Ranks every KV head's best rows above all others.</summary>
+    /// <param name="rows">So many of each, 0 to all.</param>
+    public void ProtectBest(int rows) => ForEachLayer((layer, counters) =>
+    {
+        for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+        {
+            Span<uint> keys = Keys(list);
+            (uint end, int ties) = ScoreOrder.Cut(keys, rows, counters);
+            foreach (ref uint key in keys)
+            {
+                bool tied = key == end && ties > 0;
+                ties -= tied ? 1 : 0;
+                key = key < end || tied ? 0 : key;
+            }
+        }
+    });
+
+    /// <summary>How many of the best rows of each layer, all its KV heads together, lie in each head.</summary>
+    /// <param name="rows">Best rows of a layer, 0 to all.</param>
+    public int[] CountByLayer(int rows)
+    {
+        int[] counts = new int[Lists];
+        ForEachLayer((layer, counters) =>
+        {
+            (uint end, int ties) = ScoreOrder.Cut(LayerKeys(layer), rows, counters);
+            for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+            {
+                (int before, int equal) = ScoreOrder.Count(Keys(list), end);
+                int taken = Math.Min(equal, ties);
+                ties -= taken;
+                counts[list] = before + taken;
+            }
+        });
+        return counts;
+    }
+
+    /// <summary>How many of the best rows of all layers together lie in each KV head.</summary>
+    /// <param name="rows">The most rows, 0 to all.</param>
+    /// <param name="limit">Rows with this key or a higher one stay out; null: none does.</param>
+    public int[] CountOverall(long rows, uint? limit = null)
+    {
+        var cut = GlobalCut.Find(_scores.Layers, _heads, list => Keys(list), limit, rows);
+        int[] counts = new int[Lists];
+        TensorPrimitives.Add<int>(cut.Before, cut.Ties, counts);
+        return counts;
+    }
+
+    /// <summary>The plan in which every KV head keeps its best rows.</summary>
+    /// <param name="counts">Rows of every KV head, [layers, kvHeads], taken over.</param>
+    /// <param name="maxRows">The most rows that may stay.</param>
+    public CompressionPlan Plan(int[] counts, long maxRows)
+    {
+        int[] starts = new int[counts.Length];
+        long total = 0;
+        for (int list = 0; list < counts.Length; list++)
+        {
+            starts[list] = (int)Math.Min(total, int.MaxValue);
+            total += counts[list];
+        }
+
+        if (total > Array.MaxLength)
+        {
+            throw new PlanException($"A plan of {total} rows is more than one plan can hold: {Array.MaxLength}.");
+        }
+
+        int[] positions = GC.AllocateUninitializedArray<int>((int)total);
+        ForEachLayer((layer, counters) =>
+        {
+            for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+            {
+                (uint end, int ties) = ScoreOrder.Cut(Keys(list), counts[list], counters);
+                ScoreOrder.Positions(Keys(list), end, positions.AsSpan(starts[list], counts[list]), ties);
+            }
+        });
+        return CompressionPlan.Adopt(_scores.Layers, _heads, _tokens, counts, positions, maxRows);
+    }
+
+    /// <summary>Work over the layers in parallel.</summary>
+    /// <param name="body">Takes the layer and a thread's counters, as <see cref="ScoreOrder.Cut"/> needs them.</param>
+    public void ForEachLayer(Action<int, int[]> body) =>
+        LayerLoop.ForEach(_scores.Layers, static () => new Counters(), (layer, scratch) => body(layer, scratch.Values));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_keys is not null)
+        {
+            ArrayPool<uint>.Shared.Return(_keys);
+            _keys = null;
+        }
+    }
+
+    // Scores are written where their keys will be: one copy.
+    private void Rank(Func<int, ProtectedRows> protect)
+    {
+        int broken = int.MaxValue;
+        ForEachLayer((layer, _) =>
+        {
+            Span<uint> keys = LayerKeys(layer);
+            Span<float> written = MemoryMarshal.Cast<uint, float>(keys);
+            _scorer.Score(_scores, layer, written);
+            if (!TensorPrimitives.IsFiniteAll<float>(written))
+            {
+                LayerLoop.Lower(ref broken, layer);
+                return;
+            }
+
+            ScoreOrder.Keys(written, keys);
+            for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+            {
+                protect(list).Rank(Keys(list), 0, _tokens);
+            }
+        });
+        if (broken < int.MaxValue)
+        {
+            throw NotFinite(broken);
+        }
+    }
+
+    // What the scores were made of says more than the score that it spoilt.
+    private PlanException NotFinite(int layer)
+    {
+        foreach (Statistic statistic in _scorer.Request.Statistics)
+        {
+            string kind = statistic.IsPerAttentionHead ? "attention head" : "KV head";
+            for (int head = 0; head < (statistic.IsPerAttentionHead ? _scores.Heads : _heads); head++)
+            {
+                ReadOnlySpan<float> row = _scores.Values(statistic, layer, head);
+                if (row.Length == _tokens && ScoreOrder.FirstNotFinite(row) is { } token)
+                {
+                    return new PlanException($"Layer {layer}, {kind} {head}, token {token} has {statistic} {row[token]}: not a finite number.");
+                }
+            }
+        }
+
+        Span<float> written = MemoryMarshal.Cast<uint, float>(LayerKeys(layer));
+        int first = ScoreOrder.FirstNotFinite(written).GetValueOrDefault();
+        return new PlanException(
+            $"Layer {layer}, KV head {first / _tokens}, token {first % _tokens} has {_scorer.Name} score {written[first]}: not a finite number.");
+    }
+
+    // One thread's counters of a digit.
+    private sealed class Counters : IDisposable
+    {
+        public int[] Values { get; } = ArrayPool<int>.Shared.Rent(ScoreOrder.Digits);
+
+        public void Dispose() => ArrayPool<int>.Shared.Return(Values);
+    }
+}

@@ -1,0 +1,110 @@
+namespace EdgeKV.Scoring;
+
+/// <summary>
+/// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="WindowAttention"/>,
+/// <see cref="KeyNorms"/>, <see cref="ValueNorms"/> and <see cref="Learned"/>. Compares by value.
+/// </summary>
+/// <remarks>
+/// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
+/// take any statistic.
+/// </remarks>
+public abstract record Statistic
+{
+    private protected Statistic()
+    {
+    }
+
+    /// <summary>What reports call scores that come from it: a task set's name, "window", "key norms", "value norms" or "learned".</summary>
+    public abstract string Name { get; }
+
+    /// <summary>Whether it has a row of numbers for every attention head of a layer; otherwise for every KV head.</summary>
+    public virtual bool IsPerAttentionHead => NeedsAttention;
+
+    /// <summary>Whether tokens have to be fed for it, so that their attention can be seen.</summary>
+    public virtual bool NeedsAttention => false;
+
+    /// <summary>Whether it is read from a cache that still has all of its rows.</summary>
+    public virtual bool NeedsFullCache => true;
+
+    /// <summary>Whether a row of so many numbers can be its row for a context of so many tokens: one number a token, unless it says otherwise.</summary>
+    internal virtual bool Fits(long rowLength, int tokens) => rowLength == tokens;
+
+    /// <summary>For example "max(repeat)", "window(64)" or "key norms".</summary>
+    public sealed override string ToString() => Describe();
+
+    private protected virtual string Describe() => Name;
+}
+
+/// <summary>
+/// The attention that the tokens of a task set pay to each context token, [layers, heads, tokens]: softmax over the context and the task
+/// tokens up to the query, only the context's columns kept. Costs a pass over the task set; all aggregates of one task set share it.
+/// </summary>
+/// <param name="TaskSet">The tokens whose attention is seen.</param>
+/// <param name="Aggregate">How their weights become one number.</param>
+public sealed record TaskAttention(TaskSet TaskSet, AttentionAggregate Aggregate) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => TaskSet.Name;
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => Aggregate == AttentionAggregate.Max ? $"max({Name})" : $"sum({Name})";
+}
+
+/// <summary>
+/// The attention that the context's own last queries pay to each of its tokens, summed, [layers, heads, tokens]: every query's weights over
+/// all that it sees, itself included, make 1. The queries are taken back and fed once more; windows of several lengths share the longest one's.
+/// </summary>
+public sealed record WindowAttention : Statistic
+{
+    /// <summary>The sum over a window.</summary>
+    /// <param name="queries">Length of the window, 1 and up; a window longer than the context is the whole context.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="queries"/> is below 1.</exception>
+    public WindowAttention(int queries)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(queries, 1);
+        Queries = queries;
+    }
+
+    /// <summary>The sum over all queries of the context, however long it is: the whole context is fed once more.</summary>
+    public static WindowAttention All { get; } = new(int.MaxValue);
+
+    /// <summary>Length of the window in queries, 1 and up; <see cref="int.MaxValue"/>: all. What was summed is <see cref="AttentionScores.Queries"/>.</summary>
+    public int Queries { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "window";
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => Queries == int.MaxValue ? "window(all)" : $"window({Queries})";
+}
+
+/// <summary>L2 norms of the cached keys, position encoding applied, [layers, kvHeads, tokens].</summary>
+public sealed record KeyNorms : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "key norms";
+}
+
+/// <summary>L2 norms of the cached values, [layers, kvHeads, tokens].</summary>
+public sealed record ValueNorms : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "value norms";
+}
+
+/// <summary>
+/// Predicted natural logarithms of the attention that a repeat pass would give (<see cref="RepeatTaskSet"/>), [layers, kvHeads, tokens], made by
+/// the prefill itself: no pass. Any finite value, most below 0; comparable between all layers, KV heads and contexts of one model.
+/// </summary>
+public sealed record Learned : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "learned";
+
+    /// <inheritdoc/>
+    public override bool NeedsFullCache => false;
+}

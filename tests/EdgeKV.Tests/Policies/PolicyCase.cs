@@ -1,0 +1,50 @@
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Tests.Policies;
+
+/// <summary>What a policy promises of its plans over random contexts: a new policy is one more of <see cref="PolicyCases"/>.</summary>
+/// <param name="Name">What the case is called; it need not be a policy's name.</param>
+/// <param name="Create">The policy with random options for a context of so many tokens; the budget is set afterwards.</param>
+internal sealed record PolicyCase(string Name, Func<Random, int, ICompressionPolicy> Create)
+{
+    /// <summary>Least tokens of a context that the policy takes. Default: 2.</summary>
+    public int LeastTokens { get; init; } = 2;
+
+    /// <summary>
+    /// Rows that the plan must keep. Default: keep(tokens) rows in every KV head; null: no exact number.
+    /// </summary>
+    public Func<ICompressionPolicy, AttentionScores, long>? Rows { get; init; } = Equal;
+
+    /// <summary>Whether every KV head keeps the scorer's protected positions where the budget holds them. Default: true.</summary>
+    public bool KeepsProtected { get; init; } = true;
+
+    /// <summary>Whether heads that change places change their rows with them. Default: true.</summary>
+    public bool Permutes { get; init; } = true;
+
+    /// <summary>Whether a larger ratio keeps nothing that a smaller one drops. Default: true.</summary>
+    public bool IsNested { get; init; } = true;
+
+    /// <summary>Whether KV heads of a layer may keep different counts. Default: false.</summary>
+    public bool IsRagged { get; init; }
+
+    /// <summary>Whether all KV heads of a layer keep the same positions. Default: as the scorer says.</summary>
+    public bool? SharesPositions { get; init; }
+
+    /// <summary>keep(tokens) rows in every KV head.</summary>
+    public static long Equal(ICompressionPolicy policy, AttentionScores scores) =>
+        (long)policy.Budget.EqualRows(scores.Layers, scores.KvHeads, scores.Tokens) * scores.Layers * scores.KvHeads;
+
+    /// <summary>keep(kvHeads * tokens) rows in every layer.</summary>
+    public static long ByLayer(ICompressionPolicy policy, AttentionScores scores) =>
+        (long)policy.Budget.LayerRows(scores.Layers, scores.KvHeads, scores.Tokens) * scores.Layers;
+
+    /// <summary>All rows of the model share the budget.</summary>
+    public static long Overall(ICompressionPolicy policy, AttentionScores scores) =>
+        policy.Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
+
+    /// <summary>What the policy ranks rows by; null: it says nothing of single rows.</summary>
+    public static IRowScorer? ScorerOf(ICompressionPolicy policy) => (policy as ScorerWrapper)?.Scorer ?? policy as IRowScorer;
+
+    public override string ToString() => Name;
+}

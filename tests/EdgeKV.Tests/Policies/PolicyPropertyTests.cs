@@ -1,0 +1,219 @@
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Tests.Policies;
+
+/// <summary>What every policy promises, over random contexts: see <see cref="PolicyCases"/>.</summary>
+public class PolicyPropertyTests
+{
+    private const int Contexts = 40;
+
+    public static TheoryData<string> Names => [.. PolicyCases.All.Select(policy => policy.Name)];
+
+    [Fact]
+    public void Cases_EveryRegisteredPolicy_IsAmongThem()
+    {
+        // These have property tests of their own.
+        string[] others = [GlobalTopK.PolicyName, KVCompose.StructuredName, KVCompose.UnstructuredName];
+
+        IEnumerable<string> tested = PolicyCases.All.Select(policy => policy.Create(new Random(1), 10).Name);
+
+        Assert.Empty(PolicyRegistry.Entries.Select(entry => entry.Name).Except(others).Except(tested));
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_RandomContexts_SpendsTheBudgetInAscendingRows(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    {
+        CompressionPlan plan = made.Plan(scores);
+
+        // That positions ascend and are in range is what a plan checks itself; here it is checked once more.
+        for (int list = 0; list < scores.Layers * scores.KvHeads; list++)
+        {
+            int[] positions = plan.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray();
+            Assert.Equal(positions.Distinct().Order(), positions);
+            Assert.All(positions, position => Assert.InRange(position, 0, scores.Tokens - 1));
+        }
+
+        if (policy.Rows is { } rows)
+        {
+            Assert.Equal(rows(made, scores), plan.TotalRows);
+        }
+
+        Assert.True(policy.IsRagged || plan.IsComposite);
+        Assert.Equal(plan, made.Plan(scores));
+        Assert.Equal(CompressionPlan.KeepAll(scores.Layers, scores.KvHeads, scores.Tokens), All(made, scores));
+    });
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_BudgetInRowsAndBytes_IsNeverPassed(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    {
+        int rows = random.Next(1, scores.Tokens + 2);
+        long lists = (long)scores.Layers * scores.KvHeads;
+        long bytes = lists * 300 + 100 * lists * rows + random.Next(0, 99);
+        if (made is ChunkKV chunk && rows < chunk.Length && scores.Tokens >= chunk.Length)
+        {
+            Assert.Contains("holds no chunk", Assert.Throws<PlanException>(() => made.WithBudget(Budget.FromRows(rows)).Plan(scores)).Message, StringComparison.Ordinal);
+            return;
+        }
+
+        CompressionPlan byRows = made.WithBudget(Budget.FromRows(rows)).Plan(scores);
+        CompressionPlan byBytes = made.WithBudget(Budget.FromBytes(bytes)).Plan(scores, new RowCost(100, 3));
+
+        Assert.InRange(byRows.TotalRows, 0, Math.Min(rows, scores.Tokens) * lists);
+        Assert.Equal(byRows, byBytes);
+    });
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_ProtectedPositions_AreThereWhereTheBudgetHoldsThem(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    {
+        if (!policy.KeepsProtected || PolicyCase.ScorerOf(made) is not { } scorer)
+        {
+            return;
+        }
+
+        CompressionPlan plan = made.Plan(scores);
+        for (int list = 0; list < scores.Layers * scores.KvHeads; list++)
+        {
+            int[] kept = plan.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray();
+            ProtectedRows rows = scorer.Protect(scores.Tokens, kept.Length);
+            int first = Math.Min(rows.First, scores.Tokens);
+            int last = Math.Min(rows.Last, scores.Tokens - first);
+            bool fits = policy.IsRagged ? Fits(made, scores, first + last) : first + last <= kept.Length;
+            if (fits)
+            {
+                Assert.Equal(Enumerable.Range(0, first), kept.Take(first));
+                Assert.Equal(Enumerable.Range(scores.Tokens - last, last), kept.TakeLast(last));
+            }
+        }
+    });
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_LargerRatio_KeepsNothingThatTheSmallerDrops(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    {
+        if (!policy.IsNested)
+        {
+            Assert.Skip($"{policy.Name} does not promise it.");
+        }
+
+        double low = random.NextDouble();
+        CompressionPlan part = made.WithBudget(Budget.FromRatio(low + (1 - low) * random.NextDouble() * 0.999)).Plan(scores);
+        CompressionPlan whole = made.WithBudget(Budget.FromRatio(low)).Plan(scores);
+
+        for (int list = 0; list < scores.Layers * scores.KvHeads; list++)
+        {
+            Assert.Empty(part.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray()
+                .Except(whole.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray()));
+        }
+    });
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_PermutedHeads_PermutesThePlan(string name) => ForEachContext(name, (policy, made, _, random) =>
+    {
+        if (!policy.Permutes)
+        {
+            Assert.Skip($"{policy.Name} does not promise it.");
+        }
+
+        int tokens = random.Next(policy.LeastTokens, 60);
+        int kvHeads = random.Next(2, 5);
+        int[] order = [.. Enumerable.Range(0, kvHeads)];
+        random.Shuffle(order);
+        int seed = random.Next();
+        ICompressionPolicy permuting = policy.Create(new Random(seed), tokens).WithBudget(Budget.FromRatio(random.NextDouble()));
+        using AttentionScores one = RandomScores.Permuted(permuting.Request, 3, kvHeads, tokens, seed, order: null);
+        using AttentionScores other = RandomScores.Permuted(permuting.Request, 3, kvHeads, tokens, seed, order);
+
+        CompressionPlan plan = permuting.Plan(one);
+        CompressionPlan permuted = permuting.Plan(other);
+
+        for (int layer = 0; layer < plan.Layers; layer++)
+        {
+            for (int head = 0; head < kvHeads; head++)
+            {
+                Assert.Equal(plan.Positions(layer, order[head]).ToArray(), permuted.Positions(layer, head).ToArray());
+            }
+        }
+    });
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_SharedPositions_AreTheSameInAllHeads(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    {
+        if (policy.IsRagged || !(policy.SharesPositions ?? (made as IRowScorer)?.SharesPositions ?? false))
+        {
+            return;
+        }
+
+        CompressionPlan plan = made.Plan(scores);
+        for (int list = 0; list < scores.Layers * scores.KvHeads; list++)
+        {
+            Assert.Equal(plan.Positions(list / scores.KvHeads, 0).ToArray(), plan.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray());
+        }
+    });
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_StatisticMissing_NamesIt(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    {
+        if (made.Request.Statistics.Count == 0)
+        {
+            return;
+        }
+
+        using AttentionScores empty = new(scores.Layers, scores.Heads, scores.KvHeads, scores.Tokens, []);
+
+        PlanException error = Assert.Throws<PlanException>(() => made.Plan(empty));
+
+        Assert.Contains($"{made.Name} needs {made.Request}, but the scores hold nothing", error.Message, StringComparison.Ordinal);
+    });
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_NotFinite_NamesWhere(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    {
+        foreach (Statistic statistic in PolicyCase.ScorerOf(made)?.Request.Statistics ?? made.Request.Statistics)
+        {
+            int head = (statistic.IsPerAttentionHead ? scores.Heads : scores.KvHeads) - 1;
+            using AttentionScores broken = RandomScores.Broken(scores, made.Request, statistic, layer: scores.Layers - 1, head, token: 0);
+
+            PlanException error = Assert.Throws<PlanException>(() => made.Plan(broken));
+
+            string kind = statistic.IsPerAttentionHead ? "attention head" : "KV head";
+            Assert.Contains($"Layer {scores.Layers - 1}, {kind} {head}, token 0", error.Message, StringComparison.Ordinal);
+        }
+    });
+
+    private static CompressionPlan All(ICompressionPolicy made, AttentionScores scores) => made switch
+    {
+        // The rows that reach its limit are all that there are.
+        ScoreThreshold threshold => (threshold with { Ratio = 0, Limit = -1e30 }).Plan(scores),
+        PyramidKV => CompressionPlan.KeepAll(scores.Layers, scores.KvHeads, scores.Tokens),
+        _ => made.WithBudget(Budget.FromRatio(0)).Plan(scores),
+    };
+
+    private static bool Fits(ICompressionPolicy made, AttentionScores scores, int rows) => made switch
+    {
+        AdaKV => rows <= made.Budget.EqualRows(scores.Layers, scores.KvHeads, scores.Tokens),
+        LayerBudgets => false,
+        _ => (long)rows * scores.Layers * scores.KvHeads <= PolicyCase.Overall(made, scores),
+    };
+
+    private static void ForEachContext(string name, Action<PolicyCase, ICompressionPolicy, AttentionScores, Random> body)
+    {
+        PolicyCase policy = PolicyCases.All.Single(other => other.Name == name);
+        for (int seed = 0; seed < Contexts; seed++)
+        {
+            var random = new Random(seed);
+            int tokens = random.Next(policy.LeastTokens, 90);
+            ICompressionPolicy made = policy.Create(random, tokens).WithBudget(Budget.FromRatio(random.Next(4) == 0 ? 0.8 : random.NextDouble()));
+            using AttentionScores scores = RandomScores.For(made.Request, random, tokens);
+            body(policy, made, scores, random);
+        }
+    }
+}
