@@ -22,6 +22,8 @@ struct edgekv_scores;
 
 namespace edgekv {
 
+class device_graph;
+
 struct head_rows {
     uint32_t n        = 0; // kept rows
     uint32_t offset   = 0; // first row in the layer's tensors
@@ -47,6 +49,12 @@ struct compact_layer {
 
     layer_storage          storage; // empty while llama.cpp's own tensors are in use
     std::vector<head_rows> heads;
+};
+
+// Part of a graph that reads rows as f32, as the model made them.
+struct rows_graph {
+    ggml_tensor * rows     = nullptr; // [d, n_head_kv, n]
+    ggml_tensor * rotation = nullptr; // for set_rotation() once memory is there; null: none
 };
 
 class compact_cache final : public llama_kv_ext_i {
@@ -84,8 +92,8 @@ public:
 
     void apply(const int32_t * counts, size_t n_counts, const int32_t * positions, size_t n_positions, uint32_t room, uint32_t align);
 
-    // Score passes: between begin and end attention is built so that its weights can be seen.
-    void begin_scores();
+    // Score passes: between begin and end attention is built so that its weights can be seen. Which of the tokens that are there now is scores' to say.
+    void begin_scores(const edgekv_scores & scores);
     // After each decode: adds the weights of its n_tokens queries.
     void collect_scores(edgekv_scores & scores, int32_t n_tokens);
     void end_scores();
@@ -115,6 +123,9 @@ public:
     void set_attention(int32_t kernel);
 
     void norms(int32_t which, int32_t n_context, float * out);
+
+    // Rows of one layer at positions first .. first + n - 1, [n, n_head_kv, d].
+    void rows(int32_t which, int32_t layer, int32_t first, int32_t n, float * out);
 
     //
     // llama_kv_ext_i
@@ -182,7 +193,12 @@ private:
     void move_rows(const compact_layer & layer, const layer_storage & target, const std::vector<head_rows> & heads,
                    const std::vector<row_list> & sources) const;
 
-    ggml_backend_t backend_of(const compact_layer & layer) const;
+    // The context's backend that computes on buffers of a type.
+    ggml_backend_t backend_of(ggml_backend_buffer_type_t buft) const;
+
+    // The full cache's rows of cells first .. first + n - 1.
+    rows_graph build_rows(device_graph & graph, const compact_layer & layer, int32_t which, int64_t first, int64_t n) const;
+    void       set_rotation(ggml_tensor * rotation) const;
 
     // Makes the cells anew: B kept ones, and those that appended names, in B + W.
     void use_cells(llama_seq_id seq_id, const std::vector<std::pair<uint32_t, llama_pos>> & appended);
@@ -199,6 +215,9 @@ private:
     // Builds the worst case, which shows whether the model names what every layer's attention is given: fails with undo called when it does not.
     template <typename F>
     void require_inputs(const std::vector<ggml_tensor *> & tensors, F undo);
+
+    void see(const edgekv_scores & scores);
+    void forget_seen();
 
     ggml_tensor * store(ggml_context * ctx, ggml_tensor * target, ggml_tensor * cur, ggml_tensor * idxs, int32_t il);
 
@@ -242,6 +261,16 @@ private:
 
     bool m_scoring     = false;
     bool m_scores_used = false;
+
+    // What a pass's queries see, by cell, 1 or 0; empty: everything. On the host and on the devices of layers that are not there.
+    struct device_tensor {
+        ggml_context_ptr        ctx;
+        ggml_backend_buffer_ptr buffer;
+        ggml_tensor *           tensor = nullptr;
+    };
+    std::vector<float>                                  m_seen;
+    std::map<ggml_backend_buffer_type_t, device_tensor> m_seen_on;
+    std::vector<device_tensor>                          m_freed_seen; // as m_freed_storage
 
     struct weights_out {
         ggml_tensor * max  = nullptr;

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 4
+#define EDGEKV_ABI_VERSION 5
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -225,6 +225,12 @@ EDGEKV_API int32_t edgekv_scores_create(edgekv_context * context, int32_t n_cont
 // May come after its context's end.
 EDGEKV_API void edgekv_scores_free(edgekv_scores * scores);
 
+// What queries of later edgekv_score calls are scored over: of the first n_context positions only those in the ranges, 2 * n_ranges numbers, first and
+// end of each, ascending and apart, and every token fed after them up to the query itself. Their softmax is over these alone, as in KVzip (arXiv
+// 2505.23416); the other positions get nothing. What a layer hands on is not changed: every query attends to the whole cache. ranges == NULL: to be
+// scored over everything, the default, which costs nothing. Tokens of the call itself are seen wherever their positions lie.
+EDGEKV_API int32_t edgekv_scores_see(edgekv_scores * scores, const int32_t * ranges, size_t n_ranges);
+
 // Feeds tokens as edgekv_decode does and adds each one's attention to scores. The tokens stay in the cache: a window pass wants them there,
 // after a task pass the caller rolls back. Needs a full cache. bytes_max bounds the attention weights that are held at one time by
 // feeding fewer tokens at once; 0 = 64 MiB. The last token's logits are there afterwards. On failure the tokens are taken back, the scores are not.
@@ -270,6 +276,16 @@ enum edgekv_norm {
 // L2 norms of the cached keys or values at positions 0 .. n_context-1, [n_layer, n_head_kv, n_context] f32 into norms (count elements).
 // Needs a full cache.
 EDGEKV_API int32_t edgekv_norms(edgekv_context * context, int32_t which, int32_t n_context, float * norms, size_t count);
+
+enum edgekv_row {
+    EDGEKV_ROW_K = 0, // after RoPE
+    EDGEKV_ROW_V = 1,
+};
+
+// The cached keys or values of one layer at positions first .. first + n - 1, [n, n_head_kv, head size] f32 into rows (count elements), as the model
+// made them: the rotation that llama.cpp gives to what it quantizes is undone. Needs a full cache.
+EDGEKV_API int32_t edgekv_rows(edgekv_context * context, int32_t which, int32_t layer, int32_t first, int32_t n, float * rows,
+                               size_t count);
 
 //
 // Plan

@@ -5,6 +5,10 @@
 // MODEL: any small GGUF that can be made compact. Ends with "N passed, N failed".
 #include "edgekv.h"
 
+#include "llama-context.h"
+#include "llama-kv-cache.h"
+#include "llama-model.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -432,6 +436,96 @@ void scores_are_what_attention_gives() {
     }
 }
 
+struct pass_scores {
+    explicit pass_scores(const context & c, int32_t n_context) {
+        OK(edgekv_scores_create(c.c, n_context, EDGEKV_AGGREGATE_MAX | EDGEKV_AGGREGATE_SUM, &s));
+    }
+
+    ~pass_scores() { edgekv_scores_free(s); }
+
+    pass_scores(const pass_scores &)             = delete;
+    pass_scores & operator=(const pass_scores &) = delete;
+
+    edgekv_scores * s = nullptr;
+};
+
+// The weights of each query over everything, divided by hand by what it gives the ranges and the fed tokens, against passes over the ranges: as one and in steps.
+void scores_of_ranges_are_renormalised() {
+    const size_t  n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD));
+    const int32_t n       = 200;
+    const auto    tokens  = random_tokens(n, 80);
+    const auto    task    = random_tokens(12, 81);
+    const int32_t rs[]    = { 0, 4, 60, 61, 90, 150 };
+    const auto    in      = [&](int32_t p) { return p < 4 || p == 60 || (p >= 90 && p < 150); };
+
+    context c(1024, EDGEKV_TYPE_F32);
+    feed(c, random_tokens(230, 82)); // so that cells in use are no prefix of those that were
+    OK(edgekv_rollback(c.c, 0));
+    feed(c, tokens);
+
+    std::vector<double> max(n_heads * n);
+    std::vector<double> sum(n_heads * n);
+    for (const int32_t token : task) {
+        const pass_scores one(c, n);
+        OK(edgekv_score(c.c, one.s, &token, 1, 0, nullptr, nullptr));
+        const float * weights = edgekv_scores_data(one.s, EDGEKV_AGGREGATE_SUM);
+        for (size_t h = 0; h < n_heads; ++h) {
+            double all  = 0;
+            double seen = 0;
+            for (int32_t p = 0; p < n; ++p) {
+                all += weights[h * n + p];
+                seen += in(p) ? weights[h * n + p] : 0;
+            }
+            for (int32_t p = 0; p < n; ++p) {
+                const double share = in(p) ? weights[h * n + p] / (seen + 1 - all) : 0;
+                max[h * n + p]     = std::max(max[h * n + p], share);
+                sum[h * n + p] += share;
+            }
+        }
+    }
+    OK(edgekv_rollback(c.c, n));
+
+    const uint64_t five = 256 * (uint64_t) model_value(EDGEKV_MODEL_N_HEAD) * sizeof(float) * 5;
+    for (const uint64_t bytes : { (uint64_t) 0, five }) {
+        const pass_scores seen(c, n);
+        OK(edgekv_scores_see(seen.s, rs, 3));
+        OK(edgekv_score(c.c, seen.s, task.data(), (int32_t) task.size(), bytes, nullptr, nullptr));
+        OK(edgekv_rollback(c.c, n));
+
+        const float * m = edgekv_scores_data(seen.s, EDGEKV_AGGREGATE_MAX);
+        const float * s = edgekv_scores_data(seen.s, EDGEKV_AGGREGATE_SUM);
+        for (size_t i = 0; i < n_heads * n; ++i) {
+            CHECK(std::fabs(m[i] - max[i]) < 1e-4);
+            CHECK(std::fabs(s[i] - sum[i]) < 1e-3);
+            CHECK(in((int32_t) (i % n)) || s[i] == 0);
+        }
+    }
+
+    // all of the context named is everything, and so is nothing named
+    const int32_t     whole[] = { 0, n };
+    const pass_scores named(c, n);
+    const pass_scores plain(c, n);
+    OK(edgekv_scores_see(named.s, whole, 1));
+    OK(edgekv_scores_see(plain.s, rs, 3));
+    OK(edgekv_scores_see(plain.s, nullptr, 0));
+    for (const pass_scores * s : { &named, &plain }) {
+        OK(edgekv_score(c.c, s->s, task.data(), (int32_t) task.size(), 0, nullptr, nullptr));
+        OK(edgekv_rollback(c.c, n));
+    }
+    for (size_t i = 0; i < n_heads * n; ++i) {
+        CHECK(std::fabs(edgekv_scores_data(named.s, EDGEKV_AGGREGATE_SUM)[i] - edgekv_scores_data(plain.s, EDGEKV_AGGREGATE_SUM)[i]) <
+              1e-4);
+    }
+
+    for (const auto & bad : { std::pair{ 5, 5 }, std::pair{ -1, 5 }, std::pair{ 100, n + 1 } }) {
+        const int32_t range[] = { bad.first, bad.second };
+        CHECK(edgekv_scores_see(named.s, range, 1) == EDGEKV_E_ARGUMENT);
+    }
+    const int32_t crossed[] = { 0, 10, 9, 20 };
+    CHECK(edgekv_scores_see(named.s, crossed, 2) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_scores_see(nullptr, whole, 1) == EDGEKV_E_ARGUMENT);
+}
+
 std::vector<float> random_map(uint32_t seed) {
     std::mt19937                    random(seed);
     std::normal_distribution<float> weight(0.0f, 0.05f);
@@ -587,6 +681,108 @@ void norms_are_positive_and_of_all_positions() {
     }
 }
 
+std::vector<float> rows_of(const context & c, int32_t which, int32_t layer, int32_t first, int32_t n) {
+    const int64_t d = model_value(which == EDGEKV_ROW_K ? EDGEKV_MODEL_HEAD_SIZE_K : EDGEKV_MODEL_HEAD_SIZE_V);
+
+    std::vector<float> rows((size_t) (n * model_value(EDGEKV_MODEL_N_HEAD_KV) * d));
+    OK(edgekv_rows(c.c, which, layer, first, n, rows.data(), rows.size()));
+    return rows;
+}
+
+llama_kv_cache & kv_of(const context & c) {
+    return dynamic_cast<llama_kv_cache &>(*((llama_context *) edgekv_context_llama(c.c))->get_memory());
+}
+
+std::vector<float> values_of(const ggml_tensor * t) {
+    std::vector<float> values((size_t) ggml_nelements(t));
+    if (t->type == GGML_TYPE_F32) {
+        ggml_backend_tensor_get(t, values.data(), 0, ggml_nbytes(t));
+    } else {
+        std::vector<char> bytes(ggml_nbytes(t));
+        ggml_backend_tensor_get(t, bytes.data(), 0, bytes.size());
+        ggml_get_type_traits(t->type)->to_float(bytes.data(), values.data(), (int64_t) values.size());
+    }
+    return values;
+}
+
+// || a - b || / || a ||
+double distance(const std::vector<float> & a, const std::vector<float> & b) {
+    CHECK(a.size() == b.size());
+    double difference = 0;
+    double size       = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+        difference += ((double) a[i] - b[i]) * ((double) a[i] - b[i]);
+        size += (double) a[i] * a[i];
+    }
+    return std::sqrt(difference / size);
+}
+
+// An f32 cache is read as it lies there, whose cells are positions; after a roll-back and in parts too. The norms are those of the rows.
+void rows_are_what_the_cache_holds() {
+    const auto    d         = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto    n_head_kv = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const int32_t n_layer   = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const auto    tokens    = random_tokens(150, 70);
+
+    context c(1024, EDGEKV_TYPE_F32);
+    feed(c, random_tokens(90, 71));
+    OK(edgekv_rollback(c.c, 0));
+    feed(c, tokens);
+
+    for (const int32_t which : { EDGEKV_ROW_K, EDGEKV_ROW_V }) {
+        std::vector<float> norms((size_t) n_layer * n_head_kv * 150);
+        OK(edgekv_norms(c.c, which == EDGEKV_ROW_K ? EDGEKV_NORM_K : EDGEKV_NORM_V, 150, norms.data(), norms.size()));
+
+        for (int32_t l = 0; l < n_layer; ++l) {
+            const auto rows = rows_of(c, which, l, 0, 150);
+
+            auto stored = values_of(which == EDGEKV_ROW_K ? kv_of(c).get_k_storage(l) : kv_of(c).get_v_storage(l));
+            stored.resize(rows.size());
+            CHECK(rows == stored);
+
+            const auto part = rows_of(c, which, l, 60, 7);
+            CHECK(std::equal(part.begin(), part.end(), rows.begin() + 60 * n_head_kv * d));
+
+            for (size_t p = 0; p < 150; ++p) {
+                for (size_t h = 0; h < n_head_kv; ++h) {
+                    double sum = 0;
+                    for (size_t i = 0; i < d; ++i) {
+                        const double x = rows[(p * n_head_kv + h) * d + i];
+                        sum += x * x;
+                    }
+                    const double norm = norms[(l * n_head_kv + h) * 150 + p];
+                    CHECK(std::fabs(std::sqrt(sum) - norm) < 1e-4 * norm);
+                }
+            }
+        }
+    }
+
+    std::vector<float> one(n_head_kv * d);
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, 150, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, -1, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, n_layer, 0, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, 0, 1, one.data(), one.size() - 1) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rows(c.c, 2, 0, 0, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
+    OK(apply(c, random_plan(150, 72)));
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, 0, 1, one.data(), one.size()) == EDGEKV_E_STATE);
+}
+
+// llama.cpp rotates what it quantizes; rows are read without that, so they are near those of f16.
+void quantized_rows_are_near_those_of_f16() {
+    const auto tokens = random_tokens(150, 73);
+
+    context f16(1024, EDGEKV_TYPE_F16);
+    feed(f16, tokens);
+    for (const auto & [type, near] : { std::pair{ EDGEKV_TYPE_Q8_0, 0.02 }, std::pair{ EDGEKV_TYPE_Q4_0, 0.15 } }) {
+        context c(1024, type);
+        feed(c, tokens);
+        for (const int32_t which : { EDGEKV_ROW_K, EDGEKV_ROW_V }) {
+            // what the first layer's rows are made from is the same for both
+            CHECK(distance(rows_of(f16, which, 0, 20, 130), rows_of(c, which, 0, 20, 130)) < near);
+        }
+    }
+}
+
 void bad_plans_change_nothing() {
     context c;
     feed(c, random_tokens(100, 25));
@@ -697,11 +893,14 @@ int main(int argc, char ** argv) {
         { "clear_makes_full_again", clear_makes_full_again },
         { "state_goes_on_where_it_was", state_goes_on_where_it_was },
         { "scores_are_what_attention_gives", scores_are_what_attention_gives },
+        { "scores_of_ranges_are_renormalised", scores_of_ranges_are_renormalised },
         { "learned_scores_are_linear_and_change_nothing", learned_scores_are_linear_and_change_nothing },
         { "learned_scores_follow_the_tokens", learned_scores_follow_the_tokens },
         { "inputs_give_the_learned_scores", inputs_give_the_learned_scores },
         { "reading_in_chunks_keeps_what_plans_keep", reading_in_chunks_keeps_what_plans_keep },
         { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
+        { "rows_are_what_the_cache_holds", rows_are_what_the_cache_holds },
+        { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
         { "bad_plans_change_nothing", bad_plans_change_nothing },
         { "wrong_calls_are_errors", wrong_calls_are_errors },
         { "cancelled_prefill_leaves_nothing", cancelled_prefill_leaves_nothing },

@@ -63,6 +63,13 @@ internal enum NativeNorm
     Values = 1,
 }
 
+/// <summary><c>edgekv_row</c>.</summary>
+internal enum NativeRow
+{
+    Keys = 0,
+    Values = 1,
+}
+
 /// <summary><c>edgekv_cache_key</c>.</summary>
 internal enum NativeCacheKey
 {
