@@ -127,6 +127,9 @@ public:
     // Rows of one layer at positions first .. first + n - 1, [n, n_head_kv, d].
     void rows(int32_t which, int32_t layer, int32_t first, int32_t n, float * out);
 
+    // Norms of what each attention head's part of the output matrix makes of values, [n_layer, n_head, n_context].
+    void output_norms(int32_t kind, int32_t n_context, float * out);
+
     //
     // llama_kv_ext_i
     //

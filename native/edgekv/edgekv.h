@@ -287,6 +287,16 @@ enum edgekv_row {
 EDGEKV_API int32_t edgekv_rows(edgekv_context * context, int32_t which, int32_t layer, int32_t first, int32_t n, float * rows,
                                size_t count);
 
+enum edgekv_output_norm {
+    EDGEKV_OUTPUT_NORM_L1 = 0,
+    EDGEKV_OUTPUT_NORM_L2 = 1,
+};
+
+// Norms of W_O,a v for every attention head a, W_O,a being its columns of the layer's output matrix and v the value that its KV head holds at positions
+// 0 .. n_context-1: [n_layer, n_head, n_context] f32 into norms (count elements). Needs a full cache; costs what the output matrices cost in a prefill.
+// EDGEKV_E_UNSUPPORTED for models with something between the heads and that matrix.
+EDGEKV_API int32_t edgekv_output_norms(edgekv_context * context, int32_t kind, int32_t n_context, float * norms, size_t count);
+
 //
 // Plan
 //

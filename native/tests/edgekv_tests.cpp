@@ -1,8 +1,8 @@
 // The shim's own tests, without .NET: for sanitizers, and for whoever works on native code alone.
 //
-//   edgekv_tests BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS]
+//   edgekv_tests BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]
 //
-// MODEL: any small GGUF that can be made compact. Ends with "N passed, N failed".
+// MODEL: any small GGUF that can be made compact. TEST: a part of the names of those to run. Ends with "N passed, N failed".
 #include "edgekv.h"
 
 #include "llama-context.h"
@@ -783,6 +783,58 @@ void quantized_rows_are_near_those_of_f16() {
     }
 }
 
+const llama_layer & weights_of(const context & c, int32_t layer) {
+    return ((llama_context *) edgekv_context_llama(c.c))->get_model().layers.at(layer);
+}
+
+// Against the matrix's columns times the cached values, summed by hand.
+void output_norms_are_those_of_the_product() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
+    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const auto    n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t n       = 270; // more than one chunk
+
+    for (const int32_t type : { EDGEKV_TYPE_F32, EDGEKV_TYPE_Q8_0 }) {
+        context c(1024, type);
+        feed(c, random_tokens(n, 75));
+        for (const int32_t kind : { EDGEKV_OUTPUT_NORM_L1, EDGEKV_OUTPUT_NORM_L2 }) {
+            std::vector<float> norms((size_t) n_layer * n_head * n);
+            OK(edgekv_output_norms(c.c, kind, n, norms.data(), norms.size()));
+
+            for (int32_t l = 0; l < n_layer; ++l) {
+                const auto wo     = values_of(weights_of(c, l).wo);
+                const auto values = rows_of(c, EDGEKV_ROW_V, l, 0, n);
+                for (size_t h = 0; h < n_head; ++h) {
+                    for (const size_t p : { 0, 100, 255, 256, 269 }) {
+                        double sum = 0;
+                        for (size_t e = 0; e < n_embd; ++e) {
+                            double y = 0;
+                            for (size_t i = 0; i < d; ++i) {
+                                y += (double) wo[e * n_head * d + h * d + i] * values[(p * n_kv + h / (n_head / n_kv)) * d + i];
+                            }
+                            sum += kind == EDGEKV_OUTPUT_NORM_L1 ? std::fabs(y) : y * y;
+                        }
+                        const double norm = kind == EDGEKV_OUTPUT_NORM_L1 ? sum : std::sqrt(sum);
+                        CHECK(std::fabs(norm - norms[(l * n_head + h) * n + p]) < 2e-3 * norm);
+                    }
+                }
+            }
+        }
+    }
+
+    context            c;
+    std::vector<float> norms((size_t) n_layer * n_head);
+    CHECK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()) == EDGEKV_E_ARGUMENT);
+    c.step(1);
+    OK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()));
+    CHECK(edgekv_output_norms(c.c, 2, 1, norms.data(), norms.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size() - 1) == EDGEKV_E_ARGUMENT);
+    OK(apply(c, make_plan(1, [](int32_t, int32_t, int32_t) { return true; })));
+    CHECK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()) == EDGEKV_E_STATE);
+}
+
 void bad_plans_change_nothing() {
     context c;
     feed(c, random_tokens(100, 25));
@@ -871,13 +923,13 @@ void cancelled_prefill_leaves_nothing() {
 } // namespace
 
 int main(int argc, char ** argv) {
-    if (argc != 4 && argc != 5) {
-        std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS]\n", argv[0]);
+    if (argc < 4 || argc > 6) {
+        std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]\n", argv[0]);
         return 2;
     }
     g_temp = argv[3];
     if (edgekv_backends_load(argv[1], nullptr) != EDGEKV_OK ||
-        edgekv_model_load(argv[2], argc == 5 ? std::atoi(argv[4]) : 0, true, nullptr, nullptr, &g_model) != EDGEKV_OK) {
+        edgekv_model_load(argv[2], argc > 4 ? std::atoi(argv[4]) : 0, true, nullptr, nullptr, &g_model) != EDGEKV_OK) {
         std::fprintf(stderr, "%s\n", edgekv_last_error());
         return 1;
     }
@@ -901,6 +953,7 @@ int main(int argc, char ** argv) {
         { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
         { "rows_are_what_the_cache_holds", rows_are_what_the_cache_holds },
         { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
+        { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
         { "bad_plans_change_nothing", bad_plans_change_nothing },
         { "wrong_calls_are_errors", wrong_calls_are_errors },
         { "cancelled_prefill_leaves_nothing", cancelled_prefill_leaves_nothing },
@@ -909,6 +962,9 @@ int main(int argc, char ** argv) {
     int passed = 0;
     int failed = 0;
     for (const auto & [name, test] : tests) {
+        if (argc > 5 && !std::strstr(name, argv[5])) {
+            continue;
+        }
         try {
             test();
             std::printf("ok   %s\n", name);

@@ -70,6 +70,13 @@ internal enum NativeRow
     Values = 1,
 }
 
+/// <summary><c>edgekv_output_norm</c>.</summary>
+internal enum NativeOutputNorm
+{
+    L1 = 0,
+    L2 = 1,
+}
+
 /// <summary><c>edgekv_cache_key</c>.</summary>
 internal enum NativeCacheKey
 {

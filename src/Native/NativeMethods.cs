@@ -221,6 +221,14 @@ internal static unsafe partial class NativeMethods
         float* rows,
         nuint count);
 
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_output_norms(
+        ContextHandle context,
+        NativeOutputNorm kind,
+        int n_context,
+        float* norms,
+        nuint count);
+
     // Plan
 
     [LibraryImport(Library)]
