@@ -191,6 +191,7 @@ compact_cache::compact_cache(llama_context & ctx)
         m_layers.push_back(std::move(layer));
     }
     m_weights.resize(m_layers.size());
+    m_ropes.resize(m_layers.size());
     for (size_t l = 0; l < m_layers.size(); ++l) {
         m_decode.push_back(std::make_unique<decode_attention>());
     }
@@ -204,8 +205,8 @@ compact_cache::compact_cache(llama_context & ctx)
 compact_cache::~compact_cache() = default;
 
 uint32_t compact_cache::n_nodes() const {
-    // per run of heads: views and permutations of Q, K, V, the mask, the call, the concatenation; per layer: storing, the weights' reductions, learned scores
-    return (uint32_t) m_layers.size() * (50 + 16 * (uint32_t) m_n_head_kv);
+    // per run of heads: views and permutations of Q, K, V, the mask, the call, the concatenation; per layer: storing, the weights' reductions, learned scores, sums of queries
+    return (uint32_t) m_layers.size() * (60 + 16 * (uint32_t) m_n_head_kv);
 }
 
 void compact_cache::changed() {

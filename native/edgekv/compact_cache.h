@@ -113,6 +113,14 @@ public:
     void collect_inputs(int32_t n_tokens);
     void inputs(int32_t layer, float * out, size_t count) const;
 
+    // Sums of the queries and keys before RoPE, of tokens at position first and after. Throws EDGEKV_E_UNSUPPORTED where the graph does not show them.
+    void    keep_queries(bool keep, int32_t first);
+    // Before and after each decode, of n_tokens from position start on.
+    void    prepare_queries(int32_t start, int32_t n_tokens);
+    void    collect_queries(int32_t n_tokens);
+    void    queries(int32_t which, int32_t layer, double * out, size_t count) const;
+    int64_t n_queries() const { return m_n_queries; }
+
     // To be called when what graphs are built on has changed: the last one is not used again.
     void changed();
 
@@ -163,6 +171,8 @@ public:
 
     bool wants_inputs() const override { return m_map != nullptr || m_keep_inputs; }
     void add_input(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * x, int32_t il) override;
+
+    void add_heads(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * q, ggml_tensor * k, int32_t il) override;
 
 private:
     // where a row comes from when a layer is laid anew: an index into the rows that the old layout has for this head
@@ -291,6 +301,34 @@ private:
     bool                       m_keep_inputs = false;
     std::vector<ggml_tensor *> m_inputs_out;   // by layer, of the graph built last: [n_embd, n_tokens]
     int32_t                    m_n_inputs = 0; // tokens that they are there for
+
+    // how a layer's keys are rotated, as the graph built last says
+    struct rope {
+        bool                found = false;
+        int32_t             params[GGML_MAX_OP_PARAMS / sizeof(int32_t)];
+        const ggml_tensor * factors = nullptr; // of the model; null: none
+    };
+    std::vector<rope> m_ropes; // by layer
+
+    bool    m_keep_queries = false;
+    int32_t m_query_first  = 0; // position
+    int32_t m_query_skip   = 0; // tokens of the batch that are before it
+    int64_t m_n_queries    = 0;
+
+    struct query_sums_out {
+        bool          found = false;
+        ggml_tensor * q     = nullptr; // [1, d, n_head]
+        ggml_tensor * qq    = nullptr; // [d, d, n_head]
+        ggml_tensor * k     = nullptr; // [1, d, n_head_kv]
+    };
+    struct query_sums {
+        std::vector<double> q;
+        std::vector<double> qq;
+        std::vector<double> k;
+    };
+    std::vector<query_sums_out> m_query_out;  // by layer, of the graph built last
+    std::vector<query_sums>     m_query_sums; // by layer
+    std::vector<float>          m_query_scratch;
 };
 
 } // namespace edgekv

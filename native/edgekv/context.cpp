@@ -123,12 +123,15 @@ void edgekv_context::decode_batch(const int32_t * tokens, int32_t n_tokens, int3
     batch.seq_id      = seq_ids.data();
     batch.logits      = outputs.data();
 
+    cache->prepare_queries(start, n_tokens);
+
     clear_llama_error();
     const int32_t status = interrupted.load() ? 2 : llama_decode(ctx, batch);
     if (status == 0) {
         llama_synchronize(ctx);
         cache->collect_learned(start, n_tokens);
         cache->collect_inputs(n_tokens);
+        cache->collect_queries(n_tokens);
         return;
     }
     switch (status) {

@@ -268,6 +268,24 @@ EDGEKV_API int32_t edgekv_inputs_keep(edgekv_context * context, bool keep);
 // as after anything but edgekv_decode.
 EDGEKV_API int32_t edgekv_inputs(const edgekv_context * context, int32_t layer, float * inputs, size_t count);
 
+// keep == true: from here on, starting at zero, the queries and keys of every token that is decoded at position first or after are summed before
+// RoPE, after the norms that some models give them, over calls of edgekv_decode and edgekv_score; false costs nothing. Tokens that are taken back stay in the
+// sums. EDGEKV_E_UNSUPPORTED for models that do not rotate every layer's queries and keys, or do more than scale them afterwards.
+EDGEKV_API int32_t edgekv_queries_keep(edgekv_context * context, bool keep, int32_t first);
+
+// Sums over the tokens, f64.
+enum edgekv_query_sum {
+    EDGEKV_QUERIES_Q  = 0, // queries, [n_head, head size]
+    EDGEKV_QUERIES_QQ = 1, // each query's product with itself, [n_head, head size, head size]
+    EDGEKV_QUERIES_K  = 2, // keys, [n_head_kv, head size]
+};
+
+// Of one layer, into sums (count elements). EDGEKV_E_STATE when they are not kept.
+EDGEKV_API int32_t edgekv_queries(const edgekv_context * context, int32_t which, int32_t layer, double * sums, size_t count);
+
+// Tokens in the sums so far: what turns a sum into a mean.
+EDGEKV_API int64_t edgekv_queries_count(const edgekv_context * context);
+
 enum edgekv_norm {
     EDGEKV_NORM_K = 0,
     EDGEKV_NORM_V = 1,

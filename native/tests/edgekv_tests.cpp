@@ -787,6 +787,128 @@ const llama_layer & weights_of(const context & c, int32_t layer) {
     return ((llama_context *) edgekv_context_llama(c.c))->get_model().layers.at(layer);
 }
 
+// x [n_embd, n] times the rows first .. first + n_rows - 1 of a matrix, as models with and without one matrix for Q, K and V have it.
+std::vector<double> project(const ggml_tensor * matrix, const ggml_tensor * bias, size_t first, size_t n_rows,
+                            const std::vector<float> & x) {
+    const auto          weights = values_of(matrix);
+    const auto          n_embd  = (size_t) matrix->ne[0];
+    const auto          biases  = bias ? values_of(bias) : std::vector<float>(first + n_rows);
+    const size_t        n       = x.size() / n_embd;
+    std::vector<double> result(n * n_rows);
+    for (size_t t = 0; t < n; ++t) {
+        for (size_t r = 0; r < n_rows; ++r) {
+            double sum = biases[first + r];
+            for (size_t i = 0; i < n_embd; ++i) {
+                sum += (double) weights[(first + r) * n_embd + i] * x[t * n_embd + i];
+            }
+            result[t * n_rows + r] = sum;
+        }
+    }
+    return result;
+}
+
+void norm_heads(std::vector<double> & heads, const ggml_tensor * weight, float epsilon) {
+    if (!weight) {
+        return;
+    }
+    const auto   scale = values_of(weight);
+    const size_t d     = scale.size();
+    for (size_t h = 0; h < heads.size() / d; ++h) {
+        double sum = 0;
+        for (size_t i = 0; i < d; ++i) {
+            sum += heads[h * d + i] * heads[h * d + i];
+        }
+        for (size_t i = 0; i < d; ++i) {
+            heads[h * d + i] *= scale[i] / std::sqrt(sum / (double) d + epsilon);
+        }
+    }
+}
+
+// Against queries and keys made by hand from what the attention is given. Fed in parts, one of which ends before the first position that counts and one of which
+// holds it; summing changes no logits.
+void query_sums_are_those_before_rope() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const auto    n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const auto    tokens  = random_tokens(60, 90);
+
+    context c;
+    context plain;
+    OK(edgekv_inputs_keep(c.c, true));
+    OK(edgekv_queries_keep(c.c, true, 9)); // starts anew below
+    c.step(tokens[0]);
+    OK(edgekv_clear(c.c));
+    OK(edgekv_queries_keep(c.c, true, 4));
+
+    struct sums {
+        std::vector<double> q, qq, k;
+    };
+
+    std::vector<sums> expected((size_t) n_layer,
+                               { std::vector<double>(n_head * d), std::vector<double>(n_head * d * d), std::vector<double>(n_kv * d) });
+
+    size_t start = 0;
+    for (const size_t n : { 3, 7, 1, 49 }) {
+        const std::vector<int32_t> part(tokens.begin() + start, tokens.begin() + start + n);
+        feed(c, part);
+        feed(plain, part);
+        CHECK(c.logits() == plain.logits());
+
+        for (int32_t l = 0; l < n_layer; ++l) {
+            std::vector<float> x(n * n_embd);
+            OK(edgekv_inputs(c.c, l, x.data(), x.size()));
+
+            const llama_layer & w       = weights_of(c, l);
+            const float         epsilon = ((llama_context *) edgekv_context_llama(c.c))->get_model().hparams.f_norm_rms_eps;
+
+            auto q = w.wqkv ? project(w.wqkv, w.wqkv_b, 0, n_head * d, x) : project(w.wq, w.wq_b, 0, n_head * d, x);
+            auto k = w.wqkv ? project(w.wqkv, w.wqkv_b, n_head * d, n_kv * d, x) : project(w.wk, w.wk_b, 0, n_kv * d, x);
+            norm_heads(q, w.attn_q_norm, epsilon);
+            norm_heads(k, w.attn_k_norm, epsilon);
+
+            sums & e = expected[l];
+            for (size_t t = start < 4 ? 4 - start : 0; t < n; ++t) {
+                for (size_t i = 0; i < n_head * d; ++i) {
+                    e.q[i] += q[t * n_head * d + i];
+                    for (size_t j = 0; j < d; ++j) {
+                        e.qq[i * d + j] += q[t * n_head * d + i] * q[t * n_head * d + i / d * d + j];
+                    }
+                }
+                for (size_t i = 0; i < n_kv * d; ++i) {
+                    e.k[i] += k[t * n_kv * d + i];
+                }
+            }
+        }
+        start += n;
+    }
+
+    CHECK(edgekv_queries_count(c.c) == 56);
+    const auto equal = [&](int32_t which, int32_t l, const std::vector<double> & by_hand) {
+        std::vector<double> read(by_hand.size());
+        OK(edgekv_queries(c.c, which, l, read.data(), read.size()));
+        for (size_t i = 0; i < read.size(); ++i) {
+            CHECK(std::fabs(read[i] - by_hand[i]) < 1e-3 * (1 + std::fabs(by_hand[i])));
+        }
+    };
+    for (int32_t l = 0; l < n_layer; ++l) {
+        equal(EDGEKV_QUERIES_Q, l, expected[l].q);
+        equal(EDGEKV_QUERIES_QQ, l, expected[l].qq);
+        equal(EDGEKV_QUERIES_K, l, expected[l].k);
+    }
+
+    std::vector<double> q(n_head * d);
+    CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, n_layer, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, 0, q.data(), q.size() - 1) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_queries(c.c, 3, 0, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_queries_keep(c.c, true, -1) == EDGEKV_E_ARGUMENT);
+    OK(edgekv_queries_keep(c.c, false, 0));
+    CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, 0, q.data(), q.size()) == EDGEKV_E_STATE);
+    CHECK(edgekv_queries_count(c.c) == 0);
+    c.step(1);
+}
+
 // Against the matrix's columns times the cached values, summed by hand.
 void output_norms_are_those_of_the_product() {
     const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
@@ -954,6 +1076,7 @@ int main(int argc, char ** argv) {
         { "rows_are_what_the_cache_holds", rows_are_what_the_cache_holds },
         { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
         { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
+        { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
         { "bad_plans_change_nothing", bad_plans_change_nothing },
         { "wrong_calls_are_errors", wrong_calls_are_errors },
         { "cancelled_prefill_leaves_nothing", cancelled_prefill_leaves_nothing },

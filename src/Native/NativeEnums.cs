@@ -56,6 +56,14 @@ internal enum NativeAggregates : uint
     Sum = 2,
 }
 
+/// <summary><c>edgekv_query_sum</c>.</summary>
+internal enum NativeQuerySum
+{
+    Queries = 0,
+    QueryProducts = 1,
+    Keys = 2,
+}
+
 /// <summary><c>edgekv_norm</c>.</summary>
 internal enum NativeNorm
 {

@@ -212,6 +212,15 @@ internal static unsafe partial class NativeMethods
     public static partial NativeStatus edgekv_inputs(ContextHandle context, int layer, float* inputs, nuint count);
 
     [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_queries_keep(ContextHandle context, [MarshalAs(UnmanagedType.U1)] bool keep, int first);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_queries(ContextHandle context, NativeQuerySum which, int layer, double* sums, nuint count);
+
+    [LibraryImport(Library)]
+    public static partial long edgekv_queries_count(ContextHandle context);
+
+    [LibraryImport(Library)]
     public static partial NativeStatus edgekv_rows(
         ContextHandle context,
         NativeRow which,
