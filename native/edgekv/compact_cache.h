@@ -92,6 +92,9 @@ public:
 
     void apply(const int32_t * counts, size_t n_counts, const int32_t * positions, size_t n_positions, uint32_t room, uint32_t align);
 
+    // Rotates each kept key to its index, where all heads kept equally many.
+    void rerotate();
+
     // Score passes: between begin and end attention is built so that its weights can be seen. Which of the tokens that are there now is scores' to say.
     void begin_scores(const edgekv_scores & scores);
     // After each decode: adds the weights of its n_tokens queries.
@@ -175,6 +178,13 @@ public:
     void add_heads(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * q, ggml_tensor * k, int32_t il) override;
 
 private:
+    // how a layer's keys are rotated, as the graph built last says
+    struct rope {
+        bool                found = false;
+        int32_t             params[GGML_MAX_OP_PARAMS / sizeof(int32_t)];
+        const ggml_tensor * factors = nullptr; // of the model; null: none
+    };
+
     // where a row comes from when a layer is laid anew: an index into the rows that the old layout has for this head
     using row_list = std::vector<int32_t>;
 
@@ -231,6 +241,8 @@ private:
 
     void see(const edgekv_scores & scores);
     void forget_seen();
+
+    void rotate_layer(const compact_layer & layer, const rope & rope);
 
     ggml_tensor * store(ggml_context * ctx, ggml_tensor * target, ggml_tensor * cur, ggml_tensor * idxs, int32_t il);
 
@@ -302,12 +314,6 @@ private:
     std::vector<ggml_tensor *> m_inputs_out;   // by layer, of the graph built last: [n_embd, n_tokens]
     int32_t                    m_n_inputs = 0; // tokens that they are there for
 
-    // how a layer's keys are rotated, as the graph built last says
-    struct rope {
-        bool                found = false;
-        int32_t             params[GGML_MAX_OP_PARAMS / sizeof(int32_t)];
-        const ggml_tensor * factors = nullptr; // of the model; null: none
-    };
     std::vector<rope> m_ropes; // by layer
 
     bool    m_keep_queries = false;

@@ -909,6 +909,180 @@ void query_sums_are_those_before_rope() {
     c.step(1);
 }
 
+// StreamingLLM's plan: the first 4 and the last, whatever the head.
+plan ends_plan(int32_t n_context, int32_t n_last) {
+    return make_plan(n_context, [&](int32_t, int32_t, int32_t p) { return p < 4 || p >= n_context - n_last; });
+}
+
+// Against llama.cpp's own way: the tokens between taken out of a full cache, those behind moved up by its K-shift.
+void rerotated_rope_is_that_of_a_k_shift() {
+    const auto tokens = random_tokens(260, 91);
+    const auto next   = random_tokens(20, 92);
+
+    for (const auto & [type, near] :
+         { std::pair{ EDGEKV_TYPE_F32, 1e-4 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+        context full(1024, type);
+        context compact(1024, type);
+        context still(1024, type);
+        for (const context * c : { &full, &compact, &still }) {
+            feed(*c, tokens);
+        }
+
+        llama_memory_t memory = llama_get_memory((llama_context *) edgekv_context_llama(full.c));
+        CHECK(llama_memory_seq_rm(memory, 0, 4, 160));
+        llama_memory_seq_add(memory, 0, 160, -1, -156);
+        CHECK(edgekv_position(full.c) == 104);
+
+        OK(apply(compact, ends_plan(260, 100)));
+        OK(edgekv_rerotate(compact.c));
+        CHECK(edgekv_position(compact.c) == 104);
+        CHECK(compact.get(EDGEKV_CACHE_N_CONTEXT) == 104);
+        OK(apply(still, ends_plan(260, 100)));
+
+        double moved = 0;
+        double left  = 0;
+        for (const int32_t token : next) {
+            const auto expected = full.step(token);
+            moved += kl(expected, compact.step(token));
+            left += kl(expected, still.step(token));
+        }
+        CHECK(moved < near * 20);
+        CHECK(left > 10 * moved); // keys that were left where they were say something else
+    }
+}
+
+// y = H x for every block of n channels, H being the Hadamard matrix divided by sqrt(n).
+void rotate_blocks(std::vector<float> & x, size_t n) {
+    std::vector<double> y(n);
+    for (size_t first = 0; first < x.size(); first += n) {
+        for (size_t i = 0; i < n; ++i) {
+            y[i] = 0;
+            for (size_t j = 0; j < n; ++j) {
+                bool odd = false;
+                for (size_t bits = i & j; bits; bits &= bits - 1) {
+                    odd = !odd;
+                }
+                y[i] += odd ? -x[first + j] : x[first + j];
+            }
+        }
+        for (size_t i = 0; i < n; ++i) {
+            x[first + i] = (float) (y[i] / std::sqrt((double) n));
+        }
+    }
+}
+
+// Heads that keep different positions, key by key: read before, rotated by hand by the pairs and frequencies that the model has, and read from the compact rows.
+// Then read on and closed up again.
+void rerotated_rope_is_that_by_hand() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const auto    tokens  = random_tokens(200, 93);
+    const plan    p       = make_plan(200, [](int32_t l, int32_t h, int32_t p) { return (p + l + 3 * h) % 5 == 2; }); // 40 in each
+
+    for (const auto & [type, near] :
+         { std::pair{ EDGEKV_TYPE_F32, 1e-5 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+        context c(1024, type);
+        feed(c, tokens);
+
+        const bool adjacent = llama_model_rope_type(&((llama_context *) edgekv_context_llama(c.c))->get_model()) == LLAMA_ROPE_TYPE_NORM;
+
+        std::vector<std::vector<float>> expected;
+        for (int32_t l = 0; l < n_layer; ++l) {
+            const auto         rows = rows_of(c, EDGEKV_ROW_K, l, 0, 200);
+            std::vector<float> keys;
+            for (size_t h = 0; h < n_kv; ++h) {
+                const int32_t * kept = p.positions.data() + (l * n_kv + h) * 40;
+                for (size_t i = 0; i < 40; ++i) {
+                    const float *      row = rows.data() + (kept[i] * n_kv + h) * d;
+                    std::vector<float> key(d);
+                    for (size_t pair = 0; pair < d / 2; ++pair) {
+                        const double angle = ((double) i - kept[i]) * std::pow(10000.0, -2.0 * (double) pair / (double) d);
+                        const size_t a     = adjacent ? 2 * pair : pair;
+                        const size_t b     = adjacent ? a + 1 : pair + d / 2;
+                        key[a]             = (float) (row[a] * std::cos(angle) - row[b] * std::sin(angle));
+                        key[b]             = (float) (row[a] * std::sin(angle) + row[b] * std::cos(angle));
+                    }
+                    keys.insert(keys.end(), key.begin(), key.end());
+                }
+            }
+            expected.push_back(keys);
+        }
+
+        OK(apply(c, p));
+        OK(edgekv_rerotate(c.c));
+
+        std::vector<int32_t> rows(n_layer * n_kv);
+        std::vector<int32_t> room(n_layer * n_kv);
+        OK(edgekv_cache_rows(c.c, rows.data(), room.data(), rows.size()));
+        for (int32_t l = 0; l < n_layer; ++l) {
+            const auto         stored = values_of(kv_of(c).get_k_storage(l));
+            std::vector<float> keys;
+            size_t             at = 0;
+            for (size_t h = 0; h < n_kv; ++h) {
+                keys.insert(keys.end(), stored.begin() + at * d, stored.begin() + (at + 40) * d);
+                at += rows[l * n_kv + h] + room[l * n_kv + h];
+            }
+            if (type == EDGEKV_TYPE_Q8_0 && d % 64 == 0) {
+                rotate_blocks(keys, d % 128 == 0 ? 128 : 64);
+            }
+            CHECK(distance(expected[l], keys) < near);
+        }
+
+        std::vector<int32_t> positions(40);
+        OK(edgekv_cache_positions(c.c, n_layer - 1, 0, positions.data(), positions.size()));
+        CHECK(positions.front() == 0 && positions.back() == 39);
+
+        feed(c, random_tokens(60, 94));
+        CHECK(edgekv_position(c.c) == 100);
+        OK(apply(c, ends_plan(100, 50)));
+        OK(edgekv_rerotate(c.c));
+        CHECK(edgekv_position(c.c) == 54);
+        c.step(1);
+    }
+}
+
+void rerotation_without_a_plan_for_rope_is_an_error() {
+    context c;
+    CHECK(edgekv_rerotate(nullptr) == EDGEKV_E_ARGUMENT);
+    feed(c, random_tokens(100, 95));
+    CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // full
+
+    OK(apply(c, random_plan(100, 96)));
+    CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // ragged
+    CHECK(edgekv_position(c.c) == 100);
+    OK(edgekv_clear(c.c));
+
+    feed(c, random_tokens(100, 97));
+    OK(apply(c, ends_plan(100, 20)));
+    c.step(1);
+    CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // a token came since
+    OK(edgekv_rollback(c.c, 100));
+    OK(edgekv_rerotate(c.c));
+    CHECK(edgekv_position(c.c) == 24);
+    OK(edgekv_rerotate(c.c)); // nothing is left to close up
+    CHECK(edgekv_position(c.c) == 24);
+
+    // before any graph was built: a state
+    const std::string path = g_temp + "/closed.state";
+    context           a;
+    context           b;
+    feed(a, random_tokens(100, 98));
+    OK(apply(a, ends_plan(100, 30)));
+    OK(edgekv_state_save(a.c, path.c_str(), nullptr, 0));
+    OK(edgekv_state_load(b.c, path.c_str(), nullptr, 0, nullptr));
+    OK(edgekv_rerotate(a.c));
+    OK(edgekv_rerotate(b.c));
+    CHECK(kl(a.step(5), b.step(5)) < 1e-6);
+
+    // no rows at all
+    feed(c, random_tokens(10, 99));
+    OK(apply(c, make_plan(34, [](int32_t, int32_t, int32_t) { return false; })));
+    OK(edgekv_rerotate(c.c));
+    CHECK(edgekv_position(c.c) == 0);
+    c.step(2);
+}
+
 // Against the matrix's columns times the cached values, summed by hand.
 void output_norms_are_those_of_the_product() {
     const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
@@ -1077,6 +1251,9 @@ int main(int argc, char ** argv) {
         { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
         { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
         { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
+        { "rerotated_rope_is_that_of_a_k_shift", rerotated_rope_is_that_of_a_k_shift },
+        { "rerotated_rope_is_that_by_hand", rerotated_rope_is_that_by_hand },
+        { "rerotation_without_a_plan_for_rope_is_an_error", rerotation_without_a_plan_for_rope_is_an_error },
         { "bad_plans_change_nothing", bad_plans_change_nothing },
         { "wrong_calls_are_errors", wrong_calls_are_errors },
         { "cancelled_prefill_leaves_nothing", cancelled_prefill_leaves_nothing },

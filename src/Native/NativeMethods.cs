@@ -251,6 +251,9 @@ internal static unsafe partial class NativeMethods
         uint align);
 
     [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_rerotate(ContextHandle context);
+
+    [LibraryImport(Library)]
     public static partial NativeStatus edgekv_cache_get(ContextHandle context, NativeCacheKey key, out long value);
 
     [LibraryImport(Library)]
