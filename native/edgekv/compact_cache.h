@@ -92,6 +92,9 @@ public:
 
     void apply(const int32_t * counts, size_t n_counts, const int32_t * positions, size_t n_positions, uint32_t room, uint32_t align);
 
+    // Adds the values of n dropped rows of a KV head, times their weights, to those of kept rows.
+    void merge(int32_t layer, int32_t head, const int32_t * dropped, const int32_t * kept, const float * weights, size_t n);
+
     // Rotates each kept key to its index, where all heads kept equally many.
     void rerotate();
 

@@ -319,6 +319,14 @@ EDGEKV_API int32_t edgekv_output_norms(edgekv_context * context, int32_t kind, i
 // Plan
 //
 
+// Before a plan: takes the values of rows that it drops into those of rows that it keeps, in one KV head of one layer of a full cache. n pairs; dropped[i] goes with
+// weights[i] >= 0 into kept[i], several into the same if need be:
+//   v_kept = (v_kept + sum of weights[i] * v_dropped[i]) / (1 + sum of weights[i])
+// Keys stay, and so do the dropped rows. Computed in f32 where the rows lie; quantized values are rounded once more. EDGEKV_E_PLAN when a position is not in the cache,
+// is dropped twice, or dropped and kept. When it fails while values are rewritten (EDGEKV_E_CANCELLED, EDGEKV_E_INTERNAL), some are: clear the context.
+EDGEKV_API int32_t edgekv_merge(edgekv_context * context, int32_t layer, int32_t head, const int32_t * dropped, const int32_t * kept,
+                                const float * weights, size_t n);
+
 // Rewrites the cache so that KV head h of layer l keeps the rows of exactly the given positions.
 //   counts     [n_layer * n_head_kv], rows per layer and KV head, 0 and up
 //   positions  for each layer and KV head in that order, counts[] positions, ascending, all below edgekv_position(); over a compact cache

@@ -909,6 +909,94 @@ void query_sums_are_those_before_rope() {
     c.step(1);
 }
 
+// Values by the formula, from those read before: one kept row with very many dropped ones, many with few, some without; nothing else changes.
+void merged_values_are_weighted_means() {
+    const auto    d     = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
+    const auto    n_kv  = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const int32_t n     = 400;
+    const int32_t layer = 1;
+    const int32_t head  = (int32_t) n_kv - 1;
+    std::mt19937  random(85);
+
+    std::vector<int32_t> dropped;
+    std::vector<int32_t> kept;
+    std::vector<float>   weights;
+    for (int32_t p = 0; p < n; ++p) {
+        if (p % 4 != 3 && p != 100) {
+            dropped.push_back(p);
+            kept.push_back(p < 200 ? 100 : 3 + 4 * (int32_t) (random() % 90));
+            weights.push_back(p == 250 ? 0.0f : (float) (random() % 1000) / 1000);
+        }
+    }
+
+    for (const auto & [type, near] :
+         { std::pair{ EDGEKV_TYPE_F32, 1e-6 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+        context c(1024, type);
+        feed(c, random_tokens(n, 86));
+
+        const auto before = rows_of(c, EDGEKV_ROW_V, layer, 0, n);
+        const auto keys   = rows_of(c, EDGEKV_ROW_K, layer, 0, n);
+        const auto others = rows_of(c, EDGEKV_ROW_V, 0, 0, n);
+        OK(edgekv_merge(c.c, layer, head, dropped.data(), kept.data(), weights.data(), dropped.size()));
+        const auto after = rows_of(c, EDGEKV_ROW_V, layer, 0, n);
+        CHECK(rows_of(c, EDGEKV_ROW_K, layer, 0, n) == keys);
+        CHECK(rows_of(c, EDGEKV_ROW_V, 0, 0, n) == others);
+
+        const auto row = [&](const std::vector<float> & rows, int32_t p, size_t h) {
+            std::vector<float> values(d);
+            std::copy_n(rows.data() + (p * n_kv + h) * d, d, values.data());
+            return values;
+        };
+        for (int32_t p = 0; p < n; ++p) {
+            std::vector<double> sum(d);
+            double              all  = 1;
+            bool                into = false;
+            for (size_t i = 0; i < dropped.size(); ++i) {
+                if (kept[i] == p) {
+                    const auto v = row(before, dropped[i], head);
+                    for (size_t e = 0; e < d; ++e) {
+                        sum[e] += (double) weights[i] * v[e];
+                    }
+                    all += weights[i];
+                    into = true;
+                }
+            }
+            for (size_t h = 0; h < n_kv; ++h) {
+                if (h != (size_t) head || !into) {
+                    CHECK(row(after, p, h) == row(before, p, h));
+                }
+            }
+            if (into) {
+                auto expected = row(before, p, head);
+                for (size_t e = 0; e < d; ++e) {
+                    expected[e] = (float) ((expected[e] + sum[e]) / all);
+                }
+                CHECK(distance(expected, row(after, p, head)) < near);
+            }
+        }
+    }
+
+    context c;
+    feed(c, random_tokens(50, 87));
+    const float one[] = { 1, 1 };
+    const auto  bad   = [&](std::vector<int32_t> from, std::vector<int32_t> to, const float * w) {
+        return edgekv_merge(c.c, 0, 0, from.data(), to.data(), w, from.size()) == EDGEKV_E_PLAN;
+    };
+    const float negative[] = { -1, 1 };
+    CHECK(bad({ 50, 1 }, { 2, 3 }, one));
+    CHECK(bad({ 1, 4 }, { -1, 3 }, one));
+    CHECK(bad({ 1, 1 }, { 2, 3 }, one));
+    CHECK(bad({ 1, 2 }, { 2, 3 }, one));
+    CHECK(bad({ 1, 3 }, { 3, 4 }, one));
+    CHECK(bad({ 1, 5 }, { 1, 4 }, one));
+    CHECK(bad({ 1, 5 }, { 2, 4 }, negative));
+    CHECK(edgekv_merge(c.c, 0, (int32_t) n_kv, nullptr, nullptr, nullptr, 0) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_merge(c.c, 0, 0, nullptr, nullptr, nullptr, 1) == EDGEKV_E_ARGUMENT);
+    OK(edgekv_merge(c.c, 0, 0, nullptr, nullptr, nullptr, 0));
+    OK(apply(c, random_plan(50, 88)));
+    CHECK(edgekv_merge(c.c, 0, 0, nullptr, nullptr, nullptr, 0) == EDGEKV_E_STATE);
+}
+
 // StreamingLLM's plan: the first 4 and the last, whatever the head.
 plan ends_plan(int32_t n_context, int32_t n_last) {
     return make_plan(n_context, [&](int32_t, int32_t, int32_t p) { return p < 4 || p >= n_context - n_last; });
@@ -1251,6 +1339,7 @@ int main(int argc, char ** argv) {
         { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
         { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
         { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
+        { "merged_values_are_weighted_means", merged_values_are_weighted_means },
         { "rerotated_rope_is_that_of_a_k_shift", rerotated_rope_is_that_of_a_k_shift },
         { "rerotated_rope_is_that_by_hand", rerotated_rope_is_that_by_hand },
         { "rerotation_without_a_plan_for_rope_is_an_error", rerotation_without_a_plan_for_rope_is_an_error },

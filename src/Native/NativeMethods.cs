@@ -241,6 +241,16 @@ internal static unsafe partial class NativeMethods
     // Plan
 
     [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_merge(
+        ContextHandle context,
+        int layer,
+        int head,
+        int* dropped,
+        int* kept,
+        float* weights,
+        nuint n);
+
+    [LibraryImport(Library)]
     public static partial NativeStatus edgekv_apply(
         ContextHandle context,
         int* counts,
