@@ -15,6 +15,7 @@ namespace EdgeKV;
 public sealed class EdgeModel : IDisposable
 {
     private const string Instruction = "\n\nRepeat the previous context exactly.";
+    private const string PartInstruction = "\n\nRepeat the part of the previous context exactly, starting with";
 
     private readonly Dictionary<ScoreProfile, ScoreMapHandle> _maps = new(ReferenceEqualityComparer.Instance);
     private readonly Lazy<string> _fingerprint;
@@ -293,6 +294,18 @@ public sealed class EdgeModel : IDisposable
     internal int[] RepeatInstruction() => _chat.Value.HasTemplate
         ? _chat.Value.Close(Instruction, string.Empty, newTurn: false)
         : Tokenize(Instruction);
+
+    /// <summary>
+    /// What asks for one chunk of a context to be repeated (KVzip, arXiv 2505.23416): the instruction, for later chunks another one and the tokens
+    /// that stand before the chunk, and the change to the assistant's turn; a line break without a chat template. Tokenized apart, as the
+    /// reference does it.
+    /// </summary>
+    /// <param name="before">The end of the chunk before; empty for the first chunk.</param>
+    internal int[] ReconstructionInstruction(ReadOnlySpan<int> before)
+    {
+        int[] change = _chat.Value.HasTemplate ? _chat.Value.Close(string.Empty, string.Empty, newTurn: false) : Tokenize("\n");
+        return [.. Tokenize(before.IsEmpty ? Instruction : PartInstruction), .. before, .. change];
+    }
 
     /// <summary>How many of a context's first tokens are the chat template's and not the user's.</summary>
     internal int OpeningLength(ReadOnlySpan<int> context) => _chat.Value.OpeningLength(context);

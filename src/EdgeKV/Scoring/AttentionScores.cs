@@ -61,6 +61,18 @@ public sealed class AttentionScores : IDisposable
     /// <summary>Context tokens, at positions 0 to Tokens - 1.</summary>
     public int Tokens { get; }
 
+    /// <summary>
+    /// How many of the context's first tokens are the chat template's and not the user's, 0 to Tokens. Default: 0, as in a context without a template.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
+    public int PrefixTokens
+    {
+        get;
+        init => field = value >= 0 && value <= Tokens
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, $"A prefix has 0 to {Tokens} tokens, which are the whole context.");
+    }
+
     /// <summary>What these scores hold.</summary>
     public IReadOnlyCollection<Statistic> Statistics => _values.Keys;
 

@@ -25,7 +25,7 @@ public sealed record ScoreRequest
     public IReadOnlyList<Statistic> Statistics => _statistics;
 
     /// <summary>
-    /// What such scores are called: the task set's name or "window" where attention is seen, "learned" for learned scores, "both" for learned
+    /// What such scores are called: the task set's name, "reconstruction" or "window" where attention is seen, "learned" for learned scores, "both" for learned
     /// scores and one kind of attention; else the norms; "none" where nothing is asked for. Several names are joined by "+".
     /// </summary>
     public string Name

@@ -1,8 +1,8 @@
 namespace EdgeKV.Scoring;
 
 /// <summary>
-/// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="WindowAttention"/>,
-/// <see cref="KeyNorms"/>, <see cref="ValueNorms"/> and <see cref="Learned"/>. Compares by value.
+/// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="ReconstructionAttention"/>,
+/// <see cref="WindowAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
@@ -14,7 +14,7 @@ public abstract record Statistic
     {
     }
 
-    /// <summary>What reports call scores that come from it: a task set's name, "window", "key norms", "value norms" or "learned".</summary>
+    /// <summary>What reports call scores that come from it: a task set's name, "reconstruction", "window", "key norms", "value norms" or "learned".</summary>
     public abstract string Name { get; }
 
     /// <summary>Whether it has a row of numbers for every attention head of a layer; otherwise for every KV head.</summary>
@@ -50,6 +50,43 @@ public sealed record TaskAttention(TaskSet TaskSet, AttentionAggregate Aggregate
     public override bool NeedsAttention => true;
 
     private protected override string Describe() => Aggregate == AttentionAggregate.Max ? $"max({Name})" : $"sum({Name})";
+}
+
+/// <summary>
+/// The largest attention that each context token gets while the model repeats the context chunk by chunk, [layers, heads, tokens], 0 to 1
+/// (KVzip, arXiv 2505.23416, section 3). Costs a pass over the context, and needs room for one chunk and its instruction at a time.
+/// </summary>
+/// <remarks>
+/// The context after the template's prefix (<see cref="AttentionScores.PrefixTokens"/>) is cut into chunks. For each, these are fed on top of the
+/// full cache and taken back: "\n\nRepeat the previous context exactly.", for later chunks "\n\nRepeat the part of the previous context exactly,
+/// starting with" and the last 8 tokens of the chunk before; the chat template's turn change to the model; the chunk. The softmax is over the
+/// first 4 tokens that stand before the chunk, the chunk, and the tokens fed up to the query: weights of long contexts stay comparable. A token
+/// counts in its own chunk only; tokens of the prefix have 0. Wording and sizes are those of NVIDIA/kvpress, kvzip_press.
+/// </remarks>
+public sealed record ReconstructionAttention : Statistic
+{
+    /// <summary>Tokens of a chunk that the reference takes.</summary>
+    public const int DefaultChunk = 2048;
+
+    /// <summary>The maxima over chunks of one length.</summary>
+    /// <param name="chunk">Tokens of a chunk, 1 and up; the last one may be shorter.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="chunk"/> is below 1.</exception>
+    public ReconstructionAttention(int chunk = DefaultChunk)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(chunk, 1);
+        Chunk = chunk;
+    }
+
+    /// <summary>Tokens of a chunk, 1 and up; the last one may be shorter.</summary>
+    public int Chunk { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "reconstruction";
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => $"reconstruction({Chunk})";
 }
 
 /// <summary>

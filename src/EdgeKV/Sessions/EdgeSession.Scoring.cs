@@ -9,9 +9,14 @@ public sealed partial class EdgeSession
     // Chunks shorter than this would make a pass of many small steps.
     private const int SmallestChunk = 32;
 
+    // KVzip's softmax keeps the attention sinks, and a later chunk's instruction says how it begins (kvzip_press).
+    private const int ReconstructionSinks = 4;
+    private const int ReconstructionLead = 8;
+
     /// <summary>
     /// Sees what is asked for of everything that the session has read. The tokens of a task set are fed on top of the cache and taken back
-    /// (KVCompose, arXiv 2509.05165, section 3), once for all aggregates of it; one pass serves all windows; norms and learned scores need none.
+    /// (KVCompose, arXiv 2509.05165, section 3), once for all aggregates of it; a reconstruction is a pass for each length of its chunks; one pass
+    /// serves all windows; norms and learned scores need none.
     /// </summary>
     /// <remarks>
     /// The context as its own task set needs as many positions again as the context has. Where the cache holds fewer it is fed in the largest
@@ -23,7 +28,7 @@ public sealed partial class EdgeSession
     /// <param name="cancellationToken">Stops the work; the session is as before.</param>
     /// <returns>Scores in native memory; dispose them.</returns>
     /// <exception cref="SessionStateException">Nothing has been read, the cache is compact, or work is running.</exception>
-    /// <exception cref="ContextWindowException">The task tokens do not fit on top of the context.</exception>
+    /// <exception cref="ContextWindowException">The task tokens, or a chunk of the reconstruction, do not fit on top of the context.</exception>
     /// <exception cref="UnsupportedModelException">The model is of a kind that cannot be scored.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
@@ -71,7 +76,11 @@ public sealed partial class EdgeSession
             }
 
             long fed = request.NeedsAttention ? RunPasses(request, values, (ulong)scoreMemory, progress, cancellation) : 0;
-            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, Position, values) { PassTokens = fed };
+            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, Position, values)
+            {
+                PassTokens = fed,
+                PrefixTokens = PrefixLength(),
+            };
         }
         catch
         {
@@ -95,7 +104,7 @@ public sealed partial class EdgeSession
 
     private static ArgumentException Unknown(Statistic statistic) => new($"The session cannot read the statistic {statistic}.", nameof(statistic));
 
-    /// <summary>One pass for each task set, and one for all windows together. Leaves the cache as it was.</summary>
+    /// <summary>One pass for each task set and reconstruction, and one for all windows together. Leaves the cache as it was.</summary>
     /// <returns>Tokens fed.</returns>
     private long RunPasses(
         ScoreRequest request,
@@ -106,6 +115,7 @@ public sealed partial class EdgeSession
     {
         List<Window> windows = [];
         List<TaskAttention> tasks = [];
+        List<ReconstructionAttention> reconstructions = [];
         foreach (Statistic statistic in request.Statistics.Where(statistic => statistic.NeedsAttention))
         {
             switch (statistic)
@@ -119,13 +129,16 @@ public sealed partial class EdgeSession
                 case TaskAttention task:
                     tasks.Add(task);
                     break;
+                case ReconstructionAttention reconstruction:
+                    reconstructions.Add(reconstruction);
+                    break;
                 default:
                     throw Unknown(statistic);
             }
         }
 
         IGrouping<TaskSet, TaskAttention>[] sets = [.. tasks.GroupBy(task => task.TaskSet)];
-        int passes = sets.Length + (windows.Count > 0 ? 1 : 0);
+        int passes = sets.Length + reconstructions.Count + (windows.Count > 0 ? 1 : 0);
         int pass = 0;
         long fed = 0;
         try
@@ -133,6 +146,11 @@ public sealed partial class EdgeSession
             foreach (IGrouping<TaskSet, TaskAttention> set in sets)
             {
                 fed += RunTasks(set.Key, [.. set], values, scoreMemory, PassProgress.Of(progress, pass++, passes), cancellation);
+            }
+
+            foreach (ReconstructionAttention reconstruction in reconstructions)
+            {
+                fed += RunReconstruction(reconstruction, values, scoreMemory, PassProgress.Of(progress, pass++, passes), cancellation);
             }
 
             return windows.Count > 0
@@ -167,7 +185,7 @@ public sealed partial class EdgeSession
                     ScoreByContext(
                         scores,
                         Model.RepeatInstruction(),
-                        Model.OpeningLength(CollectionsMarshal.AsSpan(_tokens)),
+                        PrefixLength(),
                         scoreMemory,
                         progress,
                         cancellation);
@@ -195,6 +213,93 @@ public sealed partial class EdgeSession
         {
             scores.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Feeds the chunks of a reconstruction, each after its instruction, with scoring on, and takes each back.</summary>
+    /// <returns>Tokens fed.</returns>
+    private long RunReconstruction(
+        ReconstructionAttention statistic,
+        Dictionary<Statistic, StatisticValues> values,
+        ulong scoreMemory,
+        IProgress<double>? progress,
+        CancellationToken cancellation)
+    {
+        int context = Position;
+        int prefix = PrefixLength();
+        EnsureReconstructionFits(statistic, prefix);
+        ScoresHandle scores = CreateScores(NativeAggregates.Max);
+        try
+        {
+            NativeScoreBuffer buffer = Buffer(scores, AttentionAggregate.Max);
+            for (int start = prefix, length; start < context; start += length)
+            {
+                length = Math.Min(statistic.Chunk, context - start);
+                int sinks = Math.Min(ReconstructionSinks, start);
+                See(scores, sinks > 0 ? [0, sinks, start, start + length] : [start, start + length]);
+                float[] before = buffer.FirstColumns(context, sinks);
+                ScoreOnTop(
+                    scores,
+                    [.. ChunkInstruction(statistic, prefix, start), .. CollectionsMarshal.AsSpan(_tokens).Slice(start, length)],
+                    scoreMemory,
+                    progress,
+                    (double)(start - prefix) / (context - prefix),
+                    (double)(start + length - prefix) / (context - prefix),
+                    cancellation);
+
+                // They are there for the softmax alone.
+                buffer.SetFirstColumns(context, sinks, before);
+            }
+
+            long queries = NativeMethods.edgekv_scores_queries(scores);
+            values.Add(statistic, new StatisticValues(buffer, queries));
+            return queries;
+        }
+        catch
+        {
+            scores.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Checked before anything is fed: the first chunk, and the second, whose instruction is longer; later ones are no longer than that.</summary>
+    private void EnsureReconstructionFits(ReconstructionAttention statistic, int prefix)
+    {
+        int context = Position;
+        for (long start = prefix; start < context && start <= (long)prefix + statistic.Chunk; start += statistic.Chunk)
+        {
+            long end = (long)context + ChunkInstruction(statistic, prefix, (int)start).Length + Math.Min(statistic.Chunk, context - start);
+            if (end > Limit)
+            {
+                throw new ContextWindowException(
+                    $"To repeat the context of {context} tokens in chunks of {statistic.Chunk} takes {end} positions; there are {Limit}. "
+                    + "Take a larger context, a smaller chunk, or a shorter document.",
+                    (int)Math.Min(end, int.MaxValue),
+                    Limit);
+            }
+        }
+    }
+
+    private int[] ChunkInstruction(ReconstructionAttention statistic, int prefix, int start)
+    {
+        int lead = start == prefix ? 0 : Math.Min(ReconstructionLead, statistic.Chunk);
+        return Model.ReconstructionInstruction(CollectionsMarshal.AsSpan(_tokens).Slice(start - lead, lead));
+    }
+
+    private int PrefixLength() => Model.OpeningLength(CollectionsMarshal.AsSpan(_tokens));
+
+    /// <summary>Says which positions of the context later passes are scored over.</summary>
+    /// <param name="scores">The scores.</param>
+    /// <param name="ranges">First and end of each, ascending and apart.</param>
+    private unsafe void See(ScoresHandle scores, ReadOnlySpan<int> ranges)
+    {
+        lock (_native)
+        {
+            fixed (int* pointer = ranges)
+            {
+                NativeErrors.ThrowIfFailed(
+                    NativeMethods.edgekv_scores_see(scores, pointer, (nuint)ranges.Length / 2), nameof(NativeMethods.edgekv_scores_see));
+            }
         }
     }
 

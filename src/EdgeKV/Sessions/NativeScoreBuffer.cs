@@ -58,6 +58,32 @@ internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, lo
         }
     }
 
+    /// <summary>Copies the first columns of every row, [rows, columns].</summary>
+    /// <param name="rowLength">Columns of a row, of which the buffer has a whole number.</param>
+    /// <param name="columns">0 to <paramref name="rowLength"/>.</param>
+    public float[] FirstColumns(int rowLength, int columns)
+    {
+        float[] copy = new float[length / rowLength * columns];
+        for (long row = 0; row < length / rowLength; row++)
+        {
+            Slice(row * rowLength, columns).CopyTo(copy.AsSpan((int)row * columns));
+        }
+
+        return copy;
+    }
+
+    /// <summary>Writes what <see cref="FirstColumns"/> copied.</summary>
+    /// <param name="rowLength">Columns of a row.</param>
+    /// <param name="columns">As they were copied.</param>
+    /// <param name="copy">[rows, columns].</param>
+    public void SetFirstColumns(int rowLength, int columns, ReadOnlySpan<float> copy)
+    {
+        for (int row = 0; row < length / rowLength; row++)
+        {
+            copy.Slice(row * columns, columns).CopyTo(new Span<float>(data + (long)row * rowLength, columns));
+        }
+    }
+
     protected override void Dispose(bool disposing)
     {
         if (disposing)
