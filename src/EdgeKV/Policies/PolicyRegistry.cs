@@ -37,6 +37,13 @@ public static class PolicyRegistry
             },
             (policy, tasks) => policy with { TaskSet = tasks }),
         PolicyEntry.Of(
+            KVzip.PolicyName,
+            () => new KVzip(),
+            new("Rows that the model attends to while it repeats the context: one ranking over the whole model", "2505.23416", PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.Yes,
+            }),
+        PolicyEntry.Of(
             SnapKV.PolicyName,
             () => new SnapKV(),
             new("Rows that the last 64 queries attend to, smoothed, and the last 64", "2404.14469", PolicyRows.Equal) { QueryAware = PolicyTrait.If }),
