@@ -235,9 +235,19 @@ public sealed unsafe class Engine : IDisposable
     /// Feeds tokens and gathers their attention over the first context positions: max and sum, [layers, heads, context]; seconds. The
     /// tokens stay.
     /// </summary>
-    public (float[] Max, float[] Sum, double Seconds) Score(ReadOnlySpan<int> tokens, int context, long bytesMax = 0)
+    public (float[] Max, float[] Sum, double Seconds) Score(
+        ReadOnlySpan<int> tokens, int context, long bytesMax = 0, ReadOnlySpan<int> see = default)
     {
         using ScoresHandle scores = ScoresHandle.Create(_context, context, NativeAggregates.Max | NativeAggregates.Sum);
+        if (!see.IsEmpty)
+        {
+            fixed (int* ranges = see)
+            {
+                NativeErrors.ThrowIfFailed(
+                    NativeMethods.edgekv_scores_see(scores, ranges, (nuint)see.Length / 2), nameof(NativeMethods.edgekv_scores_see));
+            }
+        }
+
         long start = Stopwatch.GetTimestamp();
         fixed (int* p = tokens)
         {

@@ -73,6 +73,10 @@ public sealed class Golden
     /// </summary>
     public float[]? Learned => _learned.Value;
 
+    /// <summary>The scores of one of the reference's presses, [layers, KV heads, context]; null for a prompt without.</summary>
+    /// <param name="name">As the file has it, for example "kvzip".</param>
+    public float[]? Press(string name) => Floats($"press_{name}.f32");
+
     /// <summary>The plan from <see cref="Learned"/> with the first 4 positions protected.</summary>
     /// <param name="ratio">0.8 or 0.9.</param>
     public CompressionPlan LearnedPlan(double ratio) => KeepBits.ToPlan(

@@ -317,6 +317,66 @@ public sealed class CompressionTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task ScoreAsync_Reconstruction_ScoresEveryChunkButThePrefix()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        int prefix = session.Model.TokenizeDocument(string.Empty).Length;
+        var chunks = new ReconstructionAttention((position - prefix) / 2);
+        Recorder recorder = new();
+
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(chunks), recorder);
+
+        Assert.Equal(position, session.Position);
+        Assert.Equal(prefix, scores.PrefixTokens);
+        Assert.InRange(scores.PassTokens, position - prefix + 20, 3 * position);
+        Assert.Equal(scores.PassTokens, scores.Queries(chunks));
+        Assert.Equal(1.0, recorder.Shares[^1], 6);
+        Assert.Equal(recorder.Shares.Order(), recorder.Shares);
+        for (int layer = 0; layer < scores.Layers; layer++)
+        {
+            float[] row = scores.Values(chunks, layer, 3).ToArray();
+            Assert.All(row[..prefix], weight => Assert.Equal(0, weight));
+            Assert.All(row[prefix..], weight => Assert.InRange(weight, 1e-9f, 1.0001f));
+        }
+
+        // Not the same words: fed in other batches, 8-bit activations are rounded otherwise.
+        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ScoreAsync_ReconstructionCancelled_TakesTheChunkBack()
+    {
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        using CancellationTokenSource source = new();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.ScoreAsync(
+            new ScoreRequest(new ReconstructionAttention(16)),
+            new CompressOptions { ScoreMemory = 1 },
+            new Recorder { Then = _ => source.Cancel() },
+            source.Token));
+
+        Assert.Equal(position, session.Position);
+        Assert.Contains("41", await ModelFixture.Answer(session, Question), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ScoreAsync_ReconstructionPastTheWindow_IsRefusedAndFitsInSmallerChunks()
+    {
+        int length = fixture.Model.TokenizeDocument(ModelFixture.Document).Length;
+        using EdgeSession session = await fixture.Reader(ModelFixture.Options with { ContextSize = length + 48 });
+
+        ContextWindowException error = await Assert.ThrowsAsync<ContextWindowException>(
+            () => session.ScoreAsync(new ScoreRequest(new ReconstructionAttention())));
+
+        Assert.Contains($"context of {length} tokens in chunks of 2048 takes {error.Length} positions; there are {error.Limit}.", error.Message, StringComparison.Ordinal);
+        Assert.Contains("a smaller chunk", error.Message, StringComparison.Ordinal);
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(new ReconstructionAttention(8)));
+        Assert.Equal(length, session.Position);
+    }
+
+    [Fact]
     public async Task ScoreAsync_QuestionAndTexts_FeedThemOnce()
     {
         using EdgeSession session = await fixture.Reader();

@@ -1,4 +1,5 @@
 using EdgeKV.Policies;
+using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Policies;
 
@@ -15,6 +16,8 @@ internal static class PolicyCases
         new("snapkv", (random, tokens) => Snap(random, tokens)),
         new("observed-attention", (_, _) => new ObservedAttention()),
         new("h2o", (random, _) => new H2O { Recent = random.Next(3) / 2.0 }),
+        new("kvzip", (_, _) => new KVzip()) { Rows = KVzipRows, IsRagged = true },
+        new("kvzip, layerwise", (_, _) => new KVzip { Layerwise = true }) { Rows = KVzipRows, IsRagged = true },
         new("pyramidkv", (random, tokens) => new PyramidKV { Window = random.Next(1, tokens), Beta = random.Next(1, 30) }) { Rows = null, IsNested = false },
 
         // How many rows are safe, and how many of the others fit, changes with the budget in steps of their own. Where a ragged budget is too small
@@ -56,6 +59,16 @@ internal static class PolicyCases
             Rows = PolicyCase.Overall, IsRagged = true, Permutes = false,
         },
     ];
+
+    // What goes is truncated, not what stays.
+    private static long KVzipRows(ICompressionPolicy policy, AttentionScores scores)
+    {
+        long lists = (long)scores.Layers * scores.KvHeads;
+        double ratio = policy.Budget.Ratio.GetValueOrDefault();
+        return policy is KVzip { Layerwise: true }
+            ? (scores.KvHeads * scores.Tokens - (int)(scores.KvHeads * scores.Tokens * ratio)) * scores.Layers
+            : lists * scores.Tokens - (long)(lists * scores.Tokens * ratio);
+    }
 
     private static SnapKV Snap(Random random, int tokens) => new() { Window = random.Next(1, tokens), Kernel = 1 + 2 * random.Next(4) };
 }

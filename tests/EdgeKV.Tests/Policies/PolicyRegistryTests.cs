@@ -38,10 +38,14 @@ public class PolicyRegistryTests
         Assert.All(PolicyRegistry.Entries.Where(entry => entry.ExtraPass is PolicyTrait.No or PolicyTrait.Yes), entry =>
         {
             ScoreRequest request = entry.Create().Request;
-            bool pass = request.Statistics.Any(statistic => statistic is TaskAttention || statistic == WindowAttention.All);
+            bool pass = request.Statistics.Any(statistic => statistic is TaskAttention or ReconstructionAttention || statistic == WindowAttention.All);
             Assert.Equal(entry.ExtraPass == PolicyTrait.Yes, pass);
             Assert.Equal(entry.Profile == PolicyTrait.Yes, request.Statistics.Any(statistic => statistic is Learned));
-            Assert.Equal(entry.QueryAware == PolicyTrait.No, !request.NeedsAttention);
+
+            // A reconstruction asks for the context itself, whatever it ends with.
+            Assert.Equal(
+                entry.QueryAware == PolicyTrait.No,
+                request.Statistics.All(statistic => !statistic.NeedsAttention || statistic is ReconstructionAttention));
         });
     }
 

@@ -161,12 +161,15 @@ internal sealed class PressScores
     public AttentionScores Nothing() => new(Layers, KvHeads, KvHeads, Tokens, []);
 
     /// <summary>A press's scores, and the protection of our policy of that name.</summary>
-    public GivenScores Scorer(string press)
+    public GivenScores Scorer(string press) =>
+        new(Values(press), (ScoredPolicy)PolicyRegistry.Create(press.Replace('_', '-'), Budget.FromRatio(0.5)));
+
+    /// <summary>A press's scores, [layers, kvHeads, tokens].</summary>
+    public float[] Values(string press)
     {
         byte[] bytes = GoldenScores.Bytes(Path.Combine(_folder, $"press_{press}.f32"))
             ?? throw new FileNotFoundException($"{_folder} has no scores of {press}.");
-        return new GivenScores(
-            MemoryMarshal.Cast<byte, float>(bytes).ToArray(), (ScoredPolicy)PolicyRegistry.Create(press.Replace('_', '-'), Budget.FromRatio(0.5)));
+        return MemoryMarshal.Cast<byte, float>(bytes).ToArray();
     }
 }
 

@@ -58,7 +58,7 @@ internal static class RandomScores
     private static long Queries(Statistic statistic, int tokens) => statistic switch
     {
         WindowAttention window => Math.Min(window.Queries, tokens),
-        TaskAttention => 16,
+        TaskAttention or ReconstructionAttention => 16,
         _ => 0,
     };
 }

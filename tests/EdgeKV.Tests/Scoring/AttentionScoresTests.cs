@@ -87,6 +87,8 @@ public class AttentionScoresTests
         Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, [new(Sum, new StatisticValues(Count(0, 1)))]));
         Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, [new(WindowAttention.All, new StatisticValues(Count(0, 1)))]));
         Assert.Throws<ArgumentException>(() => new AttentionScores(2, 4, 2, 3, [new(new Learned(), new StatisticValues(Count(0, 24)))]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 3, []) { PrefixTokens = -1 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 3, []) { PrefixTokens = 4 });
         ArgumentException error = Assert.Throws<ArgumentException>(
             () => new AttentionScores(2, 4, 2, 3, [new(Max, new StatisticValues(Count(0, 23), 1))]));
         Assert.Contains("max(context) has 23 elements; [2, 4, 3] needs 24", error.Message, StringComparison.Ordinal);

@@ -33,7 +33,7 @@ public class ScoreRequestTests
         (Statistic Statistic, bool Attention, bool FullCache)[] cases =
         [
             (Repeat, true, true), (new WindowAttention(3), true, true), (new KeyNorms(), false, true), (new ValueNorms(), false, true),
-            (new Learned(), false, false),
+            (new Learned(), false, false), (new ReconstructionAttention(), true, true),
         ];
 
         Assert.All(cases, expected =>
@@ -66,6 +66,7 @@ public class ScoreRequestTests
             Assert.Equal("both", new ScoreRequest(sum, new Learned()).Name);
         });
         Assert.Equal("learned", new ScoreRequest(new Learned()).Name);
+        Assert.Equal("reconstruction", new ScoreRequest(new ReconstructionAttention(), new ReconstructionAttention(512)).Name);
         Assert.Equal("window", new ScoreRequest(new WindowAttention(1), new WindowAttention(64)).Name);
         Assert.Equal("repeat+window+learned", new ScoreRequest(Repeat, new WindowAttention(1), new Learned()).Name);
         Assert.Equal("key norms+value norms", new ScoreRequest(new KeyNorms(), new ValueNorms()).Name);
@@ -76,17 +77,19 @@ public class ScoreRequestTests
     public void ToString_Statistics_AreTheWordsOfErrors()
     {
         Assert.Equal(
-            "max(repeat), sum(window), window(64), window(all), key norms, value norms, learned",
+            "max(repeat), sum(window), window(64), window(all), reconstruction(2048), key norms, value norms, learned",
             new ScoreRequest(
                 Repeat,
                 new TaskAttention(TaskSet.Window(3), AttentionAggregate.Sum),
                 new WindowAttention(64),
                 WindowAttention.All,
+                new ReconstructionAttention(),
                 new KeyNorms(),
                 new ValueNorms(),
                 new Learned()).ToString());
         Assert.Equal("nothing", ScoreRequest.None.ToString());
         Assert.Throws<ArgumentOutOfRangeException>(() => new WindowAttention(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ReconstructionAttention(0));
         Assert.Throws<ArgumentException>(() => new ScoreRequest(Repeat, null!));
     }
 }
