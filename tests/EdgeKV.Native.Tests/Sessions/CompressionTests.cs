@@ -364,8 +364,9 @@ public sealed class CompressionTests(ModelFixture fixture)
     [Fact]
     public async Task ScoreAsync_ReconstructionPastTheWindow_IsRefusedAndFitsInSmallerChunks()
     {
-        int length = fixture.Model.TokenizeDocument(ModelFixture.Document).Length;
-        using EdgeSession session = await fixture.Reader(ModelFixture.Options with { ContextSize = length + 48 });
+        using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options with { ContextSize = 256 });
+        await session.PrefillAsync(string.Concat(Enumerable.Repeat(ModelFixture.Document, 3)));
+        int length = session.Position;
 
         ContextWindowException error = await Assert.ThrowsAsync<ContextWindowException>(
             () => session.ScoreAsync(new ScoreRequest(new ReconstructionAttention())));
