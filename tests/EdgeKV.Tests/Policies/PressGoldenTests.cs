@@ -160,25 +160,11 @@ internal sealed class PressScores
     /// <summary>Scores of the prompt's sizes that hold nothing.</summary>
     public AttentionScores Nothing() => new(Layers, KvHeads, KvHeads, Tokens, []);
 
-    /// <summary>A press's scores, and the protection of our policy of that name.</summary>
+    /// <summary>A press's scores.</summary>
     public GivenScores Scorer(string press)
     {
         byte[] bytes = GoldenScores.Bytes(Path.Combine(_folder, $"press_{press}.f32"))
             ?? throw new FileNotFoundException($"{_folder} has no scores of {press}.");
-        return new GivenScores(
-            MemoryMarshal.Cast<byte, float>(bytes).ToArray(), (ScoredPolicy)PolicyRegistry.Create(press.Replace('_', '-'), Budget.FromRatio(0.5)));
+        return new GivenScores(MemoryMarshal.Cast<byte, float>(bytes).ToArray());
     }
-}
-
-/// <summary>Scores as they are given, [layers, kvHeads, tokens]; protects what a policy of ours protects.</summary>
-internal sealed record GivenScores(float[] Values, ScoredPolicy Policy) : ScoredPolicy
-{
-    public override string Name => "given";
-
-    public override ScoreRequest Request => ScoreRequest.None;
-
-    public override ProtectedRows Protect(int tokens, int rows) => Policy.Protect(tokens, rows);
-
-    public override void Score(AttentionScores scores, int layer, Span<float> destination) =>
-        Values.AsSpan(layer * destination.Length, destination.Length).CopyTo(destination);
 }
