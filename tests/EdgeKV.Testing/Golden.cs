@@ -85,6 +85,15 @@ public sealed class Golden
         KvHeads,
         Context.Length);
 
+    /// <summary>What a policy of ours plans from the scores of the reference's press of that name; null for a prompt without.</summary>
+    /// <param name="policy">Its name and budget are taken.</param>
+    public CompressionPlan? PressPlan(ScoredPolicy policy)
+    {
+        float[]? values = Floats($"press_{policy.Name.Replace('-', '_')}.f32");
+        using var nothing = new AttentionScores(Layers, Heads, KvHeads, Context.Length, []);
+        return values is null ? null : new GivenScores(values) { Budget = policy.Budget }.Plan(nothing);
+    }
+
     /// <summary>The plan of one policy at one ratio.</summary>
     public GoldenPlan Plan(bool structured, double ratio) =>
         Plans.Single(p => p.Policy.Structured == structured && !p.Policy.FirstLayerLargest && p.Policy.Ratio == ratio);

@@ -9,6 +9,20 @@ public class PolicyPropertyTests
 {
     private const int Contexts = 40;
 
+    private static readonly Check[] Checks =
+    [
+        RandomContextsSpendsTheBudgetInAscendingRows,
+        BudgetInRowsAndBytesIsNeverPassed,
+        ProtectedPositionsAreThereWhereTheBudgetHoldsThem,
+        LargerRatioKeepsNothingThatTheSmallerDrops,
+        PermutedHeadsPermutesThePlan,
+        SharedPositionsAreTheSameInAllHeads,
+        StatisticMissingNamesIt,
+        NotFiniteNamesWhere,
+    ];
+
+    private delegate void Check(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random);
+
     public static TheoryData<string> Names => [.. PolicyCases.All.Select(policy => policy.Name)];
 
     [Fact]
@@ -24,7 +38,54 @@ public class PolicyPropertyTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void Plan_RandomContexts_SpendsTheBudgetInAscendingRows(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    public void Plan_RandomContexts_SpendsTheBudgetInAscendingRows(string name) => ForEachContext(Named(name), RandomContextsSpendsTheBudgetInAscendingRows);
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_BudgetInRowsAndBytes_IsNeverPassed(string name) => ForEachContext(Named(name), BudgetInRowsAndBytesIsNeverPassed);
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_ProtectedPositions_AreThereWhereTheBudgetHoldsThem(string name) => ForEachContext(Named(name), ProtectedPositionsAreThereWhereTheBudgetHoldsThem);
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_LargerRatio_KeepsNothingThatTheSmallerDrops(string name)
+    {
+        Assert.SkipUnless(Named(name).IsNested, $"{name} does not promise it.");
+        ForEachContext(Named(name), LargerRatioKeepsNothingThatTheSmallerDrops);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_PermutedHeads_PermutesThePlan(string name)
+    {
+        Assert.SkipUnless(Named(name).Permutes, $"{name} does not promise it.");
+        ForEachContext(Named(name), PermutedHeadsPermutesThePlan);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_SharedPositions_AreTheSameInAllHeads(string name) => ForEachContext(Named(name), SharedPositionsAreTheSameInAllHeads);
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_StatisticMissing_NamesIt(string name) => ForEachContext(Named(name), StatisticMissingNamesIt);
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Plan_NotFinite_NamesWhere(string name) => ForEachContext(Named(name), NotFiniteNamesWhere);
+
+    /// <summary>All of these checks for a case that is not listed.</summary>
+    internal static void AssertAll(PolicyCase policy)
+    {
+        foreach (Check check in Checks)
+        {
+            ForEachContext(policy, check);
+        }
+    }
+
+    private static void RandomContextsSpendsTheBudgetInAscendingRows(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
         CompressionPlan plan = made.Plan(scores);
 
@@ -44,11 +105,9 @@ public class PolicyPropertyTests
         Assert.True(policy.IsRagged || plan.IsComposite);
         Assert.Equal(plan, made.Plan(scores));
         Assert.Equal(CompressionPlan.KeepAll(scores.Layers, scores.KvHeads, scores.Tokens), All(made, scores));
-    });
+    }
 
-    [Theory]
-    [MemberData(nameof(Names))]
-    public void Plan_BudgetInRowsAndBytes_IsNeverPassed(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    private static void BudgetInRowsAndBytesIsNeverPassed(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
         int rows = random.Next(1, scores.Tokens + 2);
         long lists = (long)scores.Layers * scores.KvHeads;
@@ -64,11 +123,9 @@ public class PolicyPropertyTests
 
         Assert.InRange(byRows.TotalRows, 0, Math.Min(rows, scores.Tokens) * lists);
         Assert.Equal(byRows, byBytes);
-    });
+    }
 
-    [Theory]
-    [MemberData(nameof(Names))]
-    public void Plan_ProtectedPositions_AreThereWhereTheBudgetHoldsThem(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    private static void ProtectedPositionsAreThereWhereTheBudgetHoldsThem(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
         if (!policy.KeepsProtected || PolicyCase.ScorerOf(made) is not { } scorer)
         {
@@ -89,15 +146,13 @@ public class PolicyPropertyTests
                 Assert.Equal(Enumerable.Range(scores.Tokens - last, last), kept.TakeLast(last));
             }
         }
-    });
+    }
 
-    [Theory]
-    [MemberData(nameof(Names))]
-    public void Plan_LargerRatio_KeepsNothingThatTheSmallerDrops(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    private static void LargerRatioKeepsNothingThatTheSmallerDrops(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
         if (!policy.IsNested)
         {
-            Assert.Skip($"{policy.Name} does not promise it.");
+            return;
         }
 
         double low = random.NextDouble();
@@ -109,15 +164,13 @@ public class PolicyPropertyTests
             Assert.Empty(part.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray()
                 .Except(whole.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray()));
         }
-    });
+    }
 
-    [Theory]
-    [MemberData(nameof(Names))]
-    public void Plan_PermutedHeads_PermutesThePlan(string name) => ForEachContext(name, (policy, made, _, random) =>
+    private static void PermutedHeadsPermutesThePlan(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
         if (!policy.Permutes)
         {
-            Assert.Skip($"{policy.Name} does not promise it.");
+            return;
         }
 
         int tokens = random.Next(policy.LeastTokens, 60);
@@ -139,11 +192,9 @@ public class PolicyPropertyTests
                 Assert.Equal(plan.Positions(layer, order[head]).ToArray(), permuted.Positions(layer, head).ToArray());
             }
         }
-    });
+    }
 
-    [Theory]
-    [MemberData(nameof(Names))]
-    public void Plan_SharedPositions_AreTheSameInAllHeads(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    private static void SharedPositionsAreTheSameInAllHeads(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
         if (policy.IsRagged || !(policy.SharesPositions ?? (made as IRowScorer)?.SharesPositions ?? false))
         {
@@ -155,11 +206,9 @@ public class PolicyPropertyTests
         {
             Assert.Equal(plan.Positions(list / scores.KvHeads, 0).ToArray(), plan.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray());
         }
-    });
+    }
 
-    [Theory]
-    [MemberData(nameof(Names))]
-    public void Plan_StatisticMissing_NamesIt(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    private static void StatisticMissingNamesIt(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
         if (made.Request.Statistics.Count == 0)
         {
@@ -171,11 +220,9 @@ public class PolicyPropertyTests
         PlanException error = Assert.Throws<PlanException>(() => made.Plan(empty));
 
         Assert.Contains($"{made.Name} needs {made.Request}, but the scores hold nothing", error.Message, StringComparison.Ordinal);
-    });
+    }
 
-    [Theory]
-    [MemberData(nameof(Names))]
-    public void Plan_NotFinite_NamesWhere(string name) => ForEachContext(name, (policy, made, scores, random) =>
+    private static void NotFiniteNamesWhere(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
         foreach (Statistic statistic in PolicyCase.ScorerOf(made)?.Request.Statistics ?? made.Request.Statistics)
         {
@@ -187,7 +234,7 @@ public class PolicyPropertyTests
             string kind = statistic.IsPerAttentionHead ? "attention head" : "KV head";
             Assert.Contains($"Layer {scores.Layers - 1}, {kind} {head}, token 0", error.Message, StringComparison.Ordinal);
         }
-    });
+    }
 
     private static CompressionPlan All(ICompressionPolicy made, AttentionScores scores) => made switch
     {
@@ -204,16 +251,17 @@ public class PolicyPropertyTests
         _ => (long)rows * scores.Layers * scores.KvHeads <= PolicyCase.Overall(made, scores),
     };
 
-    private static void ForEachContext(string name, Action<PolicyCase, ICompressionPolicy, AttentionScores, Random> body)
+    private static PolicyCase Named(string name) => PolicyCases.All.Single(policy => policy.Name == name);
+
+    private static void ForEachContext(PolicyCase policy, Check check)
     {
-        PolicyCase policy = PolicyCases.All.Single(other => other.Name == name);
         for (int seed = 0; seed < Contexts; seed++)
         {
             var random = new Random(seed);
             int tokens = random.Next(policy.LeastTokens, 90);
             ICompressionPolicy made = policy.Create(random, tokens).WithBudget(Budget.FromRatio(random.Next(4) == 0 ? 0.8 : random.NextDouble()));
             using AttentionScores scores = RandomScores.For(made.Request, random, tokens);
-            body(policy, made, scores, random);
+            check(policy, made, scores, random);
         }
     }
 }

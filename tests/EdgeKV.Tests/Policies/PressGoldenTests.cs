@@ -160,9 +160,8 @@ internal sealed class PressScores
     /// <summary>Scores of the prompt's sizes that hold nothing.</summary>
     public AttentionScores Nothing() => new(Layers, KvHeads, KvHeads, Tokens, []);
 
-    /// <summary>A press's scores, and the protection of our policy of that name.</summary>
-    public GivenScores Scorer(string press) =>
-        new(Values(press), (ScoredPolicy)PolicyRegistry.Create(press.Replace('_', '-'), Budget.FromRatio(0.5)));
+    /// <summary>A press's scores, in a scorer that protects nothing.</summary>
+    public GivenScores Scorer(string press) => new(Values(press));
 
     /// <summary>A press's scores, [layers, kvHeads, tokens].</summary>
     public float[] Values(string press)
@@ -171,17 +170,4 @@ internal sealed class PressScores
             ?? throw new FileNotFoundException($"{_folder} has no scores of {press}.");
         return MemoryMarshal.Cast<byte, float>(bytes).ToArray();
     }
-}
-
-/// <summary>Scores as they are given, [layers, kvHeads, tokens]; protects what a policy of ours protects.</summary>
-internal sealed record GivenScores(float[] Values, ScoredPolicy Policy) : ScoredPolicy
-{
-    public override string Name => "given";
-
-    public override ScoreRequest Request => ScoreRequest.None;
-
-    public override ProtectedRows Protect(int tokens, int rows) => Policy.Protect(tokens, rows);
-
-    public override void Score(AttentionScores scores, int layer, Span<float> destination) =>
-        Values.AsSpan(layer * destination.Length, destination.Length).CopyTo(destination);
 }

@@ -27,7 +27,10 @@ public class AttentionScoresTests
                 new(new KeyNorms(), new StatisticValues(Count(200, 12))),
                 new(new ValueNorms(), new StatisticValues(Count(300, 12))),
                 new(new Learned(), new StatisticValues(Count(-400, 12))),
-            ]) { PassTokens = 8 };
+            ])
+        {
+            PassTokens = 8,
+        };
 
         Assert.Equal([21f, 22f, 23f], scores.Values(Max, 1, 3).ToArray());
         Assert.Equal([115f, 116f, 117f], scores.Values(Sum, 1, 1).ToArray());
