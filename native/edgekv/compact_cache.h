@@ -6,6 +6,7 @@
 #pragma once
 
 #include "decode_attention.h"
+#include "device_graph.h"
 #include "error.h"
 #include "score_map.h"
 
@@ -21,8 +22,6 @@
 struct edgekv_scores;
 
 namespace edgekv {
-
-class device_graph;
 
 struct head_rows {
     uint32_t n        = 0; // kept rows
@@ -242,6 +241,9 @@ private:
     template <typename F>
     void require_inputs(const std::vector<ggml_tensor *> & tensors, F undo);
 
+    // For graphs of our own: where their memory goes instead of being freed.
+    device_graph::memory * kept_memory() { return m_keeps_freed ? &m_freed_graphs : nullptr; }
+
     void see(const edgekv_scores & scores);
     void forget_seen();
 
@@ -268,6 +270,7 @@ private:
     // freed before the context is. No other device is known to.
     bool                                 m_keeps_freed = false;
     std::vector<layer_storage>           m_freed_storage;
+    device_graph::memory                 m_freed_graphs;
     std::vector<llama_kv_cache::buffers> m_freed_buffers;
 
     bool     m_compact   = false;

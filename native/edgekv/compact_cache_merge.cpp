@@ -1,7 +1,6 @@
 // Values of rows that a plan drops, merged into those of rows that it keeps.
 #include "compact_cache.h"
 
-#include "device_graph.h"
 #include "objects.h"
 
 #include <algorithm>
@@ -84,7 +83,7 @@ void compact_cache::merge(int32_t l, int32_t head, const int32_t * dropped, cons
         }
         std::transform(sums.begin(), sums.end(), rests.begin(), [](double sum) { return (float) (1 / (1 + sum)); });
 
-        device_graph   graph("merging of values", 16);
+        device_graph   graph("merging of values", 16, kept_memory());
         ggml_context * ctx = graph.ctx();
 
         ggml_tensor * index_from = ggml_new_tensor_1d(ctx, GGML_TYPE_I32, (int64_t) from.size());

@@ -1,7 +1,6 @@
 // What a row's value is worth to the layer's output: norms after the output matrix.
 #include "compact_cache.h"
 
-#include "device_graph.h"
 #include "objects.h"
 
 #include <algorithm>
@@ -20,8 +19,9 @@ constexpr float EXACT_IN_8_BITS = 127.0f;
 // One head's columns of output matrices [n_head * d, n_embd] in f32, where the matrices lie, and the norms of what they make of values.
 class head_output {
 public:
-    head_output(ggml_backend_t backend, int32_t kind, int64_t d, int64_t n_embd)
-        : m_backend(backend), m_buft(ggml_backend_get_default_buffer_type(backend)), m_norms("norms after the output matrix", 16), m_d(d) {
+    head_output(ggml_backend_t backend, int32_t kind, int64_t d, int64_t n_embd, device_graph::memory * keep)
+        : m_backend(backend), m_buft(ggml_backend_get_default_buffer_type(backend)), m_norms("norms after the output matrix", 16, keep),
+          m_keep(keep), m_d(d) {
         const ggml_init_params params = {
             /*.mem_size   =*/ggml_tensor_overhead(),
             /*.mem_buffer =*/nullptr,
@@ -52,7 +52,7 @@ public:
     bool computes_on(ggml_backend_t backend) const { return m_backend == backend; }
 
     void take_head(ggml_tensor * wo, int32_t head) {
-        device_graph   graph("a head's output matrix", 16);
+        device_graph   graph("a head's output matrix", 16, m_keep);
         ggml_context * ctx = graph.ctx();
 
         // Columns of a quantized matrix start in the middle of blocks, and the CPU keeps some in an order of its own: their product with columns of the identity
@@ -109,6 +109,8 @@ private:
     ggml_tensor * m_values; // [d, CHUNK]
     ggml_tensor * m_result; // [1, CHUNK]
 
+    device_graph::memory * m_keep;
+
     int64_t            m_d;
     std::vector<float> m_scratch;
 };
@@ -135,7 +137,7 @@ void compact_cache::output_norms(int32_t kind, int32_t n_context, float * out) {
         ggml_tensor *        wo      = model.layers[m_layers[l].il].wo;
         const ggml_backend_t backend = backend_of(ggml_backend_buffer_get_type(wo->buffer));
         if (!output || !output->computes_on(backend)) {
-            output = std::make_unique<head_output>(backend, kind, m_d_v, wo->ne[1]);
+            output = std::make_unique<head_output>(backend, kind, m_d_v, wo->ne[1], kept_memory());
         }
         for (int32_t h = 0; h < m_n_head; ++h) {
             output->take_head(wo, h);

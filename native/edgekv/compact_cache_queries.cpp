@@ -1,7 +1,6 @@
 // Queries and keys before RoPE: their sums while tokens are decoded, and how the model rotates them.
 #include "compact_cache.h"
 
-#include "device_graph.h"
 #include "objects.h"
 
 #include <algorithm>

@@ -1,7 +1,6 @@
 // Kept rows closed up: every key rotated from its old position to its index.
 #include "compact_cache.h"
 
-#include "device_graph.h"
 #include "objects.h"
 
 #include "llama-impl.h"
@@ -91,7 +90,7 @@ void compact_cache::rotate_layer(const compact_layer & layer, const rope & rope)
     // a key has its length already: YaRN's factor, which ggml brings in by itself, is taken out, and the model's own left out
     const float   attn_factor = ext_factor != 0.0f ? 1.0f / (1.0f + 0.1f * std::log(1.0f / freq_scale)) : 1.0f;
 
-    device_graph   graph("the rotation of keys", 16 * (size_t) m_n_head_kv);
+    device_graph   graph("the rotation of keys", 16 * (size_t) m_n_head_kv, kept_memory());
     ggml_context * ctx = graph.ctx();
 
     ggml_tensor * factors = nullptr;

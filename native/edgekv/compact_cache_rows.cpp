@@ -1,8 +1,6 @@
 // The cached rows themselves, as policies read them.
 #include "compact_cache.h"
 
-#include "device_graph.h"
-
 #include "llama-impl.h"
 
 #include <algorithm>
@@ -79,7 +77,7 @@ void compact_cache::rows(int32_t which, int32_t l, int32_t first, int32_t n, flo
 
     const compact_layer & layer = m_layers[l];
 
-    device_graph     graph("rows of the cache", 16);
+    device_graph     graph("rows of the cache", 16, kept_memory());
     const rows_graph built = build_rows(graph, layer, which, start, n_cells);
     graph.add(built.rows);
     graph.allocate(layer.buft);

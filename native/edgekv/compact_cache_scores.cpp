@@ -1,7 +1,6 @@
 // What policies are given: attention weights of score passes, and norms of the cached rows.
 #include "compact_cache.h"
 
-#include "device_graph.h"
 #include "objects.h"
 
 #include "ggml-backend.h"
@@ -261,7 +260,7 @@ void compact_cache::norms(int32_t which, int32_t n_context, float * out) {
         ggml_tensor * rows = which == EDGEKV_NORM_K ? m_kv.get_k_storage(layer.il) : m_kv.get_v_storage(layer.il);
         const int64_t d    = which == EDGEKV_NORM_K ? m_d_k : m_d_v;
 
-        device_graph  graph("norms of the cache", 16);
+        device_graph  graph("norms of the cache", 16, kept_memory());
         ggml_tensor * cur = ggml_view_2d(graph.ctx(), rows, rows->ne[0], n_cells, rows->nb[1], 0);
         cur               = ggml_cast(graph.ctx(), cur, GGML_TYPE_F32);
         cur               = ggml_reshape_2d(graph.ctx(), cur, d, m_n_head_kv * n_cells);

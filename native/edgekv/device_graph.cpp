@@ -4,10 +4,11 @@
 #include "error.h"
 
 #include <new>
+#include <utility>
 
 namespace edgekv {
 
-device_graph::device_graph(const char * what, size_t n_nodes) : m_what(what) {
+device_graph::device_graph(const char * what, size_t n_nodes, memory * keep) : m_what(what), m_keep(keep) {
     const ggml_init_params params = {
         // nodes and what they read
         /*.mem_size   =*/2 * n_nodes * ggml_tensor_overhead() + ggml_graph_overhead_custom(n_nodes, false),
@@ -19,6 +20,12 @@ device_graph::device_graph(const char * what, size_t n_nodes) : m_what(what) {
         throw std::bad_alloc();
     }
     m_gf = ggml_new_graph_custom(m_ctx.get(), n_nodes, false);
+}
+
+device_graph::~device_graph() {
+    if (m_keep && m_allocator) {
+        m_keep->push_back(std::move(m_allocator));
+    }
 }
 
 void device_graph::add(ggml_tensor * result) {

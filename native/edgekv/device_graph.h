@@ -5,12 +5,20 @@
 #include "ggml-backend.h"
 #include "ggml-cpp.h"
 
+#include <vector>
+
 namespace edgekv {
 
 class device_graph {
 public:
-    // what: names the work in errors.
-    device_graph(const char * what, size_t n_nodes);
+    using memory = std::vector<ggml_gallocr_ptr>;
+
+    // what: names the work in errors. keep: gets the graph's memory in the end, where a device must not see it freed; null: it is freed.
+    device_graph(const char * what, size_t n_nodes, memory * keep);
+    ~device_graph();
+
+    device_graph(const device_graph &)             = delete;
+    device_graph & operator=(const device_graph &) = delete;
 
     ggml_context * ctx() const { return m_ctx.get(); }
 
@@ -25,6 +33,7 @@ public:
 
 private:
     const char *     m_what;
+    memory *         m_keep;
     ggml_context_ptr m_ctx;
     ggml_cgraph *    m_gf;
     ggml_gallocr_ptr m_allocator;
