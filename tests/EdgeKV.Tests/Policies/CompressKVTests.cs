@@ -150,7 +150,7 @@ public class CompressKVTests
         for (int i = 0; i < 10_000; i++)
         {
             int layers = random.Next(1, 40);
-            int tokens = random.Next(1, 3000);
+            int tokens = random.Next(1, 500);
             int mean = random.Next(0, tokens + 1);
             int power = random.Next(0, 12);
             double[] errors = [.. Enumerable.Range(0, layers).Select(_ => Math.Pow(random.NextDouble(), power) + 1e-12)];
