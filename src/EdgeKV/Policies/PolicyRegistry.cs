@@ -89,6 +89,17 @@ public static class PolicyRegistry
             () => new StreamingLLM(),
             new("The first 4 rows and the last ones", "2309.17453", PolicyRows.SamePositions)),
         PolicyEntry.Of(
+            DuoAttention.PolicyName,
+            () => new DuoAttention(),
+            new("Heads that need distant rows keep all, the others first and last rows", "2410.10819", PolicyRows.Ragged) { Profile = PolicyTrait.Yes }),
+        PolicyEntry.Of(
+            RazorAttention.PolicyName,
+            () => new RazorAttention(),
+            new("Retrieval heads keep all rows, the others first and last ones; no compensation row", "2407.15891", PolicyRows.Ragged)
+            {
+                Profile = PolicyTrait.Yes,
+            }),
+        PolicyEntry.Of(
             RandomRows.PolicyName,
             () => new RandomRows(),
             new("Rows at random: the baseline", null, PolicyRows.Equal)),

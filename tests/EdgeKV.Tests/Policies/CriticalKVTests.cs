@@ -62,7 +62,7 @@ public class CriticalKVTests
         RowPolicy policy = ragged
             ? new CriticalAdaKV { Scorer = scorer, Ratio = ratio, FirstStage = stage, Composed = random.Next(2) == 0 }
             : new CriticalKV { Scorer = scorer, Ratio = ratio, FirstStage = stage };
-        using AttentionScores scores = Random(random, policy.Request, snap.Window);
+        using AttentionScores scores = RandomScores.For(policy.Request, random, random.Next(snap.Window + 1, 90));
         int kept = (int)Budget.Keep(scores.Tokens, ratio);
 
         CompressionPlan plan = StatisticScores.AssertSound(policy, scores);
@@ -85,20 +85,6 @@ public class CriticalKVTests
         ragged ? new CriticalAdaKV { Scorer = new Knorm(), Ratio = 0.7 } : new CriticalKV { Scorer = new Knorm(), Ratio = 0.7 },
         (layers, heads, tokens, values) => StatisticScores.Of(
             layers, heads, heads, tokens, (new KeyNorms(), values), (Norms, [.. values.Select(value => value + 1)])));
-
-    private static AttentionScores Random(Random random, ScoreRequest request, int window)
-    {
-        while (true)
-        {
-            AttentionScores scores = StatisticScores.Random(random, request, random.Next(1, 5), random.Next(1, 5));
-            if (scores.Tokens > window)
-            {
-                return scores;
-            }
-
-            scores.Dispose();
-        }
-    }
 
     // Both stages by sorting.
     private static IEnumerable<int> KeptByDefinition(IRowScorer scorer, AttentionScores scores, int list, int rows, int count, double stage)

@@ -10,7 +10,9 @@ public class PolicyRegistryTests
     internal static IReadOnlyDictionary<string, string> Incomplete { get; } = new Dictionary<string, string>
     {
         ["compresskv"] = "Calibration",
+        ["duo-attention"] = "Gates",
         ["finch"] = "Window",
+        ["razor-attention"] = "Heads",
         ["threshold"] = "Limit",
     };
 

@@ -116,7 +116,7 @@ public class SimLayerKVTests
             Threshold = random.Next(2) == 0 ? random.NextDouble() : null,
             Ratio = 0,
         };
-        using AttentionScores scores = StatisticScores.Random(random, policy.Request, random.Next(1, 6), random.Next(1, 4));
+        using AttentionScores scores = RandomScores.For(policy.Request, random, random.Next(1, 90));
         int kept = scores.Tokens > policy.Sinks + policy.Recent + 1 ? policy.Sinks + policy.Recent - 1 : scores.Tokens;
         if (policy.Threshold is null)
         {

@@ -21,21 +21,6 @@ internal static class StatisticScores
             one.Statistic,
             new StatisticValues(TestScores.Buffer(one.Values), one.Statistic is WindowAttention window ? Math.Min(window.Queries, tokens) : 0))));
 
-    /// <summary>Random scores of all that a policy asks for: any sizes, often ties.</summary>
-    public static AttentionScores Random(Random random, ScoreRequest request, int layers, int kvHeads)
-    {
-        int heads = kvHeads * random.Next(1, 4);
-        int tokens = random.Next(1, 90);
-        bool tied = random.Next(2) == 0;
-        return Of(layers, heads, kvHeads, tokens, [.. request.Statistics.Select(statistic => (statistic, Values(statistic)))]);
-
-        float[] Values(Statistic statistic)
-        {
-            int length = layers * (statistic.IsPerAttentionHead ? heads : kvHeads) * tokens;
-            return tied ? TestScores.Tied(random.Next(), length, random.Next(1, 12)) : TestScores.Random(random.Next(), length);
-        }
-    }
-
     /// <summary>Asserts that the same scores give the same plan, on however many threads, and that no budget is passed.</summary>
     /// <returns>The plan.</returns>
     public static CompressionPlan AssertSound(ICompressionPolicy policy, AttentionScores scores)
