@@ -100,6 +100,13 @@ public static class PolicyRegistry
                 Profile = PolicyTrait.Yes,
             }),
         PolicyEntry.Of(
+            FastGen.PolicyName,
+            () => new FastGen(),
+            new("Each head keeps the smallest of five sets of rows that recovers its attention", "2310.01801", PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.Yes, QueryAware = PolicyTrait.If,
+            }),
+        PolicyEntry.Of(
             RandomRows.PolicyName,
             () => new RandomRows(),
             new("Rows at random: the baseline", null, PolicyRows.Equal)),

@@ -28,8 +28,11 @@ public class PolicyPropertyTests
     [Fact]
     public void Cases_EveryRegisteredPolicy_IsAmongThem()
     {
-        // These have property tests of their own; the rows of the last one follow from no budget.
-        string[] others = [GlobalTopK.PolicyName, KVCompose.StructuredName, KVCompose.UnstructuredName, RazorAttention.PolicyName];
+        // These have property tests of their own; the rows of the last two follow from no budget.
+        string[] others =
+        [
+            GlobalTopK.PolicyName, KVCompose.StructuredName, KVCompose.UnstructuredName, RazorAttention.PolicyName, FastGen.PolicyName,
+        ];
 
         IEnumerable<string> tested = PolicyCases.All.Select(policy => policy.Create(new Random(1), 10).Name);
 

@@ -11,6 +11,7 @@ public class PolicyRegistryTests
     {
         ["compresskv"] = "Calibration",
         ["duo-attention"] = "Gates",
+        ["fastgen"] = "Tokens",
         ["finch"] = "Window",
         ["razor-attention"] = "Heads",
         ["threshold"] = "Limit",
