@@ -132,6 +132,20 @@ public class SimLayerKVTests
             // One layer more would have passed the budget.
             long budget = policy.Budget.CompositeRows(scores.Layers, scores.KvHeads, scores.Tokens) * scores.KvHeads;
             Assert.True(plan.TotalRows + (scores.Tokens - kept) * scores.KvHeads > budget || plan.Ratio == 0);
+            return;
         }
+
+        for (int layer = 0; layer < scores.Layers; layer++)
+        {
+            bool cut = kept < scores.Tokens && Laziness(policy, scores, layer) > policy.Threshold;
+            Assert.Equal((cut ? kept : scores.Tokens) * scores.KvHeads, plan.Rows(layer));
+        }
+    }
+
+    private static double Laziness(SimLayerKV policy, AttentionScores scores, int layer)
+    {
+        IEnumerable<int> seen = Enumerable.Range(0, scores.Tokens - 1)
+            .Where(token => token < policy.Sinks || token >= scores.Tokens - 1 - policy.Recent);
+        return seen.Average(token => Enumerable.Range(0, scores.Heads).Average(head => (double)scores.Values(LastQuery, layer, head)[token])) * seen.Count();
     }
 }
