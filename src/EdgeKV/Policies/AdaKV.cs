@@ -42,7 +42,7 @@ public sealed record AdaKV : RaggedWrapper
     {
         int rows = EqualRows(scores, cost);
         using var ranked = RankedRows.Of(Scorer, scores, rows);
-        ranked.ProtectBest((int)(rows * Alpha));
+        ranked.ProtectBest(_ => (int)(rows * Alpha));
         int layer = Budget.LayerRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         return Finish(ranked, ranked.CountByLayer(layer), scores.KvHeads, (long)layer * scores.Layers);
     }

@@ -8,7 +8,7 @@ namespace EdgeKV.Policies;
 
 /// <summary>
 /// Sets the options of a policy's record by name: its public init properties in kebab case, and the budget as ratio, rows or bytes. Ranges are the
-/// record's own: what it says of a value is passed on.
+/// record's own: what it says of a value is passed on. Properties that have no text, such as a calibration, are given in code only.
 /// </summary>
 internal sealed class OptionBinder
 {
@@ -27,16 +27,19 @@ internal sealed class OptionBinder
             .. policy.GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(property => property.SetMethod is { IsPublic: true }),
         ];
         _budget = all.Single(property => property.PropertyType == typeof(Budget));
-        _properties = [.. all.Where(property => property != _budget && property.Name != nameof(Budget.Ratio))];
+        _properties =
+        [
+            .. all.Where(property => property != _budget && property.Name != nameof(Budget.Ratio) && Kind(property.PropertyType) is not null),
+        ];
     }
 
     /// <summary>All options with their defaults.</summary>
     public IReadOnlyList<PolicyOption> Describe(ICompressionPolicy policy) =>
     [
-        new("ratio", Kind(typeof(double)), Text(policy.Budget.Ratio)),
-        new("rows", Kind(typeof(int)), Text(policy.Budget.Rows)),
-        new("bytes", Kind(typeof(long)), Text(policy.Budget.Bytes)),
-        .. _properties.Select(property => new PolicyOption(Kebab(property.Name), Kind(property.PropertyType), Text(property.GetValue(policy)))),
+        new("ratio", Kind(typeof(double))!, Text(policy.Budget.Ratio)),
+        new("rows", Kind(typeof(int))!, Text(policy.Budget.Rows)),
+        new("bytes", Kind(typeof(long))!, Text(policy.Budget.Bytes)),
+        .. _properties.Select(property => new PolicyOption(Kebab(property.Name), Kind(property.PropertyType)!, Text(property.GetValue(policy)))),
     ];
 
     /// <summary>Sets options on a policy that nobody else has yet.</summary>
@@ -168,7 +171,8 @@ internal sealed class OptionBinder
 
     private static bool IsPolicy(Type type) => type == typeof(IRowScorer) || type == typeof(ICompressionPolicy);
 
-    private static string Kind(Type type)
+    // What a value of a type is called; null: it has no text.
+    private static string? Kind(Type type)
     {
         type = Nullable.GetUnderlyingType(type) ?? type;
         return type switch
@@ -179,7 +183,7 @@ internal sealed class OptionBinder
             _ when type == typeof(TaskSet) => "context, repeat, question, window, window-N",
             _ when IsPolicy(type) => "policy",
             { IsEnum: true } => Words(type),
-            _ => throw new NotSupportedException($"Options of type {type.Name} have no text."),
+            _ => null,
         };
     }
 

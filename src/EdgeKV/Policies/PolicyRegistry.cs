@@ -52,6 +52,24 @@ public static class PolicyRegistry
             () => new PyramidKV(),
             new("SnapKV with budgets that fall from the first layer to the last", "2406.02069", PolicyRows.Equal) { QueryAware = PolicyTrait.If }),
         PolicyEntry.Of(
+            CompressKV.PolicyName,
+            () => new CompressKV(),
+            new("Rows that four attention heads of each layer attend to, more where a layer needs them", "2508.02401", PolicyRows.SamePositions)
+            {
+                Profile = PolicyTrait.Yes, QueryAware = PolicyTrait.If,
+            }),
+        PolicyEntry.Of(
+            SimLayerKV.PolicyName,
+            () => new SimLayerKV(),
+            new("Layers whose last query looks at little but first and last rows keep those, the others all", "2410.13846", PolicyRows.SamePositions)
+            {
+                QueryAware = PolicyTrait.If,
+            }),
+        PolicyEntry.Of(
+            Finch.PolicyName,
+            () => new Finch(),
+            new("Rows that the question at the end of the context attends to", "2408.00167", PolicyRows.Equal) { QueryAware = PolicyTrait.Yes }),
+        PolicyEntry.Of(
             Tova.PolicyName,
             () => new Tova(),
             new("Rows that the last query attends to, mean over all heads", "2401.06104", PolicyRows.SamePositions) { QueryAware = PolicyTrait.If }),
@@ -78,6 +96,24 @@ public static class PolicyRegistry
             () => new StreamingLLM(),
             new("The first 4 rows and the last ones", "2309.17453", PolicyRows.SamePositions)),
         PolicyEntry.Of(
+            DuoAttention.PolicyName,
+            () => new DuoAttention(),
+            new("Heads that need distant rows keep all, the others first and last rows", "2410.10819", PolicyRows.Ragged) { Profile = PolicyTrait.Yes }),
+        PolicyEntry.Of(
+            RazorAttention.PolicyName,
+            () => new RazorAttention(),
+            new("Retrieval heads keep all rows, the others first and last ones; no compensation row", "2407.15891", PolicyRows.Ragged)
+            {
+                Profile = PolicyTrait.Yes,
+            }),
+        PolicyEntry.Of(
+            FastGen.PolicyName,
+            () => new FastGen(),
+            new("Each head keeps the smallest of five sets of rows that recovers its attention", "2310.01801", PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.Yes, QueryAware = PolicyTrait.If,
+            }),
+        PolicyEntry.Of(
             RandomRows.PolicyName,
             () => new RandomRows(),
             new("Rows at random: the baseline", null, PolicyRows.Equal)),
@@ -85,6 +121,20 @@ public static class PolicyRegistry
             AdaKV.PolicyName,
             () => new AdaKV(),
             new("Any scorer: the heads of a layer share its rows by their scores", "2407.11550", PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
+            }),
+        PolicyEntry.Of(
+            CriticalKV.PolicyName,
+            () => new CriticalKV(),
+            new("Any scorer: half of the rows by its scores, half by what their values add too", "2502.03805", PolicyRows.Equal)
+            {
+                ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
+            }),
+        PolicyEntry.Of(
+            CriticalAdaKV.PolicyName,
+            () => new CriticalAdaKV(),
+            new("Any scorer: AdaKV's counts with CriticalKV's rows", "2502.03805", PolicyRows.Ragged)
             {
                 ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
             }),

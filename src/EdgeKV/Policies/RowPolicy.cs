@@ -6,11 +6,12 @@ namespace EdgeKV.Policies;
 /// <summary>What policies that rank rows by a score have in common: a budget, and checks before they plan.</summary>
 public abstract record RowPolicy : ICompressionPolicy
 {
-    private readonly Budget _budget;
+    // Null as long as nobody gave one: the default may depend on other options, which may be set later.
+    private readonly Budget? _budget;
 
     /// <summary>A policy with a default budget.</summary>
     /// <param name="ratio">The share of all rows that goes unless another budget is given, 0 to below 1.</param>
-    private protected RowPolicy(double ratio = 0.8) => _budget = Budget.FromRatio(ratio);
+    private protected RowPolicy(double ratio = 0.8) => DefaultBudget = Budget.FromRatio(ratio);
 
     /// <inheritdoc/>
     public abstract string Name { get; }
@@ -19,7 +20,7 @@ public abstract record RowPolicy : ICompressionPolicy
     /// <exception cref="ArgumentNullException">The value is null.</exception>
     public Budget Budget
     {
-        get => _budget;
+        get => _budget ?? DefaultBudget;
         init => _budget = value ?? throw new ArgumentNullException(nameof(value));
     }
 
@@ -34,6 +35,9 @@ public abstract record RowPolicy : ICompressionPolicy
 
     /// <inheritdoc/>
     public abstract ScoreRequest Request { get; }
+
+    /// <summary>What may stay where no budget is given.</summary>
+    private protected virtual Budget DefaultBudget { get; }
 
     /// <inheritdoc/>
     public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };

@@ -2,7 +2,7 @@ namespace EdgeKV.Scoring;
 
 /// <summary>
 /// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="ReconstructionAttention"/>,
-/// <see cref="WindowAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/> and <see cref="Learned"/>. Compares by value.
+/// <see cref="WindowAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="OutputNorms"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
@@ -14,7 +14,7 @@ public abstract record Statistic
     {
     }
 
-    /// <summary>What reports call scores that come from it: a task set's name, "reconstruction", "window", "key norms", "value norms" or "learned".</summary>
+    /// <summary>What reports call scores that come from it: a task set's name, or for example "reconstruction", "window", "key norms" or "learned".</summary>
     public abstract string Name { get; }
 
     /// <summary>Whether it has a row of numbers for every attention head of a layer; otherwise for every KV head.</summary>
@@ -131,6 +131,22 @@ public sealed record ValueNorms : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "value norms";
+}
+
+/// <summary>
+/// Norms of what a cached value adds to its layer's output where all attention is on it, ||W_O,a v[j]||, with W_O,a the columns of the output
+/// projection that take attention head a, [layers, heads, tokens].
+/// </summary>
+/// <param name="Kind">Which norm.</param>
+public sealed record OutputNorms(NormKind Kind) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "output norms";
+
+    /// <inheritdoc/>
+    public override bool IsPerAttentionHead => true;
+
+    private protected override string Describe() => $"output norms({Kind})";
 }
 
 /// <summary>

@@ -99,6 +99,7 @@ public sealed partial class EdgeSession
         Learned => ReadLearned(0, Position),
         KeyNorms => ReadNorms(NativeNorm.Keys),
         ValueNorms => ReadNorms(NativeNorm.Values),
+        OutputNorms norms => ReadOutputNorms(norms.Kind),
         _ => throw Unknown(statistic),
     };
 
@@ -609,16 +610,27 @@ public sealed partial class EdgeSession
         }
     }
 
-    private unsafe NativeScoreBuffer ReadNorms(NativeNorm which)
+    private unsafe NativeScoreBuffer ReadNorms(NativeNorm which) => ReadCache(
+        Model.KvHeads,
+        nameof(NativeMethods.edgekv_norms),
+        (norms, count) => NativeMethods.edgekv_norms(Live, which, Position, norms, count));
+
+    private unsafe NativeScoreBuffer ReadOutputNorms(NormKind kind) => ReadCache(
+        Model.Heads,
+        nameof(NativeMethods.edgekv_output_norms),
+        (norms, count) => NativeMethods.edgekv_output_norms(
+            Live, kind == NormKind.L1 ? NativeOutputNorm.L1 : NativeOutputNorm.L2, Position, norms, count));
+
+    /// <summary>Numbers of every context token, so many rows of them in each layer.</summary>
+    private unsafe NativeScoreBuffer ReadCache(int rows, string function, CacheReader read)
     {
-        long count = (long)Model.Layers * Model.KvHeads * Position;
+        long count = (long)Model.Layers * rows * Position;
         NativeScoreBuffer buffer = NativeScoreBuffer.Allocate(count, out float* data);
         try
         {
             lock (_native)
             {
-                NativeErrors.ThrowIfFailed(
-                    NativeMethods.edgekv_norms(Live, which, Position, data, (nuint)count), nameof(NativeMethods.edgekv_norms));
+                NativeErrors.ThrowIfFailed(read(data, (nuint)count), function);
             }
 
             return buffer;
@@ -629,6 +641,9 @@ public sealed partial class EdgeSession
             throw;
         }
     }
+
+    // Fills a buffer of so many elements.
+    private unsafe delegate NativeStatus CacheReader(float* data, nuint count);
 
     // A statistic over the last tokens of the context, as a window of so many.
     private readonly record struct Window(Statistic Statistic, int Length, AttentionAggregate Aggregate);

@@ -184,6 +184,35 @@ public sealed class CompressionTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task ScoreAsync_OutputNorms_LetCriticalKVPlan()
+    {
+        using EdgeSession session = await fixture.Reader();
+        Statistic l1 = new OutputNorms(NormKind.L1);
+        Statistic l2 = new OutputNorms(NormKind.L2);
+        var policy = new CriticalAdaKV { Ratio = 0.5 };
+
+        using AttentionScores scores = await session.ScoreAsync(ScoreRequest.Union(policy.Request, new ScoreRequest(l1, l2)));
+
+        for (int head = 0; head < session.Model.Heads; head++)
+        {
+            ReadOnlySpan<float> sums = scores.Values(l1, 3, head);
+            ReadOnlySpan<float> roots = scores.Values(l2, 3, head);
+            Assert.Equal(session.Position, sums.Length);
+            for (int token = 0; token < sums.Length; token++)
+            {
+                // Norms of one vector of the model's 576 channels.
+                Assert.InRange(sums[token], roots[token], roots[token] * 24 * 1.001f);
+                Assert.True(roots[token] > 0);
+            }
+        }
+
+        // Heads that share a KV head, and so its values, have columns of their own.
+        Assert.False(scores.Values(l1, 3, 0).SequenceEqual(scores.Values(l1, 3, 1)));
+        CompressionReport report = await session.ApplyAsync(policy.Plan(scores));
+        Assert.Equal((long)Math.Floor(session.Position * session.Model.KvHeads * 0.5) * session.Model.Layers, report.TotalRowsAfter);
+    }
+
+    [Fact]
     public async Task ScoreAsync_ContextInChunks_CountsEveryQuery()
     {
         int[] document = fixture.Model.TokenizeDocument(ModelFixture.Document);

@@ -8,6 +8,9 @@ namespace EdgeKV.Tests.Policies;
 /// <param name="Create">The policy with random options for a context of so many tokens; the budget is set afterwards.</param>
 internal sealed record PolicyCase(string Name, Func<Random, int, ICompressionPolicy> Create)
 {
+    /// <summary>Gives the policy what belongs to a model of some sizes, such as a calibration. Default: nothing.</summary>
+    public Func<ICompressionPolicy, ModelSizes, ICompressionPolicy> Fit { get; init; } = (policy, _) => policy;
+
     /// <summary>Least tokens of a context that the policy takes. Default: 2.</summary>
     public int LeastTokens { get; init; } = 2;
 

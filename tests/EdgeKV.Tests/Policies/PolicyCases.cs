@@ -19,6 +19,22 @@ internal static class PolicyCases
         new("kvzip", (_, _) => new KVzip()) { Rows = KVzipRows, IsRagged = true },
         new("kvzip, layerwise", (_, _) => new KVzip { Layerwise = true }) { Rows = KVzipRows, IsRagged = true },
         new("pyramidkv", (random, tokens) => new PyramidKV { Window = random.Next(1, tokens), Beta = random.Next(1, 30) }) { Rows = null, IsNested = false },
+        new("compresskv", (random, tokens) => new CompressKV { Window = random.Next(1, tokens) })
+        {
+            Fit = (policy, sizes) => (CompressKV)policy with { Calibration = Calibration(sizes) },
+            IsNested = false,
+        },
+        new("finch", (random, tokens) => new Finch { Window = random.Next(1, Math.Min(tokens, 6)) }),
+
+        // What is cut keeps no row, so that every budget can be met.
+        new("simlayerkv", (_, _) => new SimLayerKV { Sinks = 0, Recent = 1 }) { Rows = null, LeastTokens = 3, SharesPositions = true },
+        new("duo-attention", (_, _) => new DuoAttention { Sinks = 0, Recent = 0 })
+        {
+            Fit = (policy, sizes) => (DuoAttention)policy with { Gates = Gates(sizes) },
+            Rows = null,
+            IsRagged = true,
+            Permutes = false,
+        },
 
         // How many rows are safe, and how many of the others fit, changes with the budget in steps of their own. Where a ragged budget is too small
         // for protected rows, lower heads come first: then heads that change places do not take their rows with them.
@@ -31,6 +47,12 @@ internal static class PolicyCases
             Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false,
         },
         new("ada composed", (random, tokens) => new AdaKV { Scorer = Snap(random, tokens), Composed = true }) { Rows = null, IsNested = false, Permutes = false },
+        new("critical over snapkv", (random, tokens) => new CriticalKV { Scorer = Snap(random, tokens), FirstStage = random.NextDouble() }) { IsNested = false },
+        new("critical ada over snapkv", (random, tokens) => new CriticalAdaKV { Scorer = Snap(random, tokens), Alpha = random.NextDouble() })
+        {
+            Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false, Permutes = false,
+        },
+        new("critical ada composed", (_, _) => new CriticalAdaKV { Scorer = new Knorm(), Composed = true }) { Rows = null, IsNested = false },
         new("chunk over snapkv", (random, tokens) => new ChunkKV { Scorer = Snap(random, tokens), Length = random.Next(1, tokens) })
         {
             Rows = null, KeepsProtected = false, SharesPositions = true,
@@ -69,6 +91,16 @@ internal static class PolicyCases
             ? (scores.KvHeads * scores.Tokens - (int)(scores.KvHeads * scores.Tokens * ratio)) * scores.Layers
             : lists * scores.Tokens - (long)(lists * scores.Tokens * ratio);
     }
+
+    // All heads of a layer judge; later layers get more rows.
+    private static CompressKVCalibration Calibration(ModelSizes sizes)
+    {
+        IEnumerable<int> layers = Enumerable.Range(1, sizes.Layers);
+        return new(new HeadsByLayer(layers.Select(_ => Enumerable.Range(0, sizes.Heads))), layers.Select(layer => (double)layer / layers.Sum()));
+    }
+
+    private static DuoAttentionGates Gates(ModelSizes sizes) => new(Enumerable.Range(0, sizes.Layers).Select(
+        layer => Enumerable.Range(0, sizes.KvHeads).Select(head => (layer + head) % 3 / 2.0).ToArray()));
 
     private static SnapKV Snap(Random random, int tokens) => new() { Window = random.Next(1, tokens), Kernel = 1 + 2 * random.Next(4) };
 }

@@ -114,7 +114,7 @@ public class PolicyOptionsTests
 
             Assert.Equal(entry.Name, options.Policy);
             Assert.All(entry.Options, option => Assert.NotEmpty(option.Kind));
-            if (entry.Options.All(option => option.Name != "limit"))
+            if (!PolicyRegistryTests.Incomplete.ContainsKey(entry.Name))
             {
                 Assert.Equal(entry.Create().Request, options.Create().Request);
                 Assert.Equal(entry.Name, options.Create().Name);

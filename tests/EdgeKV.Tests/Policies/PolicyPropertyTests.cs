@@ -28,8 +28,11 @@ public class PolicyPropertyTests
     [Fact]
     public void Cases_EveryRegisteredPolicy_IsAmongThem()
     {
-        // These have property tests of their own.
-        string[] others = [GlobalTopK.PolicyName, KVCompose.StructuredName, KVCompose.UnstructuredName];
+        // These have property tests of their own; the rows of the last two follow from no budget.
+        string[] others =
+        [
+            GlobalTopK.PolicyName, KVCompose.StructuredName, KVCompose.UnstructuredName, RazorAttention.PolicyName, FastGen.PolicyName,
+        ];
 
         IEnumerable<string> tested = PolicyCases.All.Select(policy => policy.Create(new Random(1), 10).Name);
 
@@ -178,7 +181,7 @@ public class PolicyPropertyTests
         int[] order = [.. Enumerable.Range(0, kvHeads)];
         random.Shuffle(order);
         int seed = random.Next();
-        ICompressionPolicy permuting = policy.Create(new Random(seed), tokens).WithBudget(Budget.FromRatio(random.NextDouble()));
+        ICompressionPolicy permuting = policy.Fit(policy.Create(new Random(seed), tokens), new ModelSizes(3, kvHeads, kvHeads)).WithBudget(Budget.FromRatio(random.NextDouble()));
         using AttentionScores one = RandomScores.Permuted(permuting.Request, 3, kvHeads, tokens, seed, order: null);
         using AttentionScores other = RandomScores.Permuted(permuting.Request, 3, kvHeads, tokens, seed, order);
 
@@ -246,7 +249,7 @@ public class PolicyPropertyTests
 
     private static bool Fits(ICompressionPolicy made, AttentionScores scores, int rows) => made switch
     {
-        AdaKV => rows <= made.Budget.EqualRows(scores.Layers, scores.KvHeads, scores.Tokens),
+        AdaKV or CriticalAdaKV => rows <= made.Budget.EqualRows(scores.Layers, scores.KvHeads, scores.Tokens),
         LayerBudgets => false,
         _ => (long)rows * scores.Layers * scores.KvHeads <= PolicyCase.Overall(made, scores),
     };
@@ -260,7 +263,9 @@ public class PolicyPropertyTests
             var random = new Random(seed);
             int tokens = random.Next(policy.LeastTokens, 90);
             ICompressionPolicy made = policy.Create(random, tokens).WithBudget(Budget.FromRatio(random.Next(4) == 0 ? 0.8 : random.NextDouble()));
-            using AttentionScores scores = RandomScores.For(made.Request, random, tokens);
+            var sizes = ModelSizes.Random(random);
+            made = policy.Fit(made, sizes);
+            using AttentionScores scores = RandomScores.For(made.Request, sizes, random, tokens);
             check(policy, made, scores, random);
         }
     }

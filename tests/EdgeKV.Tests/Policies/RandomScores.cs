@@ -5,12 +5,14 @@ namespace EdgeKV.Tests.Policies;
 /// <summary>Random scores that hold what a request asks for.</summary>
 internal static class RandomScores
 {
-    /// <summary>Scores of a random shape, half of the time with ties everywhere.</summary>
-    public static AttentionScores For(ScoreRequest request, Random random, int tokens)
+    /// <summary>Scores of a model of random sizes, half of the time with ties everywhere.</summary>
+    public static AttentionScores For(ScoreRequest request, Random random, int tokens) =>
+        For(request, ModelSizes.Random(random), random, tokens);
+
+    /// <summary>Scores of a model of the given sizes, half of the time with ties everywhere.</summary>
+    public static AttentionScores For(ScoreRequest request, ModelSizes sizes, Random random, int tokens)
     {
-        int layers = random.Next(1, 5);
-        int kvHeads = random.Next(1, 4);
-        int heads = kvHeads * random.Next(1, 4);
+        (int layers, int heads, int kvHeads) = sizes;
         bool tied = random.Next(2) == 0;
         return new AttentionScores(layers, heads, kvHeads, tokens, request.Statistics.Select(statistic =>
         {

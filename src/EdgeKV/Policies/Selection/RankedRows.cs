@@ -73,13 +73,13 @@ internal sealed class RankedRows : IDisposable
     public Span<uint> LayerKeys(int layer) => _keys.AsSpan(layer * _heads * _tokens, _heads * _tokens);
 
     /// <summary>Ranks every KV head's best rows above all others.</summary>
-    /// <param name="rows">So many of each, 0 to all.</param>
-    public void ProtectBest(int rows) => ForEachLayer((layer, counters) =>
+    /// <param name="rows">So many of a list, 0 to all.</param>
+    public void ProtectBest(Func<int, int> rows) => ForEachLayer((layer, counters) =>
     {
         for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
         {
             Span<uint> keys = Keys(list);
-            (uint end, int ties) = ScoreOrder.Cut(keys, rows, counters);
+            (uint end, int ties) = ScoreOrder.Cut(keys, rows(list), counters);
             foreach (ref uint key in keys)
             {
                 bool tied = key == end && ties > 0;

@@ -1,0 +1,80 @@
+using System.Buffers;
+using System.Numerics.Tensors;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Policies;
+
+/// <summary>
+/// FINCH, arXiv 2408.00167: rows that the question at the end of the context attends to, later queries counting more, and the question itself.
+/// </summary>
+/// <remarks>
+/// <para>
+/// s[h, j] = mean over the last w queries i of their weights on j times i, their position, mean over the attention heads of KV head h (NVIDIA/kvpress,
+/// finch_press). Nothing is pooled. Keys stay at their positions, and the whole context is planned at once, where the paper turns keys to
+/// new positions and reads in chunks.
+/// </para>
+/// <para>
+/// The weight is made of plain sums: that over the last w queries times tokens - w, and those over the last 1 to w - 1. So it asks for w windows,
+/// all of one pass: 4 * w bytes for each layer, attention head and token.
+/// </para>
+/// </remarks>
+public sealed record Finch : ScoredPolicy
+{
+    /// <summary>The policy's name.</summary>
+    public const string PolicyName = "finch";
+
+    /// <inheritdoc/>
+    public override string Name => PolicyName;
+
+    /// <summary>Tokens of the question that ends the context, 1 and up; the context must be longer. Has no default: it must be given.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is below 1.</exception>
+    public int? Window
+    {
+        get;
+        init => field = value is null or >= 1
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "A window is 1 token and up.");
+    }
+
+    /// <inheritdoc/>
+    public override ScoreRequest Request => new(Enumerable.Range(1, Given).Select(queries => new WindowAttention(queries)));
+
+    private int Given => Window
+        ?? throw new ArgumentException($"{Name} needs a {nameof(Window)}: how many tokens the question has that ends the context.");
+
+    /// <inheritdoc/>
+    public override ProtectedRows Protect(int tokens, int rows) => new(0, Given);
+
+    /// <inheritdoc/>
+    public override void Score(AttentionScores scores, int layer, Span<float> destination)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        int window = Given;
+        int scored = scores.Tokens - window;
+        if (scored < 1)
+        {
+            throw new PlanException(
+                $"{Name} needs a context that is longer than its question: {scores.Tokens} tokens are not more than {window}. Give a smaller {nameof(Window)}.");
+        }
+
+        float[] rented = ArrayPool<float>.Shared.Rent(scores.Tokens);
+        Span<float> mean = rented.AsSpan(0, scores.Tokens);
+        for (int head = 0; head < scores.KvHeads; head++)
+        {
+            // Query tokens - w + k is among the last 1 to w - 1 queries k times.
+            Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
+            scores.CopyGroupMean(new WindowAttention(window), layer, head, row);
+            TensorPrimitives.Multiply(row, scored, row);
+            for (int queries = 1; queries < window; queries++)
+            {
+                scores.CopyGroupMean(new WindowAttention(queries), layer, head, mean);
+                TensorPrimitives.Add(row, mean, row);
+            }
+
+            TensorPrimitives.Divide(row, window, row);
+            row[scored..].Clear();
+        }
+
+        ArrayPool<float>.Shared.Return(rented);
+    }
+}
