@@ -2,7 +2,7 @@ namespace EdgeKV.Scoring;
 
 /// <summary>
 /// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="WindowAttention"/>,
-/// <see cref="KeyNorms"/>, <see cref="ValueNorms"/> and <see cref="Learned"/>. Compares by value.
+/// <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="CacheRows"/>, <see cref="QueryMoments"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
@@ -14,7 +14,7 @@ public abstract record Statistic
     {
     }
 
-    /// <summary>What reports call scores that come from it: a task set's name, "window", "key norms", "value norms" or "learned".</summary>
+    /// <summary>What reports call scores that come from it: a task set's name, "window", "key norms", "value norms", "keys", "values", "queries" or "learned".</summary>
     public abstract string Name { get; }
 
     /// <summary>Whether it has a row of numbers for every attention head of a layer; otherwise for every KV head.</summary>
@@ -94,6 +94,42 @@ public sealed record ValueNorms : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "value norms";
+}
+
+/// <summary>
+/// The cached keys or values themselves. Not numbers in a buffer: <see cref="AttentionScores.CopyRows"/> reads a layer of them when it is wanted.
+/// </summary>
+/// <param name="Kind">Keys or values; who needs both asks for both.</param>
+public sealed record CacheRows(RowKind Kind) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => Kind == RowKind.Keys ? "keys" : "values";
+}
+
+/// <summary>
+/// A moment of the context's own queries before position encoding, after the query norm where the model has one, over the tokens from
+/// <paramref name="First"/> on: [layers, heads, headSize] means, or [layers, heads, headSize, headSize] covariances.
+/// </summary>
+/// <param name="Moment">Mean or covariance; who needs both asks for both.</param>
+/// <param name="First">The first token that counts, 0 and up: attention sinks have queries unlike all others. Default: 4.</param>
+public sealed record QueryMoments(QueryMoment Moment, int First = 4) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "queries";
+
+    /// <inheritdoc/>
+    public override bool IsPerAttentionHead => true;
+
+    /// <summary>Means have as many numbers as a head has channels, covariances the square of it, whatever the tokens.</summary>
+    internal override bool Fits(long rowLength, int tokens) => rowLength > 0 && (Moment == QueryMoment.Mean || IsSquare(rowLength));
+
+    private protected override string Describe() => Moment == QueryMoment.Mean ? "mean(queries)" : "covariance(queries)";
+
+    private static bool IsSquare(long length)
+    {
+        long side = (long)Math.Sqrt(length);
+        return side * side == length;
+    }
 }
 
 /// <summary>

@@ -194,7 +194,7 @@ internal sealed class RankedRows : IDisposable
     // What the scores were made of says more than the score that it spoilt.
     private PlanException NotFinite(int layer)
     {
-        foreach (Statistic statistic in _scorer.Request.Statistics)
+        foreach (Statistic statistic in _scorer.Request.Statistics.Where(statistic => statistic is not CacheRows))
         {
             string kind = statistic.IsPerAttentionHead ? "attention head" : "KV head";
             for (int head = 0; head < (statistic.IsPerAttentionHead ? _scores.Heads : _heads); head++)
