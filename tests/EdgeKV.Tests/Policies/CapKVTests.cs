@@ -93,10 +93,6 @@ public class CapKVTests
     }
 
     [Fact]
-    public void Plan_RandomRows_HasTheProperties() =>
-        ScorerAssert.Properties(new CapKV(), (seed, order) => RowScores.Random(seed, 40, order: order));
-
-    [Fact]
     public void Options_OutOfRange_Throw()
     {
         Assert.Throws<ArgumentOutOfRangeException>(() => new CapKV { Sinks = -1 });

@@ -57,10 +57,6 @@ public class CurDKVTests
     }
 
     [Fact]
-    public void Plan_RandomRows_HasTheProperties() =>
-        ScorerAssert.Properties(new CurDKV(), (seed, order) => RowScores.Random(seed, 50, order: order));
-
-    [Fact]
     public void Options_OutOfRange_Throw()
     {
         Assert.Throws<ArgumentOutOfRangeException>(() => new CurDKV { Sinks = -1 });

@@ -69,10 +69,6 @@ public class ExpectedAttentionTests
     }
 
     [Fact]
-    public void Plan_RandomRows_HasTheProperties() =>
-        ScorerAssert.Properties(new ExpectedAttention(), (seed, order) => RowScores.Random(seed, 40, order: order));
-
-    [Fact]
     public void Options_OutOfRange_Throw()
     {
         Assert.Throws<ArgumentOutOfRangeException>(() => new ExpectedAttention { Sinks = -1 });

@@ -92,10 +92,6 @@ public class LagKVTests
     }
 
     [Fact]
-    public void Plan_RandomRows_HasTheProperties() =>
-        ScorerAssert.Properties(new LagKV { Lag = 7 }, (seed, order) => RowScores.Random(seed, 60, order: order));
-
-    [Fact]
     public void Options_OutOfRange_Throw()
     {
         Assert.Throws<ArgumentOutOfRangeException>(() => new LagKV { Sinks = -1 });
