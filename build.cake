@@ -444,18 +444,19 @@ void RunTests()
     static int Number(XElement element, string name) => int.TryParse(element.Attribute(name)?.Value, out var n) ? n : 0;
 }
 
-// Every program of native/tests, with the backends of a folder.
+// Every program of native/tests, with the backends of a folder: whole with one model, and what depends on how a model rotates with the others.
 TestCount RunNativeTests(string build, string backends)
 {
-    var model = Capture("dotnet", ["run", "native/tests/tinymodel.cs"]).Split('\n')[^1];
+    var models = Capture("dotnet", ["run", "native/tests/tinymodel.cs"]).Split('\n').Where(l => l.EndsWith(".gguf")).ToArray();
     var total = new TestCount(0, 0, 0);
     foreach (var program in IO.Directory.EnumerateFiles($"{root}/native/tests", "*.cpp").Select(IO.Path.GetFileNameWithoutExtension).Order())
+    foreach (var model in models)
     {
         Console.WriteLine();
-        Say($"test: {IO.Path.GetFileName(build)}, {program}");
+        Say($"test: {IO.Path.GetFileName(build)}, {program}, {IO.Path.GetFileNameWithoutExtension(model)}");
         var counts = Match.Empty;
         var temporary = Scratch("native-tests");
-        var code = Relay($"{build}/tests/{program}", [backends, model, temporary], line =>
+        var code = Relay($"{build}/tests/{program}", [backends, model, temporary, .. model == models[0] ? Array.Empty<string>() : ["0", "rope"]], line =>
         {
             if (Regex.Match(line, @"^(\d+) passed, (\d+) failed") is { Success: true } match)
                 counts = match;

@@ -191,6 +191,7 @@ compact_cache::compact_cache(llama_context & ctx)
         m_layers.push_back(std::move(layer));
     }
     m_weights.resize(m_layers.size());
+    m_ropes.resize(m_layers.size());
     for (size_t l = 0; l < m_layers.size(); ++l) {
         m_decode.push_back(std::make_unique<decode_attention>());
     }
@@ -204,8 +205,8 @@ compact_cache::compact_cache(llama_context & ctx)
 compact_cache::~compact_cache() = default;
 
 uint32_t compact_cache::n_nodes() const {
-    // per run of heads: views and permutations of Q, K, V, the mask, the call, the concatenation; per layer: storing, the weights' reductions, learned scores
-    return (uint32_t) m_layers.size() * (35 + 16 * (uint32_t) m_n_head_kv);
+    // per run of heads: views and permutations of Q, K, V, the mask, the call, the concatenation; per layer: storing, the weights' reductions, learned scores, sums of queries
+    return (uint32_t) m_layers.size() * (60 + 16 * (uint32_t) m_n_head_kv);
 }
 
 void compact_cache::changed() {
@@ -428,17 +429,17 @@ layer_storage compact_cache::allocate_full(const compact_layer & layer) const {
     return storage;
 }
 
-ggml_backend_t compact_cache::backend_of(const compact_layer & layer) const {
+ggml_backend_t compact_cache::backend_of(ggml_backend_buffer_type_t buft) const {
     ggml_backend_sched_t     sched  = m_ctx.get_sched();
-    const ggml_backend_dev_t device = ggml_backend_buft_get_device(layer.buft);
+    const ggml_backend_dev_t device = ggml_backend_buft_get_device(buft);
 
     for (int i = 0; i < ggml_backend_sched_get_n_backends(sched); ++i) {
         ggml_backend_t backend = ggml_backend_sched_get_backend(sched, i);
-        if (ggml_backend_supports_buft(backend, layer.buft) && (!device || ggml_backend_get_device(backend) == device)) {
+        if (ggml_backend_supports_buft(backend, buft) && (!device || ggml_backend_get_device(backend) == device)) {
             return backend;
         }
     }
-    fail(EDGEKV_E_INTERNAL, "no backend works on %s", ggml_backend_buft_name(layer.buft));
+    fail(EDGEKV_E_INTERNAL, "no backend works on %s", ggml_backend_buft_name(buft));
 }
 
 //
@@ -538,7 +539,7 @@ void compact_cache::move_rows(const compact_layer & layer, const layer_storage &
     move(m_kv.get_k_storage(layer.il), target.k, m_d_k);
     move(m_kv.get_v_storage(layer.il), target.v, m_d_v);
 
-    compute(backend_of(layer), gf, "moving rows of the cache");
+    compute(backend_of(layer.buft), gf, "moving rows of the cache");
 }
 
 void compact_cache::apply(const int32_t * counts, size_t n_counts, const int32_t * positions, size_t n_positions, uint32_t room,

@@ -22,6 +22,8 @@ struct edgekv_scores;
 
 namespace edgekv {
 
+class device_graph;
+
 struct head_rows {
     uint32_t n        = 0; // kept rows
     uint32_t offset   = 0; // first row in the layer's tensors
@@ -47,6 +49,12 @@ struct compact_layer {
 
     layer_storage          storage; // empty while llama.cpp's own tensors are in use
     std::vector<head_rows> heads;
+};
+
+// Part of a graph that reads rows as f32, as the model made them.
+struct rows_graph {
+    ggml_tensor * rows     = nullptr; // [d, n_head_kv, n]
+    ggml_tensor * rotation = nullptr; // for set_rotation() once memory is there; null: none
 };
 
 class compact_cache final : public llama_kv_ext_i {
@@ -84,8 +92,14 @@ public:
 
     void apply(const int32_t * counts, size_t n_counts, const int32_t * positions, size_t n_positions, uint32_t room, uint32_t align);
 
-    // Score passes: between begin and end attention is built so that its weights can be seen.
-    void begin_scores();
+    // Adds the values of n dropped rows of a KV head, times their weights, to those of kept rows.
+    void merge(int32_t layer, int32_t head, const int32_t * dropped, const int32_t * kept, const float * weights, size_t n);
+
+    // Rotates each kept key to its index, where all heads kept equally many.
+    void rerotate();
+
+    // Score passes: between begin and end attention is built so that its weights can be seen. Which of the tokens that are there now is scores' to say.
+    void begin_scores(const edgekv_scores & scores);
     // After each decode: adds the weights of its n_tokens queries.
     void collect_scores(edgekv_scores & scores, int32_t n_tokens);
     void end_scores();
@@ -105,6 +119,14 @@ public:
     void collect_inputs(int32_t n_tokens);
     void inputs(int32_t layer, float * out, size_t count) const;
 
+    // Sums of the queries and keys before RoPE, of tokens at position first and after. Throws EDGEKV_E_UNSUPPORTED where the graph does not show them.
+    void    keep_queries(bool keep, int32_t first);
+    // Before and after each decode, of n_tokens from position start on.
+    void    prepare_queries(int32_t start, int32_t n_tokens);
+    void    collect_queries(int32_t n_tokens);
+    void    queries(int32_t which, int32_t layer, double * out, size_t count) const;
+    int64_t n_queries() const { return m_n_queries; }
+
     // To be called when what graphs are built on has changed: the last one is not used again.
     void changed();
 
@@ -115,6 +137,12 @@ public:
     void set_attention(int32_t kernel);
 
     void norms(int32_t which, int32_t n_context, float * out);
+
+    // Rows of one layer at positions first .. first + n - 1, [n, n_head_kv, d].
+    void rows(int32_t which, int32_t layer, int32_t first, int32_t n, float * out);
+
+    // Norms of what each attention head's part of the output matrix makes of values, [n_layer, n_head, n_context].
+    void output_norms(int32_t kind, int32_t n_context, float * out);
 
     //
     // llama_kv_ext_i
@@ -150,7 +178,16 @@ public:
     bool wants_inputs() const override { return m_map != nullptr || m_keep_inputs; }
     void add_input(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * x, int32_t il) override;
 
+    void add_heads(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * q, ggml_tensor * k, int32_t il) override;
+
 private:
+    // how a layer's keys are rotated, as the graph built last says
+    struct rope {
+        bool                found = false;
+        int32_t             params[GGML_MAX_OP_PARAMS / sizeof(int32_t)];
+        const ggml_tensor * factors = nullptr; // of the model; null: none
+    };
+
     // where a row comes from when a layer is laid anew: an index into the rows that the old layout has for this head
     using row_list = std::vector<int32_t>;
 
@@ -182,7 +219,12 @@ private:
     void move_rows(const compact_layer & layer, const layer_storage & target, const std::vector<head_rows> & heads,
                    const std::vector<row_list> & sources) const;
 
-    ggml_backend_t backend_of(const compact_layer & layer) const;
+    // The context's backend that computes on buffers of a type.
+    ggml_backend_t backend_of(ggml_backend_buffer_type_t buft) const;
+
+    // The full cache's rows of cells first .. first + n - 1.
+    rows_graph build_rows(device_graph & graph, const compact_layer & layer, int32_t which, int64_t first, int64_t n) const;
+    void       set_rotation(ggml_tensor * rotation) const;
 
     // Makes the cells anew: B kept ones, and those that appended names, in B + W.
     void use_cells(llama_seq_id seq_id, const std::vector<std::pair<uint32_t, llama_pos>> & appended);
@@ -199,6 +241,11 @@ private:
     // Builds the worst case, which shows whether the model names what every layer's attention is given: fails with undo called when it does not.
     template <typename F>
     void require_inputs(const std::vector<ggml_tensor *> & tensors, F undo);
+
+    void see(const edgekv_scores & scores);
+    void forget_seen();
+
+    void rotate_layer(const compact_layer & layer, const rope & rope);
 
     ggml_tensor * store(ggml_context * ctx, ggml_tensor * target, ggml_tensor * cur, ggml_tensor * idxs, int32_t il);
 
@@ -243,6 +290,16 @@ private:
     bool m_scoring     = false;
     bool m_scores_used = false;
 
+    // What a pass's queries see, by cell, 1 or 0; empty: everything. On the host and on the devices of layers that are not there.
+    struct device_tensor {
+        ggml_context_ptr        ctx;
+        ggml_backend_buffer_ptr buffer;
+        ggml_tensor *           tensor = nullptr;
+    };
+    std::vector<float>                                  m_seen;
+    std::map<ggml_backend_buffer_type_t, device_tensor> m_seen_on;
+    std::vector<device_tensor>                          m_freed_seen; // as m_freed_storage
+
     struct weights_out {
         ggml_tensor * max  = nullptr;
         ggml_tensor * sum  = nullptr; // sum over queries on the host path, mean on the device path
@@ -259,6 +316,28 @@ private:
     bool                       m_keep_inputs = false;
     std::vector<ggml_tensor *> m_inputs_out;   // by layer, of the graph built last: [n_embd, n_tokens]
     int32_t                    m_n_inputs = 0; // tokens that they are there for
+
+    std::vector<rope> m_ropes; // by layer
+
+    bool    m_keep_queries = false;
+    int32_t m_query_first  = 0; // position
+    int32_t m_query_skip   = 0; // tokens of the batch that are before it
+    int64_t m_n_queries    = 0;
+
+    struct query_sums_out {
+        bool          found = false;
+        ggml_tensor * q     = nullptr; // [1, d, n_head]
+        ggml_tensor * qq    = nullptr; // [d, d, n_head]
+        ggml_tensor * k     = nullptr; // [1, d, n_head_kv]
+    };
+    struct query_sums {
+        std::vector<double> q;
+        std::vector<double> qq;
+        std::vector<double> k;
+    };
+    std::vector<query_sums_out> m_query_out;  // by layer, of the graph built last
+    std::vector<query_sums>     m_query_sums; // by layer
+    std::vector<float>          m_query_scratch;
 };
 
 } // namespace edgekv

@@ -123,12 +123,15 @@ void edgekv_context::decode_batch(const int32_t * tokens, int32_t n_tokens, int3
     batch.seq_id      = seq_ids.data();
     batch.logits      = outputs.data();
 
+    cache->prepare_queries(start, n_tokens);
+
     clear_llama_error();
     const int32_t status = interrupted.load() ? 2 : llama_decode(ctx, batch);
     if (status == 0) {
         llama_synchronize(ctx);
         cache->collect_learned(start, n_tokens);
         cache->collect_inputs(n_tokens);
+        cache->collect_queries(n_tokens);
         return;
     }
     switch (status) {
@@ -352,6 +355,28 @@ void edgekv_scores_free(edgekv_scores * scores) {
     delete scores;
 }
 
+int32_t edgekv_scores_see(edgekv_scores * scores, const int32_t * ranges, size_t n_ranges) {
+    return guarded([&] {
+        if (!scores || (!ranges && n_ranges > 0)) {
+            fail(EDGEKV_E_ARGUMENT, "no %s were given", scores ? "ranges" : "scores");
+        }
+        std::vector<std::pair<int32_t, int32_t>> checked_ranges;
+
+        int32_t end = 0;
+        for (size_t i = 0; i < n_ranges; ++i) {
+            const auto [first, last] = std::pair{ ranges[2 * i], ranges[2 * i + 1] };
+            if (first < end || last <= first || last > scores->n_context) {
+                fail(EDGEKV_E_ARGUMENT, "range %zu, positions %d .. %d, is empty, not after the one before it or not in 0 .. %d", i, first,
+                     last - 1, scores->n_context - 1);
+            }
+            checked_ranges.emplace_back(first, last);
+            end = last;
+        }
+        scores->sees_all = ranges == nullptr;
+        scores->ranges   = std::move(checked_ranges);
+    });
+}
+
 int32_t edgekv_score(edgekv_context * context, edgekv_scores * scores, const int32_t * tokens, int32_t n_tokens, uint64_t bytes_max,
                      edgekv_progress_fn progress, void * user) {
     return guarded([&] {
@@ -374,7 +399,7 @@ int32_t edgekv_score(edgekv_context * context, edgekv_scores * scores, const int
         const int32_t  n_batch   = (int32_t) std::min(llama_n_batch(c.ctx), llama_n_ubatch(c.ctx));
         const int32_t  step      = (int32_t) std::clamp<uint64_t>(n_fit, 1, n_batch);
 
-        c.cache->begin_scores();
+        c.cache->begin_scores(*scores);
         try {
             c.feed(tokens, n_tokens, step, EDGEKV_LOGITS_LAST, progress, user,
                    [&](int32_t, int32_t n) { c.cache->collect_scores(*scores, n); });
@@ -413,6 +438,22 @@ int32_t edgekv_norms(edgekv_context * context, int32_t which, int32_t n_context,
             fail(EDGEKV_E_ARGUMENT, "norms need room for %zu numbers, %zu were given", needed, count);
         }
         c.cache->norms(which, n_context, norms);
+    });
+}
+
+int32_t edgekv_rows(edgekv_context * context, int32_t which, int32_t layer, int32_t first, int32_t n, float * rows, size_t count) {
+    return guarded([&] {
+        edgekv_context & c = checked(context);
+        if (which != EDGEKV_ROW_K && which != EDGEKV_ROW_V) {
+            fail(EDGEKV_E_ARGUMENT, "there are no rows %d", which);
+        }
+        const llama_hparams & hparams = c.ctx->get_model().hparams;
+        const size_t          d       = which == EDGEKV_ROW_K ? hparams.n_embd_head_k() : hparams.n_embd_head_v();
+        const size_t          needed  = n > 0 ? (size_t) n * c.cache->n_head_kv() * d : 0;
+        if (!rows || count != needed) {
+            fail(EDGEKV_E_ARGUMENT, "rows need room for %zu numbers, %zu were given", needed, count);
+        }
+        c.cache->rows(which, layer, first, n, rows);
     });
 }
 

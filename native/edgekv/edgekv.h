@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 4
+#define EDGEKV_ABI_VERSION 5
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -225,6 +225,12 @@ EDGEKV_API int32_t edgekv_scores_create(edgekv_context * context, int32_t n_cont
 // May come after its context's end.
 EDGEKV_API void edgekv_scores_free(edgekv_scores * scores);
 
+// What queries of later edgekv_score calls are scored over: of the first n_context positions only those in the ranges, 2 * n_ranges numbers, first and
+// end of each, ascending and apart, and every token fed after them up to the query itself. Their softmax is over these alone, as in KVzip (arXiv
+// 2505.23416); the other positions get nothing. What a layer hands on is not changed: every query attends to the whole cache. ranges == NULL: to be
+// scored over everything, the default, which costs nothing. Tokens of the call itself are seen wherever their positions lie.
+EDGEKV_API int32_t edgekv_scores_see(edgekv_scores * scores, const int32_t * ranges, size_t n_ranges);
+
 // Feeds tokens as edgekv_decode does and adds each one's attention to scores. The tokens stay in the cache: a window pass wants them there,
 // after a task pass the caller rolls back. Needs a full cache. bytes_max bounds the attention weights that are held at one time by
 // feeding fewer tokens at once; 0 = 64 MiB. The last token's logits are there afterwards. On failure the tokens are taken back, the scores are not.
@@ -262,6 +268,24 @@ EDGEKV_API int32_t edgekv_inputs_keep(edgekv_context * context, bool keep);
 // as after anything but edgekv_decode.
 EDGEKV_API int32_t edgekv_inputs(const edgekv_context * context, int32_t layer, float * inputs, size_t count);
 
+// keep == true: from here on, starting at zero, the queries and keys of every token that is decoded at position first or after are summed before
+// RoPE, after the norms that some models give them, over calls of edgekv_decode and edgekv_score; false costs nothing. Tokens that are taken back stay in the
+// sums. EDGEKV_E_UNSUPPORTED for models that do not rotate every layer's queries and keys, or do more than scale them afterwards.
+EDGEKV_API int32_t edgekv_queries_keep(edgekv_context * context, bool keep, int32_t first);
+
+// Sums over the tokens, f64.
+enum edgekv_query_sum {
+    EDGEKV_QUERIES_Q  = 0, // queries, [n_head, head size]
+    EDGEKV_QUERIES_QQ = 1, // each query's product with itself, [n_head, head size, head size]
+    EDGEKV_QUERIES_K  = 2, // keys, [n_head_kv, head size]
+};
+
+// Of one layer, into sums (count elements). EDGEKV_E_STATE when they are not kept.
+EDGEKV_API int32_t edgekv_queries(const edgekv_context * context, int32_t which, int32_t layer, double * sums, size_t count);
+
+// Tokens in the sums so far: what turns a sum into a mean.
+EDGEKV_API int64_t edgekv_queries_count(const edgekv_context * context);
+
 enum edgekv_norm {
     EDGEKV_NORM_K = 0,
     EDGEKV_NORM_V = 1,
@@ -271,9 +295,37 @@ enum edgekv_norm {
 // Needs a full cache.
 EDGEKV_API int32_t edgekv_norms(edgekv_context * context, int32_t which, int32_t n_context, float * norms, size_t count);
 
+enum edgekv_row {
+    EDGEKV_ROW_K = 0, // after RoPE
+    EDGEKV_ROW_V = 1,
+};
+
+// The cached keys or values of one layer at positions first .. first + n - 1, [n, n_head_kv, head size] f32 into rows (count elements), as the model
+// made them: the rotation that llama.cpp gives to what it quantizes is undone. Needs a full cache.
+EDGEKV_API int32_t edgekv_rows(edgekv_context * context, int32_t which, int32_t layer, int32_t first, int32_t n, float * rows,
+                               size_t count);
+
+enum edgekv_output_norm {
+    EDGEKV_OUTPUT_NORM_L1 = 0,
+    EDGEKV_OUTPUT_NORM_L2 = 1,
+};
+
+// Norms of W_O,a v for every attention head a, W_O,a being its columns of the layer's output matrix and v the value that its KV head holds at positions
+// 0 .. n_context-1: [n_layer, n_head, n_context] f32 into norms (count elements). Needs a full cache; costs what the output matrices cost in a prefill.
+// EDGEKV_E_UNSUPPORTED for models with something between the heads and that matrix.
+EDGEKV_API int32_t edgekv_output_norms(edgekv_context * context, int32_t kind, int32_t n_context, float * norms, size_t count);
+
 //
 // Plan
 //
+
+// Before a plan: takes the values of rows that it drops into those of rows that it keeps, in one KV head of one layer of a full cache. n pairs; dropped[i] goes with
+// weights[i] >= 0 into kept[i], several into the same if need be:
+//   v_kept = (v_kept + sum of weights[i] * v_dropped[i]) / (1 + sum of weights[i])
+// Keys stay, and so do the dropped rows. Computed in f32 where the rows lie; quantized values are rounded once more. EDGEKV_E_PLAN when a position is not in the cache,
+// is dropped twice, or dropped and kept. When it fails while values are rewritten (EDGEKV_E_CANCELLED, EDGEKV_E_INTERNAL), some are: clear the context.
+EDGEKV_API int32_t edgekv_merge(edgekv_context * context, int32_t layer, int32_t head, const int32_t * dropped, const int32_t * kept,
+                                const float * weights, size_t n);
 
 // Rewrites the cache so that KV head h of layer l keeps the rows of exactly the given positions.
 //   counts     [n_layer * n_head_kv], rows per layer and KV head, 0 and up
@@ -285,6 +337,13 @@ EDGEKV_API int32_t edgekv_norms(edgekv_context * context, int32_t which, int32_t
 // Everything is checked, and the new cache built, before the old one goes: on failure the old one is whole.
 EDGEKV_API int32_t edgekv_apply(edgekv_context * context, const int32_t * counts, size_t n_counts, const int32_t * positions,
                                 size_t n_positions, uint32_t room, uint32_t align);
+
+// Closes positions up: every kept key is rotated from its position to its index 0 .. rows-1 by the model's own RoPE, and the next token gets the position rows, so
+// that documents longer than the model's window can be read in parts. To be called after edgekv_apply, before the next token: EDGEKV_E_STATE else, and where heads
+// kept different numbers of rows. EDGEKV_E_UNSUPPORTED for models whose keys RoPE does not make last, or with several positions each. EDGEKV_CACHE_N_CONTEXT and
+// edgekv_cache_positions give the new positions afterwards; learned scores are forgotten. Quantized keys are rounded once more.
+// When it fails while keys are rotated (EDGEKV_E_CANCELLED, EDGEKV_E_INTERNAL) the cache is left empty.
+EDGEKV_API int32_t edgekv_rerotate(edgekv_context * context);
 
 enum edgekv_cache_key {
     EDGEKV_CACHE_COMPACT   = 0, // 1 when compact, 0 when full

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 struct edgekv_model {
@@ -65,6 +66,9 @@ struct edgekv_scores {
     int32_t  n_context  = 0;
     uint32_t aggregates = 0;
     int64_t  n_queries  = 0;
+
+    bool                                     sees_all = true;
+    std::vector<std::pair<int32_t, int32_t>> ranges; // first and end, ascending
 
     std::vector<float> max; // [n_layer, n_head, n_context]
     std::vector<float> sum;

@@ -1,9 +1,13 @@
 // The shim's own tests, without .NET: for sanitizers, and for whoever works on native code alone.
 //
-//   edgekv_tests BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS]
+//   edgekv_tests BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]
 //
-// MODEL: any small GGUF that can be made compact. Ends with "N passed, N failed".
+// MODEL: any small GGUF that can be made compact. TEST: a part of the names of those to run. Ends with "N passed, N failed".
 #include "edgekv.h"
+
+#include "llama-context.h"
+#include "llama-kv-cache.h"
+#include "llama-model.h"
 
 #include <algorithm>
 #include <cmath>
@@ -432,6 +436,96 @@ void scores_are_what_attention_gives() {
     }
 }
 
+struct pass_scores {
+    explicit pass_scores(const context & c, int32_t n_context) {
+        OK(edgekv_scores_create(c.c, n_context, EDGEKV_AGGREGATE_MAX | EDGEKV_AGGREGATE_SUM, &s));
+    }
+
+    ~pass_scores() { edgekv_scores_free(s); }
+
+    pass_scores(const pass_scores &)             = delete;
+    pass_scores & operator=(const pass_scores &) = delete;
+
+    edgekv_scores * s = nullptr;
+};
+
+// The weights of each query over everything, divided by hand by what it gives the ranges and the fed tokens, against passes over the ranges: as one and in steps.
+void scores_of_ranges_are_renormalised() {
+    const size_t  n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD));
+    const int32_t n       = 200;
+    const auto    tokens  = random_tokens(n, 80);
+    const auto    task    = random_tokens(12, 81);
+    const int32_t rs[]    = { 0, 4, 60, 61, 90, 150 };
+    const auto    in      = [&](int32_t p) { return p < 4 || p == 60 || (p >= 90 && p < 150); };
+
+    context c(1024, EDGEKV_TYPE_F32);
+    feed(c, random_tokens(230, 82)); // so that cells in use are no prefix of those that were
+    OK(edgekv_rollback(c.c, 0));
+    feed(c, tokens);
+
+    std::vector<double> max(n_heads * n);
+    std::vector<double> sum(n_heads * n);
+    for (const int32_t token : task) {
+        const pass_scores one(c, n);
+        OK(edgekv_score(c.c, one.s, &token, 1, 0, nullptr, nullptr));
+        const float * weights = edgekv_scores_data(one.s, EDGEKV_AGGREGATE_SUM);
+        for (size_t h = 0; h < n_heads; ++h) {
+            double all  = 0;
+            double seen = 0;
+            for (int32_t p = 0; p < n; ++p) {
+                all += weights[h * n + p];
+                seen += in(p) ? weights[h * n + p] : 0;
+            }
+            for (int32_t p = 0; p < n; ++p) {
+                const double share = in(p) ? weights[h * n + p] / (seen + 1 - all) : 0;
+                max[h * n + p]     = std::max(max[h * n + p], share);
+                sum[h * n + p] += share;
+            }
+        }
+    }
+    OK(edgekv_rollback(c.c, n));
+
+    const uint64_t five = 256 * (uint64_t) model_value(EDGEKV_MODEL_N_HEAD) * sizeof(float) * 5;
+    for (const uint64_t bytes : { (uint64_t) 0, five }) {
+        const pass_scores seen(c, n);
+        OK(edgekv_scores_see(seen.s, rs, 3));
+        OK(edgekv_score(c.c, seen.s, task.data(), (int32_t) task.size(), bytes, nullptr, nullptr));
+        OK(edgekv_rollback(c.c, n));
+
+        const float * m = edgekv_scores_data(seen.s, EDGEKV_AGGREGATE_MAX);
+        const float * s = edgekv_scores_data(seen.s, EDGEKV_AGGREGATE_SUM);
+        for (size_t i = 0; i < n_heads * n; ++i) {
+            CHECK(std::fabs(m[i] - max[i]) < 1e-4);
+            CHECK(std::fabs(s[i] - sum[i]) < 1e-3);
+            CHECK(in((int32_t) (i % n)) || s[i] == 0);
+        }
+    }
+
+    // all of the context named is everything, and so is nothing named
+    const int32_t     whole[] = { 0, n };
+    const pass_scores named(c, n);
+    const pass_scores plain(c, n);
+    OK(edgekv_scores_see(named.s, whole, 1));
+    OK(edgekv_scores_see(plain.s, rs, 3));
+    OK(edgekv_scores_see(plain.s, nullptr, 0));
+    for (const pass_scores * s : { &named, &plain }) {
+        OK(edgekv_score(c.c, s->s, task.data(), (int32_t) task.size(), 0, nullptr, nullptr));
+        OK(edgekv_rollback(c.c, n));
+    }
+    for (size_t i = 0; i < n_heads * n; ++i) {
+        CHECK(std::fabs(edgekv_scores_data(named.s, EDGEKV_AGGREGATE_SUM)[i] - edgekv_scores_data(plain.s, EDGEKV_AGGREGATE_SUM)[i]) <
+              1e-4);
+    }
+
+    for (const auto & bad : { std::pair{ 5, 5 }, std::pair{ -1, 5 }, std::pair{ 100, n + 1 } }) {
+        const int32_t range[] = { bad.first, bad.second };
+        CHECK(edgekv_scores_see(named.s, range, 1) == EDGEKV_E_ARGUMENT);
+    }
+    const int32_t crossed[] = { 0, 10, 9, 20 };
+    CHECK(edgekv_scores_see(named.s, crossed, 2) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_scores_see(nullptr, whole, 1) == EDGEKV_E_ARGUMENT);
+}
+
 std::vector<float> random_map(uint32_t seed) {
     std::mt19937                    random(seed);
     std::normal_distribution<float> weight(0.0f, 0.05f);
@@ -587,6 +681,544 @@ void norms_are_positive_and_of_all_positions() {
     }
 }
 
+std::vector<float> rows_of(const context & c, int32_t which, int32_t layer, int32_t first, int32_t n) {
+    const int64_t d = model_value(which == EDGEKV_ROW_K ? EDGEKV_MODEL_HEAD_SIZE_K : EDGEKV_MODEL_HEAD_SIZE_V);
+
+    std::vector<float> rows((size_t) (n * model_value(EDGEKV_MODEL_N_HEAD_KV) * d));
+    OK(edgekv_rows(c.c, which, layer, first, n, rows.data(), rows.size()));
+    return rows;
+}
+
+llama_kv_cache & kv_of(const context & c) {
+    return dynamic_cast<llama_kv_cache &>(*((llama_context *) edgekv_context_llama(c.c))->get_memory());
+}
+
+std::vector<float> values_of(const ggml_tensor * t) {
+    std::vector<float> values((size_t) ggml_nelements(t));
+    if (t->type == GGML_TYPE_F32) {
+        ggml_backend_tensor_get(t, values.data(), 0, ggml_nbytes(t));
+    } else {
+        std::vector<char> bytes(ggml_nbytes(t));
+        ggml_backend_tensor_get(t, bytes.data(), 0, bytes.size());
+        ggml_get_type_traits(t->type)->to_float(bytes.data(), values.data(), (int64_t) values.size());
+    }
+    return values;
+}
+
+// || a - b || / || a ||
+double distance(const std::vector<float> & a, const std::vector<float> & b) {
+    CHECK(a.size() == b.size());
+    double difference = 0;
+    double size       = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+        difference += ((double) a[i] - b[i]) * ((double) a[i] - b[i]);
+        size += (double) a[i] * a[i];
+    }
+    return std::sqrt(difference / size);
+}
+
+// An f32 cache is read as it lies there, whose cells are positions; after a roll-back and in parts too. The norms are those of the rows.
+void rows_are_what_the_cache_holds() {
+    const auto    d         = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto    n_head_kv = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const int32_t n_layer   = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const auto    tokens    = random_tokens(150, 70);
+
+    context c(1024, EDGEKV_TYPE_F32);
+    feed(c, random_tokens(90, 71));
+    OK(edgekv_rollback(c.c, 0));
+    feed(c, tokens);
+
+    for (const int32_t which : { EDGEKV_ROW_K, EDGEKV_ROW_V }) {
+        std::vector<float> norms((size_t) n_layer * n_head_kv * 150);
+        OK(edgekv_norms(c.c, which == EDGEKV_ROW_K ? EDGEKV_NORM_K : EDGEKV_NORM_V, 150, norms.data(), norms.size()));
+
+        for (int32_t l = 0; l < n_layer; ++l) {
+            const auto rows = rows_of(c, which, l, 0, 150);
+
+            auto stored = values_of(which == EDGEKV_ROW_K ? kv_of(c).get_k_storage(l) : kv_of(c).get_v_storage(l));
+            stored.resize(rows.size());
+            CHECK(rows == stored);
+
+            const auto part = rows_of(c, which, l, 60, 7);
+            CHECK(std::equal(part.begin(), part.end(), rows.begin() + 60 * n_head_kv * d));
+
+            for (size_t p = 0; p < 150; ++p) {
+                for (size_t h = 0; h < n_head_kv; ++h) {
+                    double sum = 0;
+                    for (size_t i = 0; i < d; ++i) {
+                        const double x = rows[(p * n_head_kv + h) * d + i];
+                        sum += x * x;
+                    }
+                    const double norm = norms[(l * n_head_kv + h) * 150 + p];
+                    CHECK(std::fabs(std::sqrt(sum) - norm) < 1e-4 * norm);
+                }
+            }
+        }
+    }
+
+    std::vector<float> one(n_head_kv * d);
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, 150, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, -1, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, n_layer, 0, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, 0, 1, one.data(), one.size() - 1) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rows(c.c, 2, 0, 0, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
+    OK(apply(c, random_plan(150, 72)));
+    CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, 0, 1, one.data(), one.size()) == EDGEKV_E_STATE);
+}
+
+// llama.cpp rotates what it quantizes; rows are read without that, so they are near those of f16.
+void quantized_rows_are_near_those_of_f16() {
+    const auto tokens = random_tokens(150, 73);
+
+    context f16(1024, EDGEKV_TYPE_F16);
+    feed(f16, tokens);
+    for (const auto & [type, near] : { std::pair{ EDGEKV_TYPE_Q8_0, 0.02 }, std::pair{ EDGEKV_TYPE_Q4_0, 0.15 } }) {
+        context c(1024, type);
+        feed(c, tokens);
+        for (const int32_t which : { EDGEKV_ROW_K, EDGEKV_ROW_V }) {
+            // what the first layer's rows are made from is the same for both
+            CHECK(distance(rows_of(f16, which, 0, 20, 130), rows_of(c, which, 0, 20, 130)) < near);
+        }
+    }
+}
+
+const llama_layer & weights_of(const context & c, int32_t layer) {
+    return ((llama_context *) edgekv_context_llama(c.c))->get_model().layers.at(layer);
+}
+
+// x [n_embd, n] times the rows first .. first + n_rows - 1 of a matrix, as models with and without one matrix for Q, K and V have it.
+std::vector<double> project(const ggml_tensor * matrix, const ggml_tensor * bias, size_t first, size_t n_rows,
+                            const std::vector<float> & x) {
+    const auto          weights = values_of(matrix);
+    const auto          n_embd  = (size_t) matrix->ne[0];
+    const auto          biases  = bias ? values_of(bias) : std::vector<float>(first + n_rows);
+    const size_t        n       = x.size() / n_embd;
+    std::vector<double> result(n * n_rows);
+    for (size_t t = 0; t < n; ++t) {
+        for (size_t r = 0; r < n_rows; ++r) {
+            double sum = biases[first + r];
+            for (size_t i = 0; i < n_embd; ++i) {
+                sum += (double) weights[(first + r) * n_embd + i] * x[t * n_embd + i];
+            }
+            result[t * n_rows + r] = sum;
+        }
+    }
+    return result;
+}
+
+void norm_heads(std::vector<double> & heads, const ggml_tensor * weight, float epsilon) {
+    if (!weight) {
+        return;
+    }
+    const auto   scale = values_of(weight);
+    const size_t d     = scale.size();
+    for (size_t h = 0; h < heads.size() / d; ++h) {
+        double sum = 0;
+        for (size_t i = 0; i < d; ++i) {
+            sum += heads[h * d + i] * heads[h * d + i];
+        }
+        for (size_t i = 0; i < d; ++i) {
+            heads[h * d + i] *= scale[i] / std::sqrt(sum / (double) d + epsilon);
+        }
+    }
+}
+
+// Against queries and keys made by hand from what the attention is given. Fed in parts, one of which ends before the first position that counts and one of which
+// holds it; summing changes no logits.
+void query_sums_are_those_before_rope() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const auto    n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const auto    tokens  = random_tokens(60, 90);
+
+    context c;
+    context plain;
+    OK(edgekv_inputs_keep(c.c, true));
+    OK(edgekv_queries_keep(c.c, true, 9)); // starts anew below
+    c.step(tokens[0]);
+    OK(edgekv_clear(c.c));
+    OK(edgekv_queries_keep(c.c, true, 4));
+
+    struct sums {
+        std::vector<double> q, qq, k;
+    };
+
+    std::vector<sums> expected((size_t) n_layer,
+                               { std::vector<double>(n_head * d), std::vector<double>(n_head * d * d), std::vector<double>(n_kv * d) });
+
+    size_t start = 0;
+    for (const size_t n : { 3, 7, 1, 49 }) {
+        const std::vector<int32_t> part(tokens.begin() + start, tokens.begin() + start + n);
+        feed(c, part);
+        feed(plain, part);
+        CHECK(c.logits() == plain.logits());
+
+        for (int32_t l = 0; l < n_layer; ++l) {
+            std::vector<float> x(n * n_embd);
+            OK(edgekv_inputs(c.c, l, x.data(), x.size()));
+
+            const llama_layer & w       = weights_of(c, l);
+            const float         epsilon = ((llama_context *) edgekv_context_llama(c.c))->get_model().hparams.f_norm_rms_eps;
+
+            auto q = w.wqkv ? project(w.wqkv, w.wqkv_b, 0, n_head * d, x) : project(w.wq, w.wq_b, 0, n_head * d, x);
+            auto k = w.wqkv ? project(w.wqkv, w.wqkv_b, n_head * d, n_kv * d, x) : project(w.wk, w.wk_b, 0, n_kv * d, x);
+            norm_heads(q, w.attn_q_norm, epsilon);
+            norm_heads(k, w.attn_k_norm, epsilon);
+
+            sums & e = expected[l];
+            for (size_t t = start < 4 ? 4 - start : 0; t < n; ++t) {
+                for (size_t i = 0; i < n_head * d; ++i) {
+                    e.q[i] += q[t * n_head * d + i];
+                    for (size_t j = 0; j < d; ++j) {
+                        e.qq[i * d + j] += q[t * n_head * d + i] * q[t * n_head * d + i / d * d + j];
+                    }
+                }
+                for (size_t i = 0; i < n_kv * d; ++i) {
+                    e.k[i] += k[t * n_kv * d + i];
+                }
+            }
+        }
+        start += n;
+    }
+
+    CHECK(edgekv_queries_count(c.c) == 56);
+    const auto equal = [&](int32_t which, int32_t l, const std::vector<double> & by_hand) {
+        std::vector<double> read(by_hand.size());
+        OK(edgekv_queries(c.c, which, l, read.data(), read.size()));
+        for (size_t i = 0; i < read.size(); ++i) {
+            CHECK(std::fabs(read[i] - by_hand[i]) < 1e-3 * (1 + std::fabs(by_hand[i])));
+        }
+    };
+    for (int32_t l = 0; l < n_layer; ++l) {
+        equal(EDGEKV_QUERIES_Q, l, expected[l].q);
+        equal(EDGEKV_QUERIES_QQ, l, expected[l].qq);
+        equal(EDGEKV_QUERIES_K, l, expected[l].k);
+    }
+
+    std::vector<double> q(n_head * d);
+    CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, n_layer, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, 0, q.data(), q.size() - 1) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_queries(c.c, 3, 0, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_queries_keep(c.c, true, -1) == EDGEKV_E_ARGUMENT);
+    OK(edgekv_queries_keep(c.c, false, 0));
+    CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, 0, q.data(), q.size()) == EDGEKV_E_STATE);
+    CHECK(edgekv_queries_count(c.c) == 0);
+    c.step(1);
+}
+
+// Values by the formula, from those read before: one kept row with very many dropped ones, many with few, some without; nothing else changes.
+void merged_values_are_weighted_means() {
+    const auto    d     = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
+    const auto    n_kv  = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const int32_t n     = 400;
+    const int32_t layer = 1;
+    const int32_t head  = (int32_t) n_kv - 1;
+    std::mt19937  random(85);
+
+    std::vector<int32_t> dropped;
+    std::vector<int32_t> kept;
+    std::vector<float>   weights;
+    for (int32_t p = 0; p < n; ++p) {
+        if (p % 4 != 3 && p != 100) {
+            dropped.push_back(p);
+            kept.push_back(p < 200 ? 100 : 3 + 4 * (int32_t) (random() % 90));
+            weights.push_back(p == 250 ? 0.0f : (float) (random() % 1000) / 1000);
+        }
+    }
+
+    for (const auto & [type, near] :
+         { std::pair{ EDGEKV_TYPE_F32, 1e-6 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+        context c(1024, type);
+        feed(c, random_tokens(n, 86));
+
+        const auto before = rows_of(c, EDGEKV_ROW_V, layer, 0, n);
+        const auto keys   = rows_of(c, EDGEKV_ROW_K, layer, 0, n);
+        const auto others = rows_of(c, EDGEKV_ROW_V, 0, 0, n);
+        OK(edgekv_merge(c.c, layer, head, dropped.data(), kept.data(), weights.data(), dropped.size()));
+        const auto after = rows_of(c, EDGEKV_ROW_V, layer, 0, n);
+        CHECK(rows_of(c, EDGEKV_ROW_K, layer, 0, n) == keys);
+        CHECK(rows_of(c, EDGEKV_ROW_V, 0, 0, n) == others);
+
+        const auto row = [&](const std::vector<float> & rows, int32_t p, size_t h) {
+            std::vector<float> values(d);
+            std::copy_n(rows.data() + (p * n_kv + h) * d, d, values.data());
+            return values;
+        };
+        for (int32_t p = 0; p < n; ++p) {
+            std::vector<double> sum(d);
+            double              all  = 1;
+            bool                into = false;
+            for (size_t i = 0; i < dropped.size(); ++i) {
+                if (kept[i] == p) {
+                    const auto v = row(before, dropped[i], head);
+                    for (size_t e = 0; e < d; ++e) {
+                        sum[e] += (double) weights[i] * v[e];
+                    }
+                    all += weights[i];
+                    into = true;
+                }
+            }
+            for (size_t h = 0; h < n_kv; ++h) {
+                if (h != (size_t) head || !into) {
+                    CHECK(row(after, p, h) == row(before, p, h));
+                }
+            }
+            if (into) {
+                auto expected = row(before, p, head);
+                for (size_t e = 0; e < d; ++e) {
+                    expected[e] = (float) ((expected[e] + sum[e]) / all);
+                }
+                CHECK(distance(expected, row(after, p, head)) < near);
+            }
+        }
+    }
+
+    context c;
+    feed(c, random_tokens(50, 87));
+    const float one[] = { 1, 1 };
+    const auto  bad   = [&](std::vector<int32_t> from, std::vector<int32_t> to, const float * w) {
+        return edgekv_merge(c.c, 0, 0, from.data(), to.data(), w, from.size()) == EDGEKV_E_PLAN;
+    };
+    const float negative[] = { -1, 1 };
+    CHECK(bad({ 50, 1 }, { 2, 3 }, one));
+    CHECK(bad({ 1, 4 }, { -1, 3 }, one));
+    CHECK(bad({ 1, 1 }, { 2, 3 }, one));
+    CHECK(bad({ 1, 2 }, { 2, 3 }, one));
+    CHECK(bad({ 1, 3 }, { 3, 4 }, one));
+    CHECK(bad({ 1, 5 }, { 1, 4 }, one));
+    CHECK(bad({ 1, 5 }, { 2, 4 }, negative));
+    CHECK(edgekv_merge(c.c, 0, (int32_t) n_kv, nullptr, nullptr, nullptr, 0) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_merge(c.c, 0, 0, nullptr, nullptr, nullptr, 1) == EDGEKV_E_ARGUMENT);
+    OK(edgekv_merge(c.c, 0, 0, nullptr, nullptr, nullptr, 0));
+    OK(apply(c, random_plan(50, 88)));
+    CHECK(edgekv_merge(c.c, 0, 0, nullptr, nullptr, nullptr, 0) == EDGEKV_E_STATE);
+}
+
+// StreamingLLM's plan: the first 4 and the last, whatever the head.
+plan ends_plan(int32_t n_context, int32_t n_last) {
+    return make_plan(n_context, [&](int32_t, int32_t, int32_t p) { return p < 4 || p >= n_context - n_last; });
+}
+
+// Against llama.cpp's own way: the tokens between taken out of a full cache, those behind moved up by its K-shift.
+void rerotated_rope_is_that_of_a_k_shift() {
+    const auto tokens = random_tokens(260, 91);
+    const auto next   = random_tokens(20, 92);
+
+    for (const auto & [type, near] :
+         { std::pair{ EDGEKV_TYPE_F32, 1e-4 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+        context full(1024, type);
+        context compact(1024, type);
+        context still(1024, type);
+        for (const context * c : { &full, &compact, &still }) {
+            feed(*c, tokens);
+        }
+
+        llama_memory_t memory = llama_get_memory((llama_context *) edgekv_context_llama(full.c));
+        CHECK(llama_memory_seq_rm(memory, 0, 4, 160));
+        llama_memory_seq_add(memory, 0, 160, -1, -156);
+        CHECK(edgekv_position(full.c) == 104);
+
+        OK(apply(compact, ends_plan(260, 100)));
+        OK(edgekv_rerotate(compact.c));
+        CHECK(edgekv_position(compact.c) == 104);
+        CHECK(compact.get(EDGEKV_CACHE_N_CONTEXT) == 104);
+        OK(apply(still, ends_plan(260, 100)));
+
+        double moved = 0;
+        double left  = 0;
+        for (const int32_t token : next) {
+            const auto expected = full.step(token);
+            moved += kl(expected, compact.step(token));
+            left += kl(expected, still.step(token));
+        }
+        CHECK(moved < near * 20);
+        CHECK(left > 10 * moved); // keys that were left where they were say something else
+    }
+}
+
+// y = H x for every block of n channels, H being the Hadamard matrix divided by sqrt(n).
+void rotate_blocks(std::vector<float> & x, size_t n) {
+    std::vector<double> y(n);
+    for (size_t first = 0; first < x.size(); first += n) {
+        for (size_t i = 0; i < n; ++i) {
+            y[i] = 0;
+            for (size_t j = 0; j < n; ++j) {
+                bool odd = false;
+                for (size_t bits = i & j; bits; bits &= bits - 1) {
+                    odd = !odd;
+                }
+                y[i] += odd ? -x[first + j] : x[first + j];
+            }
+        }
+        for (size_t i = 0; i < n; ++i) {
+            x[first + i] = (float) (y[i] / std::sqrt((double) n));
+        }
+    }
+}
+
+// Heads that keep different positions, key by key: read before, rotated by hand by the pairs and frequencies that the model has, and read from the compact rows.
+// Then read on and closed up again.
+void rerotated_rope_is_that_by_hand() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const auto    tokens  = random_tokens(200, 93);
+    const plan    p       = make_plan(200, [](int32_t l, int32_t h, int32_t p) { return (p + l + 3 * h) % 5 == 2; }); // 40 in each
+
+    for (const auto & [type, near] :
+         { std::pair{ EDGEKV_TYPE_F32, 1e-5 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+        context c(1024, type);
+        feed(c, tokens);
+
+        const bool adjacent = llama_model_rope_type(&((llama_context *) edgekv_context_llama(c.c))->get_model()) == LLAMA_ROPE_TYPE_NORM;
+
+        std::vector<std::vector<float>> expected;
+        for (int32_t l = 0; l < n_layer; ++l) {
+            const auto         rows = rows_of(c, EDGEKV_ROW_K, l, 0, 200);
+            std::vector<float> keys;
+            for (size_t h = 0; h < n_kv; ++h) {
+                const int32_t * kept = p.positions.data() + (l * n_kv + h) * 40;
+                for (size_t i = 0; i < 40; ++i) {
+                    const float *      row = rows.data() + (kept[i] * n_kv + h) * d;
+                    std::vector<float> key(d);
+                    for (size_t pair = 0; pair < d / 2; ++pair) {
+                        const double angle = ((double) i - kept[i]) * std::pow(10000.0, -2.0 * (double) pair / (double) d);
+                        const size_t a     = adjacent ? 2 * pair : pair;
+                        const size_t b     = adjacent ? a + 1 : pair + d / 2;
+                        key[a]             = (float) (row[a] * std::cos(angle) - row[b] * std::sin(angle));
+                        key[b]             = (float) (row[a] * std::sin(angle) + row[b] * std::cos(angle));
+                    }
+                    keys.insert(keys.end(), key.begin(), key.end());
+                }
+            }
+            expected.push_back(keys);
+        }
+
+        OK(apply(c, p));
+        OK(edgekv_rerotate(c.c));
+
+        std::vector<int32_t> rows(n_layer * n_kv);
+        std::vector<int32_t> room(n_layer * n_kv);
+        OK(edgekv_cache_rows(c.c, rows.data(), room.data(), rows.size()));
+        for (int32_t l = 0; l < n_layer; ++l) {
+            const auto         stored = values_of(kv_of(c).get_k_storage(l));
+            std::vector<float> keys;
+            size_t             at = 0;
+            for (size_t h = 0; h < n_kv; ++h) {
+                keys.insert(keys.end(), stored.begin() + at * d, stored.begin() + (at + 40) * d);
+                at += rows[l * n_kv + h] + room[l * n_kv + h];
+            }
+            if (type == EDGEKV_TYPE_Q8_0 && d % 64 == 0) {
+                rotate_blocks(keys, d % 128 == 0 ? 128 : 64);
+            }
+            CHECK(distance(expected[l], keys) < near);
+        }
+
+        std::vector<int32_t> positions(40);
+        OK(edgekv_cache_positions(c.c, n_layer - 1, 0, positions.data(), positions.size()));
+        CHECK(positions.front() == 0 && positions.back() == 39);
+
+        feed(c, random_tokens(60, 94));
+        CHECK(edgekv_position(c.c) == 100);
+        OK(apply(c, ends_plan(100, 50)));
+        OK(edgekv_rerotate(c.c));
+        CHECK(edgekv_position(c.c) == 54);
+        c.step(1);
+    }
+}
+
+void rerotation_without_a_plan_for_rope_is_an_error() {
+    context c;
+    CHECK(edgekv_rerotate(nullptr) == EDGEKV_E_ARGUMENT);
+    feed(c, random_tokens(100, 95));
+    CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // full
+
+    OK(apply(c, random_plan(100, 96)));
+    CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // ragged
+    CHECK(edgekv_position(c.c) == 100);
+    OK(edgekv_clear(c.c));
+
+    feed(c, random_tokens(100, 97));
+    OK(apply(c, ends_plan(100, 20)));
+    c.step(1);
+    CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // a token came since
+    OK(edgekv_rollback(c.c, 100));
+    OK(edgekv_rerotate(c.c));
+    CHECK(edgekv_position(c.c) == 24);
+    OK(edgekv_rerotate(c.c)); // nothing is left to close up
+    CHECK(edgekv_position(c.c) == 24);
+
+    // before any graph was built: a state
+    const std::string path = g_temp + "/closed.state";
+    context           a;
+    context           b;
+    feed(a, random_tokens(100, 98));
+    OK(apply(a, ends_plan(100, 30)));
+    OK(edgekv_state_save(a.c, path.c_str(), nullptr, 0));
+    OK(edgekv_state_load(b.c, path.c_str(), nullptr, 0, nullptr));
+    OK(edgekv_rerotate(a.c));
+    OK(edgekv_rerotate(b.c));
+    CHECK(kl(a.step(5), b.step(5)) < 1e-6);
+
+    // no rows at all
+    feed(c, random_tokens(10, 99));
+    OK(apply(c, make_plan(34, [](int32_t, int32_t, int32_t) { return false; })));
+    OK(edgekv_rerotate(c.c));
+    CHECK(edgekv_position(c.c) == 0);
+    c.step(2);
+}
+
+// Against the matrix's columns times the cached values, summed by hand.
+void output_norms_are_those_of_the_product() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
+    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const auto    n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t n       = 270; // more than one chunk
+
+    for (const int32_t type : { EDGEKV_TYPE_F32, EDGEKV_TYPE_Q8_0 }) {
+        context c(1024, type);
+        feed(c, random_tokens(n, 75));
+        for (const int32_t kind : { EDGEKV_OUTPUT_NORM_L1, EDGEKV_OUTPUT_NORM_L2 }) {
+            std::vector<float> norms((size_t) n_layer * n_head * n);
+            OK(edgekv_output_norms(c.c, kind, n, norms.data(), norms.size()));
+
+            for (int32_t l = 0; l < n_layer; ++l) {
+                const auto wo     = values_of(weights_of(c, l).wo);
+                const auto values = rows_of(c, EDGEKV_ROW_V, l, 0, n);
+                for (size_t h = 0; h < n_head; ++h) {
+                    for (const size_t p : { 0, 100, 255, 256, 269 }) {
+                        double sum = 0;
+                        for (size_t e = 0; e < n_embd; ++e) {
+                            double y = 0;
+                            for (size_t i = 0; i < d; ++i) {
+                                y += (double) wo[e * n_head * d + h * d + i] * values[(p * n_kv + h / (n_head / n_kv)) * d + i];
+                            }
+                            sum += kind == EDGEKV_OUTPUT_NORM_L1 ? std::fabs(y) : y * y;
+                        }
+                        const double norm = kind == EDGEKV_OUTPUT_NORM_L1 ? sum : std::sqrt(sum);
+                        CHECK(std::fabs(norm - norms[(l * n_head + h) * n + p]) < 2e-3 * norm);
+                    }
+                }
+            }
+        }
+    }
+
+    context            c;
+    std::vector<float> norms((size_t) n_layer * n_head);
+    CHECK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()) == EDGEKV_E_ARGUMENT);
+    c.step(1);
+    OK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()));
+    CHECK(edgekv_output_norms(c.c, 2, 1, norms.data(), norms.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size() - 1) == EDGEKV_E_ARGUMENT);
+    OK(apply(c, make_plan(1, [](int32_t, int32_t, int32_t) { return true; })));
+    CHECK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()) == EDGEKV_E_STATE);
+}
+
 void bad_plans_change_nothing() {
     context c;
     feed(c, random_tokens(100, 25));
@@ -675,13 +1307,13 @@ void cancelled_prefill_leaves_nothing() {
 } // namespace
 
 int main(int argc, char ** argv) {
-    if (argc != 4 && argc != 5) {
-        std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS]\n", argv[0]);
+    if (argc < 4 || argc > 6) {
+        std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]\n", argv[0]);
         return 2;
     }
     g_temp = argv[3];
     if (edgekv_backends_load(argv[1], nullptr) != EDGEKV_OK ||
-        edgekv_model_load(argv[2], argc == 5 ? std::atoi(argv[4]) : 0, true, nullptr, nullptr, &g_model) != EDGEKV_OK) {
+        edgekv_model_load(argv[2], argc > 4 ? std::atoi(argv[4]) : 0, true, nullptr, nullptr, &g_model) != EDGEKV_OK) {
         std::fprintf(stderr, "%s\n", edgekv_last_error());
         return 1;
     }
@@ -697,11 +1329,20 @@ int main(int argc, char ** argv) {
         { "clear_makes_full_again", clear_makes_full_again },
         { "state_goes_on_where_it_was", state_goes_on_where_it_was },
         { "scores_are_what_attention_gives", scores_are_what_attention_gives },
+        { "scores_of_ranges_are_renormalised", scores_of_ranges_are_renormalised },
         { "learned_scores_are_linear_and_change_nothing", learned_scores_are_linear_and_change_nothing },
         { "learned_scores_follow_the_tokens", learned_scores_follow_the_tokens },
         { "inputs_give_the_learned_scores", inputs_give_the_learned_scores },
         { "reading_in_chunks_keeps_what_plans_keep", reading_in_chunks_keeps_what_plans_keep },
         { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
+        { "rows_are_what_the_cache_holds", rows_are_what_the_cache_holds },
+        { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
+        { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
+        { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
+        { "merged_values_are_weighted_means", merged_values_are_weighted_means },
+        { "rerotated_rope_is_that_of_a_k_shift", rerotated_rope_is_that_of_a_k_shift },
+        { "rerotated_rope_is_that_by_hand", rerotated_rope_is_that_by_hand },
+        { "rerotation_without_a_plan_for_rope_is_an_error", rerotation_without_a_plan_for_rope_is_an_error },
         { "bad_plans_change_nothing", bad_plans_change_nothing },
         { "wrong_calls_are_errors", wrong_calls_are_errors },
         { "cancelled_prefill_leaves_nothing", cancelled_prefill_leaves_nothing },
@@ -710,6 +1351,9 @@ int main(int argc, char ** argv) {
     int passed = 0;
     int failed = 0;
     for (const auto & [name, test] : tests) {
+        if (argc > 5 && !std::strstr(name, argv[5])) {
+            continue;
+        }
         try {
             test();
             std::printf("ok   %s\n", name);

@@ -56,11 +56,33 @@ internal enum NativeAggregates : uint
     Sum = 2,
 }
 
+/// <summary><c>edgekv_query_sum</c>.</summary>
+internal enum NativeQuerySum
+{
+    Queries = 0,
+    QueryProducts = 1,
+    Keys = 2,
+}
+
 /// <summary><c>edgekv_norm</c>.</summary>
 internal enum NativeNorm
 {
     Keys = 0,
     Values = 1,
+}
+
+/// <summary><c>edgekv_row</c>.</summary>
+internal enum NativeRow
+{
+    Keys = 0,
+    Values = 1,
+}
+
+/// <summary><c>edgekv_output_norm</c>.</summary>
+internal enum NativeOutputNorm
+{
+    L1 = 0,
+    L2 = 1,
 }
 
 /// <summary><c>edgekv_cache_key</c>.</summary>

@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 4;
+    public const uint AbiVersion = 5;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -169,6 +169,9 @@ internal static unsafe partial class NativeMethods
     public static partial void edgekv_scores_free(nint scores);
 
     [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_scores_see(ScoresHandle scores, int* ranges, nuint n_ranges);
+
+    [LibraryImport(Library)]
     public static partial NativeStatus edgekv_score(
         ContextHandle context,
         ScoresHandle scores,
@@ -208,7 +211,44 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_inputs(ContextHandle context, int layer, float* inputs, nuint count);
 
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_queries_keep(ContextHandle context, [MarshalAs(UnmanagedType.U1)] bool keep, int first);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_queries(ContextHandle context, NativeQuerySum which, int layer, double* sums, nuint count);
+
+    [LibraryImport(Library)]
+    public static partial long edgekv_queries_count(ContextHandle context);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_rows(
+        ContextHandle context,
+        NativeRow which,
+        int layer,
+        int first,
+        int n,
+        float* rows,
+        nuint count);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_output_norms(
+        ContextHandle context,
+        NativeOutputNorm kind,
+        int n_context,
+        float* norms,
+        nuint count);
+
     // Plan
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_merge(
+        ContextHandle context,
+        int layer,
+        int head,
+        int* dropped,
+        int* kept,
+        float* weights,
+        nuint n);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_apply(
@@ -219,6 +259,9 @@ internal static unsafe partial class NativeMethods
         nuint n_positions,
         uint room,
         uint align);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_rerotate(ContextHandle context);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_cache_get(ContextHandle context, NativeCacheKey key, out long value);

@@ -1,0 +1,159 @@
+// Kept rows closed up: every key rotated from its old position to its index.
+#include "compact_cache.h"
+
+#include "device_graph.h"
+#include "objects.h"
+
+#include "llama-impl.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+namespace edgekv {
+
+namespace {
+
+float as_float(int32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+} // namespace
+
+void compact_cache::rerotate() {
+    if (!m_compact) {
+        fail(EDGEKV_E_STATE, "positions close up after a plan, and this cache is full");
+    }
+    if (position() > m_n_context) {
+        fail(EDGEKV_E_STATE, "%d tokens came since the plan; positions close up before the next token", position() - m_n_context);
+    }
+    for (int32_t l = 0; l < n_layer(); ++l) {
+        for (int32_t h = 0; h < m_n_head_kv; ++h) {
+            if (m_layers[l].heads[h].n != m_n_kept) {
+                fail(EDGEKV_E_STATE, "layer %d, KV head %d kept %u rows and another one %u; positions close up where all keep equally many",
+                     l, h, m_layers[l].heads[h].n, m_n_kept);
+            }
+        }
+    }
+
+    m_ctx.synchronize();
+    const auto unknown = [&] { return std::find_if(m_ropes.begin(), m_ropes.end(), [](const rope & r) { return !r.found; }); };
+    if (unknown() != m_ropes.end()) {
+        reserve(); // a state was loaded, and no graph built yet
+        m_ctx.sched_reserve();
+    }
+    const std::string arch = m_ctx.get_model().arch_name();
+    if (unknown() != m_ropes.end()) {
+        fail(EDGEKV_E_UNSUPPORTED, "%s does not rotate the keys of layer %d (RoPE) as the last thing", arch.c_str(),
+             (int) (unknown() - m_ropes.begin()));
+    }
+    for (const rope & r : m_ropes) {
+        const int32_t mode = r.params[2];
+        if (mode != GGML_ROPE_TYPE_NORMAL && mode != GGML_ROPE_TYPE_NEOX) {
+            fail(EDGEKV_E_UNSUPPORTED, "%s rotates keys in a way (RoPE type %d) that takes more than one position", arch.c_str(), mode);
+        }
+    }
+
+    try {
+        for (int32_t l = 0; l < n_layer() && m_n_kept > 0; ++l) {
+            rotate_layer(m_layers[l], m_ropes[l]);
+        }
+    } catch (...) {
+        m_kv.clear(true); // some keys are rotated and some are not
+        throw;
+    }
+
+    for (auto & layer : m_layers) {
+        for (auto & head : layer.heads) {
+            std::iota(head.positions.begin(), head.positions.end(), 0);
+        }
+    }
+    const llama_seq_id seq_id = sequence();
+
+    m_n_context = (int32_t) m_n_kept;
+    use_cells(seq_id, {});
+    forget_learned();
+    changed();
+}
+
+void compact_cache::rotate_layer(const compact_layer & layer, const rope & rope) {
+    const int32_t n_dims      = rope.params[1];
+    const int32_t mode        = rope.params[2];
+    const int32_t n_ctx_orig  = rope.params[4];
+    const float   freq_base   = as_float(rope.params[5]);
+    const float   freq_scale  = as_float(rope.params[6]);
+    const float   ext_factor  = as_float(rope.params[7]);
+    const float   beta_fast   = as_float(rope.params[9]);
+    const float   beta_slow   = as_float(rope.params[10]);
+    // a key has its length already: YaRN's factor, which ggml brings in by itself, is taken out, and the model's own left out
+    const float   attn_factor = ext_factor != 0.0f ? 1.0f / (1.0f + 0.1f * std::log(1.0f / freq_scale)) : 1.0f;
+
+    device_graph   graph("the rotation of keys", 16 * (size_t) m_n_head_kv);
+    ggml_context * ctx = graph.ctx();
+
+    ggml_tensor * factors = nullptr;
+    if (rope.factors) {
+        factors = ggml_new_tensor_1d(ctx, GGML_TYPE_F32, rope.factors->ne[0]);
+        ggml_set_input(factors);
+    }
+    ggml_tensor * rotation = m_kv.build_input_k_rot(ctx);
+
+    std::vector<ggml_tensor *> shifts;
+    ggml_tensor * const        keys = layer.storage.k;
+    for (const auto & head : layer.heads) {
+        ggml_tensor * shift = ggml_new_tensor_1d(ctx, GGML_TYPE_I32, head.n);
+        ggml_set_input(shift);
+        shifts.push_back(shift);
+
+        ggml_tensor * rows = ggml_view_3d(ctx, keys, m_d_k, 1, head.n, keys->nb[1], keys->nb[1], head.offset * keys->nb[1]);
+        if (!ggml_is_quantized(keys->type)) {
+            graph.add(ggml_rope_ext_inplace(ctx, rows, shift, factors, n_dims, mode, n_ctx_orig, freq_base, freq_scale, ext_factor,
+                                            attn_factor, beta_fast, beta_slow));
+            continue;
+        }
+        ggml_tensor * cur = ggml_cast(ctx, rows, GGML_TYPE_F32);
+        if (rotation) {
+            cur = llama_mul_mat_hadamard(ctx, cur, rotation);
+        }
+        cur = ggml_rope_ext(ctx, cur, shift, factors, n_dims, mode, n_ctx_orig, freq_base, freq_scale, ext_factor, attn_factor, beta_fast,
+                            beta_slow);
+        if (rotation) {
+            cur = llama_mul_mat_hadamard(ctx, cur, rotation);
+        }
+        graph.add(ggml_cpy(ctx, cur, rows));
+    }
+    graph.allocate(layer.buft);
+
+    if (factors) {
+        std::vector<float> values(ggml_nelements(factors));
+        ggml_backend_tensor_get(rope.factors, values.data(), 0, ggml_nbytes(factors));
+        ggml_backend_tensor_set(factors, values.data(), 0, ggml_nbytes(factors));
+    }
+    set_rotation(rotation);
+
+    std::vector<int32_t> by(m_n_kept);
+    for (size_t h = 0; h < shifts.size(); ++h) {
+        const auto & positions = layer.heads[h].positions;
+        for (size_t i = 0; i < by.size(); ++i) {
+            by[i] = (int32_t) i - positions[i];
+        }
+        ggml_backend_tensor_set(shifts[h], by.data(), 0, by.size() * sizeof(int32_t));
+    }
+    graph.compute(backend_of(layer.buft));
+}
+
+} // namespace edgekv
+
+using namespace edgekv;
+
+int32_t edgekv_rerotate(edgekv_context * context) {
+    return guarded([&] {
+        if (!context) {
+            fail(EDGEKV_E_ARGUMENT, "no context was given");
+        }
+        context->cache->rerotate();
+    });
+}
