@@ -34,6 +34,7 @@ namespace {
 
 edgekv_model * g_model = nullptr;
 std::string    g_temp;
+bool           g_device = false; // whose matrix products may round both sides to f16, in one way for one query and in another for many
 
 int64_t model_value(int32_t key) {
     int64_t value = 0;
@@ -456,6 +457,7 @@ void scores_of_ranges_are_renormalised() {
     const auto    tokens  = random_tokens(n, 80);
     const auto    task    = random_tokens(12, 81);
     const int32_t rs[]    = { 0, 4, 60, 61, 90, 150 };
+    const double  near    = g_device ? 2e-3 : 1e-4;
     const auto    in      = [&](int32_t p) { return p < 4 || p == 60 || (p >= 90 && p < 150); };
 
     context c(1024, EDGEKV_TYPE_F32);
@@ -495,8 +497,8 @@ void scores_of_ranges_are_renormalised() {
         const float * m = edgekv_scores_data(seen.s, EDGEKV_AGGREGATE_MAX);
         const float * s = edgekv_scores_data(seen.s, EDGEKV_AGGREGATE_SUM);
         for (size_t i = 0; i < n_heads * n; ++i) {
-            CHECK(std::fabs(m[i] - max[i]) < 1e-4);
-            CHECK(std::fabs(s[i] - sum[i]) < 1e-3);
+            CHECK(std::fabs(m[i] - max[i]) < near);
+            CHECK(std::fabs(s[i] - sum[i]) < 10 * near);
             CHECK(in((int32_t) (i % n)) || s[i] == 0);
         }
     }
@@ -1311,7 +1313,8 @@ int main(int argc, char ** argv) {
         std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]\n", argv[0]);
         return 2;
     }
-    g_temp = argv[3];
+    g_temp   = argv[3];
+    g_device = argc > 4 && std::atoi(argv[4]) > 0;
     if (edgekv_backends_load(argv[1], nullptr) != EDGEKV_OK ||
         edgekv_model_load(argv[2], argc > 4 ? std::atoi(argv[4]) : 0, true, nullptr, nullptr, &g_model) != EDGEKV_OK) {
         std::fprintf(stderr, "%s\n", edgekv_last_error());
