@@ -7,7 +7,7 @@ namespace EdgeKV.ModelTests;
 /// <summary>Policies by our own scores, with the bundled model, against the plans that the reference's scores give.</summary>
 public sealed class PolicyTests
 {
-    private static readonly ScoredPolicy[] Policies = [new SnapKV(), new Tova(), new Knorm(), new StreamingLLM()];
+    private static readonly ScoredPolicy[] Policies = [new SnapKV(), new Tova(), new Knorm(), new KeyDiff(), new StreamingLLM()];
 
     public static TheoryData<string> Prompts => Golden.All.Count > 0 ? [.. Golden.All.Select(g => g.Name)] : ["none"];
 

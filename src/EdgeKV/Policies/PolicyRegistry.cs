@@ -92,6 +92,18 @@ public static class PolicyRegistry
             () => new Knorm(),
             new("Rows with the shortest keys", "2406.11430", PolicyRows.Equal)),
         PolicyEntry.Of(
+            KeyDiff.PolicyName,
+            () => new KeyDiff(),
+            new("Rows whose keys are least like the others", "2504.15364", PolicyRows.Equal)),
+        PolicyEntry.Of(
+            LagKV.PolicyName,
+            () => new LagKV(),
+            new("Rows whose keys and values spread most against the next 128 tokens", "2504.04704", PolicyRows.Equal)),
+        PolicyEntry.Of(
+            CurDKV.PolicyName,
+            () => new CurDKV(),
+            new("Rows with the longest keys and values among their neighbours", "2509.15038", PolicyRows.Equal)),
+        PolicyEntry.Of(
             StreamingLLM.PolicyName,
             () => new StreamingLLM(),
             new("The first 4 rows and the last ones", "2309.17453", PolicyRows.SamePositions)),

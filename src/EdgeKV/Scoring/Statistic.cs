@@ -2,7 +2,8 @@ namespace EdgeKV.Scoring;
 
 /// <summary>
 /// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="ReconstructionAttention"/>,
-/// <see cref="WindowAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="OutputNorms"/> and <see cref="Learned"/>. Compares by value.
+/// <see cref="WindowAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="OutputNorms"/>, <see cref="CacheRows"/>,
+/// <see cref="QueryMoments"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
@@ -147,6 +148,42 @@ public sealed record OutputNorms(NormKind Kind) : Statistic
     public override bool IsPerAttentionHead => true;
 
     private protected override string Describe() => $"output norms({Kind})";
+}
+
+/// <summary>
+/// The cached keys or values themselves. Not numbers in a buffer: <see cref="AttentionScores.CopyRows"/> reads a layer of them when it is wanted.
+/// </summary>
+/// <param name="Kind">Keys or values; who needs both asks for both.</param>
+public sealed record CacheRows(RowKind Kind) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => Kind == RowKind.Keys ? "keys" : "values";
+}
+
+/// <summary>
+/// A moment of the context's own queries before position encoding, after the query norm where the model has one, over the tokens from
+/// <paramref name="First"/> on: [layers, heads, headSize] means, or [layers, heads, headSize, headSize] covariances.
+/// </summary>
+/// <param name="Moment">Mean or covariance; who needs both asks for both.</param>
+/// <param name="First">The first token that counts, 0 and up: attention sinks have queries unlike all others. Default: 4.</param>
+public sealed record QueryMoments(QueryMoment Moment, int First = 4) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "queries";
+
+    /// <inheritdoc/>
+    public override bool IsPerAttentionHead => true;
+
+    /// <summary>Means have as many numbers as a head has channels, covariances the square of it, whatever the tokens.</summary>
+    internal override bool Fits(long rowLength, int tokens) => rowLength > 0 && (Moment == QueryMoment.Mean || IsSquare(rowLength));
+
+    private protected override string Describe() => Moment == QueryMoment.Mean ? "mean(queries)" : "covariance(queries)";
+
+    private static bool IsSquare(long length)
+    {
+        long side = (long)Math.Sqrt(length);
+        return side * side == length;
+    }
 }
 
 /// <summary>

@@ -231,7 +231,7 @@ public sealed partial class EdgeSession
                 fixed (int* positions = plan.FlatPositions)
                 {
                     status = NativeMethods.edgekv_apply(
-                        Live,
+                        Changing,
                         counts,
                         (nuint)plan.Counts.Length,
                         positions,

@@ -16,7 +16,8 @@ public sealed partial class EdgeSession
     /// <summary>
     /// Sees what is asked for of everything that the session has read. The tokens of a task set are fed on top of the cache and taken back
     /// (KVCompose, arXiv 2509.05165, section 3), once for all aggregates of it; a reconstruction is a pass for each length of its chunks; one pass
-    /// serves all windows; norms and learned scores need none.
+    /// serves all windows; norms and learned scores need none. Cached rows are read when they are wanted, for as long as the session does
+    /// nothing else.
     /// </summary>
     /// <remarks>
     /// The context as its own task set needs as many positions again as the context has. Where the cache holds fewer it is fed in the largest
@@ -69,14 +70,14 @@ public sealed partial class EdgeSession
         {
             foreach (Statistic statistic in request.Statistics)
             {
-                if (!statistic.NeedsAttention)
+                if (!statistic.NeedsAttention && statistic is not Scoring.CacheRows)
                 {
                     values.Add(statistic, new StatisticValues(Read(statistic)));
                 }
             }
 
             long fed = request.NeedsAttention ? RunPasses(request, values, (ulong)scoreMemory, progress, cancellation) : 0;
-            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, Position, values)
+            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, Position, values, Rows(request))
             {
                 PassTokens = fed,
                 PrefixTokens = PrefixLength(),
@@ -503,7 +504,7 @@ public sealed partial class EdgeSession
         lock (_native)
         {
             // They were never counted among the session's tokens.
-            NativeStatus status = NativeMethods.edgekv_rollback(Live, Position);
+            NativeStatus status = NativeMethods.edgekv_rollback(Changing, Position);
             if (status != NativeStatus.Ok)
             {
                 _fault = "the task tokens of a score pass could not be taken back. Dispose it and make another one.";
@@ -534,7 +535,7 @@ public sealed partial class EdgeSession
                 fixed (int* pointer = tokens)
                 {
                     status = NativeMethods.edgekv_score(
-                        Live, scores, pointer, tokens.Length, scoreMemory, ProgressCallback.Function, callback.User);
+                        Changing, scores, pointer, tokens.Length, scoreMemory, ProgressCallback.Function, callback.User);
                 }
 
                 callback.ThrowIfFailed();

@@ -28,7 +28,7 @@ internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, lo
         return data is null ? null : new NativeScoreBuffer(scores, data, length);
     }
 
-    /// <summary>Memory of our own for the engine to write norms into.</summary>
+    /// <summary>Memory of our own for the engine to write norms or rows into.</summary>
     /// <exception cref="OutOfKvMemoryException">There is not enough.</exception>
     public static NativeScoreBuffer Allocate(long length, out float* data)
     {
@@ -107,7 +107,7 @@ internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, lo
             }
             catch (OutOfMemoryException e)
             {
-                throw new OutOfKvMemoryException($"{bytes} bytes for the norms of keys and values are not there.", e);
+                throw new OutOfKvMemoryException($"{bytes} bytes for norms or rows of keys and values are not there.", e);
             }
         }
 

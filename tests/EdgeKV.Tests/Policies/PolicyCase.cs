@@ -28,6 +28,9 @@ internal sealed record PolicyCase(string Name, Func<Random, int, ICompressionPol
     /// <summary>Whether a larger ratio keeps nothing that a smaller one drops. Default: true.</summary>
     public bool IsNested { get; init; } = true;
 
+    /// <summary>Whether every row's numbers have a say; else one that is broken may go unseen. Default: true.</summary>
+    public bool LooksAtEveryRow { get; init; } = true;
+
     /// <summary>Whether KV heads of a layer may keep different counts. Default: false.</summary>
     public bool IsRagged { get; init; }
 

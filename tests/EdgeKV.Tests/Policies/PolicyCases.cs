@@ -12,6 +12,17 @@ internal static class PolicyCases
         new("random", (random, _) => new RandomRows { Seed = random.Next() }) { Permutes = false },
         new("streaming-llm", (random, tokens) => new StreamingLLM { Sinks = random.Next(0, tokens + 1) }),
         new("knorm", (_, _) => new Knorm()),
+        new("keydiff", (_, _) => new KeyDiff()),
+        new("lagkv", (random, tokens) => new LagKV { Sinks = 0, Lag = random.Next(1, tokens / 2 + 1) }),
+        new("lagkv with sinks", (random, tokens) => new LagKV { Sinks = random.Next(0, tokens), Lag = random.Next(1, tokens) }) { LooksAtEveryRow = false },
+        new("curdkv", (random, tokens) => new CurDKV { Sinks = random.Next(0, tokens + 1), Window = random.Next(1, tokens + 1) }),
+        new("capkv", (_, _) => new CapKV { Sinks = 0 }),
+        new("capkv with sinks", (random, tokens) => new CapKV { Sinks = random.Next(0, tokens), Ahead = random.Next(1, 9) }) { LooksAtEveryRow = false },
+        new("expected attention", (_, _) => new ExpectedAttention { Sinks = 0 }),
+        new("expected attention with sinks", (random, tokens) => new ExpectedAttention { Sinks = random.Next(0, tokens), Ahead = random.Next(1, 9) })
+        {
+            LooksAtEveryRow = false,
+        },
         new("tova", (_, _) => new Tova()),
         new("snapkv", (random, tokens) => Snap(random, tokens)),
         new("observed-attention", (_, _) => new ObservedAttention()),

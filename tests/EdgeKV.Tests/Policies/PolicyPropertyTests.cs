@@ -227,6 +227,11 @@ public class PolicyPropertyTests
 
     private static void NotFiniteNamesWhere(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
     {
+        if (!policy.LooksAtEveryRow)
+        {
+            Assert.Skip($"{policy.Name} does not promise it.");
+        }
+
         foreach (Statistic statistic in PolicyCase.ScorerOf(made)?.Request.Statistics ?? made.Request.Statistics)
         {
             int head = (statistic.IsPerAttentionHead ? scores.Heads : scores.KvHeads) - 1;
@@ -235,7 +240,8 @@ public class PolicyPropertyTests
             PlanException error = Assert.Throws<PlanException>(() => made.Plan(broken));
 
             string kind = statistic.IsPerAttentionHead ? "attention head" : "KV head";
-            Assert.Contains($"Layer {scores.Layers - 1}, {kind} {head}, token 0", error.Message, StringComparison.Ordinal);
+            string token = statistic is QueryMoments ? string.Empty : ", token 0";
+            Assert.Contains($"Layer {scores.Layers - 1}, {kind} {head}{token} has {statistic} NaN", error.Message, StringComparison.Ordinal);
         }
     }
 

@@ -13,7 +13,7 @@ public class PressGoldenTests
 {
     private static readonly string[] Prompts = ["niah_single_2_0", "niah_multikey_1_1"];
 
-    public static MatrixTheoryData<string, string, double> BesideTheCheckout { get; } = new(Prompts, ["tova", "snapkv", "knorm"], [0.5, 0.8]);
+    public static MatrixTheoryData<string, string, double> BesideTheCheckout { get; } = new(Prompts, ["tova", "snapkv", "knorm", "keydiff"], [0.5, 0.8]);
 
     public static MatrixTheoryData<string, double> RowsBesideTheCheckout { get; } = new(Prompts, [0.5, 0.8]);
 

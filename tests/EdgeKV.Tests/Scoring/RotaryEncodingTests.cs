@@ -1,0 +1,50 @@
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Tests.Scoring;
+
+public class RotaryEncodingTests
+{
+    // At positions 0 and 1 a quarter turn gives the identity and a quarter turn: their mean is (x - y, x + y) / 2.
+    [Theory]
+    [InlineData(RotaryPairs.Adjacent, new[] { 1f, 2f, 3f, 4f, 9f }, new[] { -0.5f, 1.5f, 3f, 4f, 9f })]
+    [InlineData(RotaryPairs.HalfSplit, new[] { 1f, 2f, 3f, 4f, 9f }, new[] { -1f, 2f, 2f, 4f, 9f })]
+    public void Mean_QuarterTurn_TurnsItsPairsHalfWay(RotaryPairs pairs, float[] vector, float[] expected)
+    {
+        new RotaryEncoding([Math.PI / 2, 0], pairs).Mean(0, 2).Apply(vector);
+
+        Assert.Equal(expected, vector, (x, y) => Math.Abs(x - y) < 1e-6);
+    }
+
+    [Fact]
+    public void Mean_Scale_StretchesTurnedChannelsOnly()
+    {
+        float[] vector = [1, 2, 3];
+
+        new RotaryEncoding([Math.PI], RotaryPairs.Adjacent, scale: 1.5).Mean(3, 1).Apply(vector);
+
+        Assert.Equal([-1.5f, -3f, 3f], vector, (x, y) => Math.Abs(x - y) < 1e-6);
+    }
+
+    [Theory]
+    [InlineData(RotaryPairs.Adjacent)]
+    [InlineData(RotaryPairs.HalfSplit)]
+    public void ApplyToBothSides_OuterProduct_IsTheOuterProductOfTheTurnedVector(RotaryPairs pairs)
+    {
+        float[] vector = [1, -2, 3, 0.5f, 2];
+        float[] matrix = [.. vector.SelectMany(x => vector.Select(y => x * y))];
+        RotaryEncoding.Rotation rotation = new RotaryEncoding([0.3, 1.7], pairs, 1.25).Mean(11, 6);
+
+        rotation.Apply(vector);
+        rotation.ApplyToBothSides(matrix, 5);
+
+        Assert.Equal(vector.SelectMany(x => vector.Select(y => x * y)), matrix, (x, y) => Math.Abs(x - y) < 1e-5);
+    }
+
+    [Fact]
+    public void Constructor_NumbersThatCannotBe_Throw()
+    {
+        Assert.Throws<ArgumentException>(() => new RotaryEncoding([1, double.NaN], RotaryPairs.Adjacent));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new RotaryEncoding([1], RotaryPairs.Adjacent, scale: 0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new RotaryEncoding([1], RotaryPairs.Adjacent, scale: double.NaN));
+    }
+}
