@@ -4,6 +4,7 @@ using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Scoring;
 
 namespace EdgeKV.Cli.Commands;
 
@@ -185,6 +186,19 @@ internal sealed class AskCommand
         }
     }
 
+    // Wrong options have been reported.
+    private static bool ReadsLearnedScores(string typed)
+    {
+        try
+        {
+            return PolicyOptions.Parse(typed).Create([typed]).Request.Statistics.Any(statistic => statistic is Learned);
+        }
+        catch (ArgumentException)
+        {
+            return false;
+        }
+    }
+
     private static bool Is(string? typed, params IEnumerable<string> words) => words.Contains(typed, StringComparer.OrdinalIgnoreCase);
 
     // What can be said in two ways must not be said in both.
@@ -228,7 +242,8 @@ internal sealed class AskCommand
             {
                 result.AddError($"--task-set is for the kvcompose policies; leave it out with {policy}.");
             }
-            else if (((Option[])[_threshold, _quality, _recent, _profile]).FirstOrDefault(option => IsGiven(result, option)) is { } other)
+            else if (((Option[])[_threshold, _quality, _recent, _profile]).FirstOrDefault(option => IsGiven(result, option)) is { } other
+                && !(other == _profile && ReadsLearnedScores(Typed(result, _policy)!)))
             {
                 result.AddError($"{other.Name} is for {Global}; leave it out or take that policy.");
             }

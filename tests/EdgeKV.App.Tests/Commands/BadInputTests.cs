@@ -73,6 +73,12 @@ public sealed class BadInputTests : IDisposable
         3, "none.edgekv cannot be read", "--document", Document(), "--model", _folder.File("any.gguf", "GGUF"u8), "--profile", "none.edgekv");
 
     [Theory]
+    [InlineData("threshold:limit=-6")]
+    [InlineData("ada:scorer=global")]
+    public async Task Ask_ProfileForAWrapperOfLearnedScores_IsRead(string policy) => await FailsAsync(
+        3, "none.edgekv cannot be read", "--document", Document(), "--model", _folder.File("any.gguf", "GGUF"u8), "--policy", policy, "--profile", "none.edgekv");
+
+    [Theory]
     [InlineData("--policy", "kvcompose")]
     [InlineData("--score", "repeat")]
     public async Task Ask_WhileReadingByScoresOfAPass_IsExitCodeTwo(string option, string value) => await FailsAsync(

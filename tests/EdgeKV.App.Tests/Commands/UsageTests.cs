@@ -49,6 +49,7 @@ public class UsageTests
     [InlineData("--policy kvcompose --quality near", "--quality is for --policy global")]
     [InlineData("--policy kvcompose-unstructured --recent 0", "--recent is for --policy global")]
     [InlineData("--policy kvcompose --profile x.edgekv", "--profile is for --policy global")]
+    [InlineData("--policy ada:scorer=snapkv --profile x.edgekv", "--profile is for --policy global")]
     [InlineData("--task-set question", "--task-set question is for the kvcompose policies; with --policy global use --score question")]
     [InlineData("--policy global --task-set Repeat", "--task-set Repeat is for the kvcompose policies")]
     [InlineData("--score learned --task-set tasks.txt", "which --score learned has no use for")]
