@@ -1,4 +1,6 @@
+using System.Numerics.Tensors;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Policies;
@@ -22,7 +24,7 @@ namespace EdgeKV.Policies;
 /// <para>Cost: some five passes over [layers, kvHeads, tokens] in parallel over layers, no sort. Memory: a key of 4 bytes for each of these
 /// rows, rented, and the plan.</para>
 /// </remarks>
-public sealed record GlobalTopK : ICompressionPolicy, IRowScorer
+public sealed record GlobalTopK : RowPolicy, IRowScorer
 {
     /// <summary>The policy's name.</summary>
     public const string PolicyName = "global";
@@ -30,36 +32,16 @@ public sealed record GlobalTopK : ICompressionPolicy, IRowScorer
     // Attention sinks (arXiv 2309.17453) are too costly to lose for a prediction to decide.
     private const int DefaultSinks = 4;
 
-    private static readonly Budget DefaultBudget = Budget.FromRatio(0.8);
+    // Keeps the logarithm of a weight that float32 rounded to zero finite.
+    private const float Epsilon = 1e-7f;
 
     private static readonly Budget Unbounded = Budget.FromRatio(0);
 
-    // Null as long as nobody gave one: the defaults depend on other options, which may be set later.
-    private readonly Budget? _budget;
+    // Null as long as nobody gave one: the default depends on another option, which may be set later.
     private readonly int? _protected;
 
     /// <inheritdoc/>
-    public string Name => PolicyName;
-
-    /// <summary>
-    /// How much may stay. Default: ratio 0.8, one fifth; with a <see cref="Threshold"/> ratio 0, all that reaches it. A budget that is given
-    /// is never passed, with or without a threshold.
-    /// </summary>
-    /// <exception cref="ArgumentNullException">The value is null.</exception>
-    public Budget Budget
-    {
-        get => _budget ?? (Threshold is null ? DefaultBudget : Unbounded);
-        init => _budget = value ?? throw new ArgumentNullException(nameof(value));
-    }
-
-    /// <summary>The share of all rows that goes, 0 to below 1: short for a <see cref="Budget"/> by ratio. Null when the budget is given otherwise.</summary>
-    /// <exception cref="ArgumentNullException">The value set is null.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
-    public double? Ratio
-    {
-        get => Budget.Ratio;
-        init => Budget = Budget.FromRatio(value ?? throw new ArgumentNullException(nameof(value)));
-    }
+    public override string Name => PolicyName;
 
     /// <summary>What rows are ranked by. Default: learned scores.</summary>
     public RowScore Source { get; init; } = RowScore.Learned;
@@ -103,8 +85,8 @@ public sealed record GlobalTopK : ICompressionPolicy, IRowScorer
     /// <summary>
     /// Keeps the rows whose score is at least this, so that the ratio follows the content; protected rows stay in any case. In natural
     /// logarithms of attention for every <see cref="Source"/>: repeat scores are compared as ln(s + 1e-7), and both together are a sum of
-    /// two logarithms. Default: null, the budget alone decides. Where more rows reach it than a given <see cref="Budget"/> allows, the best
-    /// of them stay.
+    /// two logarithms. Default: null, the budget alone decides. With a threshold the default budget is ratio 0, all that reaches it; where more
+    /// rows reach it than a given <see cref="RowPolicy.Budget"/> allows, the best of them stay.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not a finite number.</exception>
     public double? Threshold
@@ -116,7 +98,7 @@ public sealed record GlobalTopK : ICompressionPolicy, IRowScorer
     }
 
     /// <inheritdoc/>
-    public ScoreRequest Request
+    public override ScoreRequest Request
     {
         get
         {
@@ -133,34 +115,45 @@ public sealed record GlobalTopK : ICompressionPolicy, IRowScorer
     /// <inheritdoc/>
     public bool SharesPositions => false;
 
-    /// <inheritdoc/>
-    public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };
+    /// <summary>The key that rows must stay below to reach the threshold; null where there is none.</summary>
+    internal uint? Limit => Threshold is { } threshold
+        ? ScoreOrder.KeyAfter(Source == RowScore.Repeat ? Math.Exp(threshold) - Epsilon : threshold)
+        : null;
+
+    private protected override Budget DefaultBudget => Threshold is null ? base.DefaultBudget : Unbounded;
 
     /// <inheritdoc/>
     public void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        using var work = new GlobalTopKWork(this, scores);
+        Statistic seen = new TaskAttention(TaskSet, AttentionAggregate.Max);
         for (int head = 0; head < scores.KvHeads; head++)
         {
-            work.CopyScore(layer, head, destination.Slice(head * scores.Tokens, scores.Tokens));
+            Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
+            if (Source == RowScore.Learned)
+            {
+                scores.Learned(layer, head).CopyTo(row);
+                continue;
+            }
+
+            scores.CopyGroupMean(seen, layer, head, row);
+            if (Source == RowScore.Both)
+            {
+                TensorPrimitives.Add(row, Epsilon, row);
+                TensorPrimitives.Log<float>(row, row);
+                TensorPrimitives.Add(row, scores.Learned(layer, head), row);
+            }
         }
     }
 
     /// <inheritdoc/>
     public ProtectedRows Protect(int tokens, int rows) => new(Protected, Recent);
 
-    /// <inheritdoc/>
-    public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)
+    private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
-        ArgumentNullException.ThrowIfNull(scores);
-        scores.ThrowIfLacking(Request, Name);
         long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
-        using var work = new GlobalTopKWork(this, scores);
-        work.Rank();
-        int[] counts = new int[scores.Layers * scores.KvHeads];
-        int[] positions = work.Select(budget, counts);
-        return CompressionPlan.Adopt(scores.Layers, scores.KvHeads, scores.Tokens, counts, positions, budget);
+        using var ranked = RankedRows.Of(this, scores, 0);
+        return ranked.PlanOverall(budget, Limit);
     }
 
     private void CheckOptions()

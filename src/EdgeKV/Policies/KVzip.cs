@@ -95,7 +95,7 @@ public sealed record KVzip : RowPolicy, IRowScorer
         }
 
         long all = KeptOf((long)layers * heads * tokens) ?? Budget.RaggedRows(layers, heads, tokens, cost);
-        return ranked.Plan(ranked.CountOverall(all), all);
+        return ranked.PlanOverall(all);
     }
 
     // Null where the budget is no ratio.

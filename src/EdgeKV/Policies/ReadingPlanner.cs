@@ -12,7 +12,7 @@ namespace EdgeKV.Policies;
 /// <remarks>
 /// A row among the best of the whole context is among the best of every beginning of it that holds the row, as learned scores depend on
 /// nothing that comes later and recent positions are counted from the whole context's end. So no row is dropped that the last plan wants, and
-/// that plan is the one of <see cref="GlobalTopK.Plan"/> over all scores at once, however the context is cut into chunks.
+/// that plan is the one of <see cref="RowPolicy.Plan"/> over all scores at once, however the context is cut into chunks.
 /// Memory: 8 bytes for each row that is still there. Not for several threads at once.
 /// </remarks>
 public sealed class ReadingPlanner
@@ -41,7 +41,7 @@ public sealed class ReadingPlanner
         ThrowIfNeedsAPass(policy);
         _policy = policy;
         _keepLatest = keepLatest;
-        _limit = GlobalTopKWork.Limit(policy);
+        _limit = policy.Limit;
         Layers = layers;
         KvHeads = kvHeads;
         Tokens = tokens;

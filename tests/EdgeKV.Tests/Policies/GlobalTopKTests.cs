@@ -212,17 +212,17 @@ public class GlobalTopKTests
         }
 
         PlanException predicted = Assert.Throws<PlanException>(() => new GlobalTopK { Threshold = -5, Protected = 7 }.Plan(scores));
-        Assert.Contains("Layer 3, KV head 1, token 2 has learned score", predicted.Message, StringComparison.Ordinal);
+        Assert.Contains("Layer 3, KV head 1, token 2 has learned ", predicted.Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void Plan_NegativeAttention_SaysSo()
+    public void Plan_NegativeAttention_NamesWhere()
     {
         using AttentionScores scores = TestScores.Of(1, 1, 1, 2, 1, TestScores.Buffer([1, -1]), learned: TestScores.Buffer([1, 2]));
 
         PlanException error = Assert.Throws<PlanException>(() => new GlobalTopK { Source = RowScore.Both }.Plan(scores));
 
-        Assert.Contains("layer 0 are no attention weights", error.Message, StringComparison.Ordinal);
+        Assert.Contains("Layer 0, KV head 0, token 1 has global score", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

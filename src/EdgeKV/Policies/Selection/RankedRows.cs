@@ -111,18 +111,49 @@ internal sealed class RankedRows : IDisposable
     /// <summary>How many of the best rows of all layers together lie in each KV head.</summary>
     /// <param name="rows">The most rows, 0 to all.</param>
     /// <param name="limit">Rows with this key or a higher one stay out; null: none does.</param>
-    public int[] CountOverall(long rows, uint? limit = null)
+    public int[] CountOverall(long rows, uint? limit = null) => Counts(CutOverall(rows, limit));
+
+    /// <summary>The plan of the best rows of all layers together.</summary>
+    /// <param name="rows">The most rows, 0 to all.</param>
+    /// <param name="limit">Rows with this key or a higher one stay out; null: none does.</param>
+    public CompressionPlan PlanOverall(long rows, uint? limit = null)
     {
-        var cut = GlobalCut.Find(_scores.Layers, _heads, list => Keys(list), limit, rows);
-        int[] counts = new int[Lists];
-        TensorPrimitives.Add<int>(cut.Before, cut.Ties, counts);
-        return counts;
+        GlobalCut cut = CutOverall(rows, limit);
+        return Plan(Counts(cut), rows, (list, _) => (cut.End, cut.Ties[list]));
     }
 
     /// <summary>The plan in which every KV head keeps its best rows.</summary>
     /// <param name="counts">Rows of every KV head, [layers, kvHeads], taken over.</param>
     /// <param name="maxRows">The most rows that may stay.</param>
-    public CompressionPlan Plan(int[] counts, long maxRows)
+    public CompressionPlan Plan(int[] counts, long maxRows) =>
+        Plan(counts, maxRows, (list, counters) => ScoreOrder.Cut(Keys(list), counts[list], counters));
+
+    /// <summary>Work over the layers in parallel.</summary>
+    /// <param name="body">Takes the layer and a thread's counters, as <see cref="ScoreOrder.Cut"/> needs them.</param>
+    public void ForEachLayer(Action<int, int[]> body) =>
+        LayerLoop.ForEach(_scores.Layers, static () => new Counters(), (layer, scratch) => body(layer, scratch.Values));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_keys is not null)
+        {
+            ArrayPool<uint>.Shared.Return(_keys);
+            _keys = null;
+        }
+    }
+
+    private GlobalCut CutOverall(long rows, uint? limit) => GlobalCut.Find(_scores.Layers, _heads, list => Keys(list), limit, rows);
+
+    private static int[] Counts(GlobalCut cut)
+    {
+        int[] counts = new int[cut.Before.Length];
+        TensorPrimitives.Add<int>(cut.Before, cut.Ties, counts);
+        return counts;
+    }
+
+    // cut: the key at which a list ends, and how many of its rows equal to it stay.
+    private CompressionPlan Plan(int[] counts, long maxRows, Func<int, int[], (uint End, int Ties)> cut)
     {
         int[] starts = new int[counts.Length];
         long total = 0;
@@ -142,26 +173,11 @@ internal sealed class RankedRows : IDisposable
         {
             for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
             {
-                (uint end, int ties) = ScoreOrder.Cut(Keys(list), counts[list], counters);
+                (uint end, int ties) = cut(list, counters);
                 ScoreOrder.Positions(Keys(list), end, positions.AsSpan(starts[list], counts[list]), ties);
             }
         });
         return CompressionPlan.Adopt(_scores.Layers, _heads, _tokens, counts, positions, maxRows);
-    }
-
-    /// <summary>Work over the layers in parallel.</summary>
-    /// <param name="body">Takes the layer and a thread's counters, as <see cref="ScoreOrder.Cut"/> needs them.</param>
-    public void ForEachLayer(Action<int, int[]> body) =>
-        LayerLoop.ForEach(_scores.Layers, static () => new Counters(), (layer, scratch) => body(layer, scratch.Values));
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        if (_keys is not null)
-        {
-            ArrayPool<uint>.Shared.Return(_keys);
-            _keys = null;
-        }
     }
 
     // Scores are written where their keys will be: one copy.
