@@ -1,11 +1,12 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Parsing;
+using System.Text.RegularExpressions;
 
 namespace EdgeKV.Cli.Commands;
 
 /// <summary>The whole command line: parses, runs, and turns every failure into one line on standard error and an exit code.</summary>
-internal static class CommandLineApp
+internal static partial class CommandLineApp
 {
     /// <summary>The command, as people type it.</summary>
     public const string Name = "edgekv";
@@ -64,9 +65,13 @@ internal static class CommandLineApp
         ParseError error = parsed.Errors[0];
         string name = parsed.CommandResult.Command.Name;
         string command = name == Name ? Name : $"{Name} {name}";
-        string message = error.Message.ReplaceLineEndings(" ").Replace("'", "", StringComparison.Ordinal).TrimEnd('.', ' ');
+        string message = Quoted().Replace(error.Message.ReplaceLineEndings(" "), "$1").TrimEnd('.', ' ');
         return $"{message}; see {command} --help.";
     }
+
+    // The parser's own quotes, not an apostrophe.
+    [GeneratedRegex(@"(?<!\w)'([^']*)'(?!\w)")]
+    private static partial Regex Quoted();
 
     private static int Report(Terminal terminal, ExitCode code, string message)
     {

@@ -75,7 +75,7 @@ public sealed record CompressKV : RowPolicy, IRowScorer
     private WindowAttention Attention => new(Window);
 
     private CompressKVCalibration Given => Calibration
-        ?? throw new ArgumentException($"{Name} needs the model's {nameof(Calibration)}: its heads and layer errors, found once.");
+        ?? throw new ArgumentException($"{Name} needs the model's {nameof(Calibration)}: its heads and layer errors, found once. Only code can give them: set the property.");
 
     /// <inheritdoc/>
     public ProtectedRows Protect(int tokens, int rows) => new(0, Window);

@@ -71,7 +71,7 @@ public sealed record DuoAttention : RowPolicy
     }
 
     private DuoAttentionGates Given => Gates
-        ?? throw new ArgumentException($"{Name} needs the model's {nameof(Gates)}: {nameof(DuoAttentionGates)}.{nameof(DuoAttentionGates.Load)} reads them.");
+        ?? throw new ArgumentException($"{Name} needs the model's {nameof(Gates)}: {nameof(DuoAttentionGates)}.{nameof(DuoAttentionGates.Load)} reads them. Only code can give them: set the property.");
 
     private protected override Budget DefaultBudget => StreamingShare is null ? base.DefaultBudget : Budget.FromRatio(0);
 

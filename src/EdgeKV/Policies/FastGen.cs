@@ -103,7 +103,7 @@ public sealed record FastGen : RowPolicy
     }
 
     private FastGenTokens Given => Tokens
-        ?? throw new ArgumentException($"{Name} needs the context's {nameof(Tokens)}: which are special and which are punctuation.");
+        ?? throw new ArgumentException($"{Name} needs the context's {nameof(Tokens)}: which are special and which are punctuation. Only code can give them: set the property.");
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -75,7 +75,7 @@ public sealed record RazorAttention : RowPolicy
         }
     }
 
-    private HeadsByLayer Given => Heads ?? throw new ArgumentException($"{Name} needs the model's {nameof(Heads)}: its KV heads that keep all rows.");
+    private HeadsByLayer Given => Heads ?? throw new ArgumentException($"{Name} needs the model's {nameof(Heads)}: its KV heads that keep all rows. Only code can give them: set the property.");
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

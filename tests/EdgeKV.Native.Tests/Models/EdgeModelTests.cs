@@ -174,7 +174,7 @@ public sealed class EdgeModelTests(ModelFixture fixture)
         string? goldens = Places.Shared is { } shared ? Path.Combine(shared, "goldens") : null;
         if (!Directory.Exists(goldens))
         {
-            Assert.Skip("There is no folder shared/goldens beside the checkout.");
+            Assert.Skip(Golden.Missing);
         }
 
         string[] files = Directory.GetFiles(goldens, "golden.json", SearchOption.AllDirectories);

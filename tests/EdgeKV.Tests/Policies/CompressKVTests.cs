@@ -238,7 +238,7 @@ public class CompressKVTests
         string? folder = Places.Shared is { } shared ? Path.Combine(shared, "goldens") : null;
         if (!Directory.Exists(folder))
         {
-            Assert.Skip("../shared/goldens is not beside the checkout.");
+            Assert.Skip(Testing.Golden.Missing);
         }
 
         return folder;

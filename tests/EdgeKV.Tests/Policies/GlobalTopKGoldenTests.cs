@@ -23,7 +23,7 @@ public class GlobalTopKGoldenTests
         string? folder = Places.Shared is { } shared ? Path.Combine(shared, "goldens", prompt) : null;
         if (!Directory.Exists(folder))
         {
-            Assert.Skip("../shared/goldens is not beside the checkout.");
+            Assert.Skip(Golden.Missing);
         }
 
         AssertGolden(folder, ratio);

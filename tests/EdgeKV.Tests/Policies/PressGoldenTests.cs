@@ -149,7 +149,7 @@ internal sealed class PressScores
         string? folder = Places.Shared is { } shared ? Path.Combine(shared, "goldens", prompt) : null;
         if (!Directory.Exists(folder))
         {
-            Assert.Skip("../shared/goldens is not beside the checkout.");
+            Assert.Skip(Golden.Missing);
         }
 
         return new PressScores(folder);
