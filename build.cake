@@ -446,6 +446,7 @@ void RunTests()
     {
         ("EdgeKV.Tests", "EdgeKV.Tests", [], DeviceEnvironment()),
         ("EdgeKV.Native.Tests", "EdgeKV.Native.Tests", [], DeviceEnvironment()),
+        ("EdgeKV.Evaluation.Tests", "EdgeKV.Evaluation.Tests", [], DeviceEnvironment()),
         ("EdgeKV.App.Tests", "EdgeKV.App.Tests", [], DeviceEnvironment()),
         ("EdgeKV.ModelTests", "EdgeKV.ModelTests", ["--filter-not-class", "*DeviceTests"], modelTests),
     })
