@@ -20,6 +20,7 @@ internal static class Measure
         ("learned-speed", LearnedSpeedFiguresAsync),
         ("learned-1k", LearnedFigures1kAsync),
         ("learned-2k", LearnedFigures2kAsync),
+        ("policies", PolicyFiguresAsync),
         ("device", Synchronous(DeviceFigures)),
     ];
 
@@ -299,6 +300,17 @@ internal static class Measure
             $"Accuracy relative to the full cache, RULER {length}",
             ["score@ratio", "relative accuracy"],
             accuracy.Relative.Select(cell => new[] { cell.Key, Table.Text(cell.Value) }));
+    }
+
+    // In the cache, so that a run cut short is gone on with; a finished one is measured anew.
+    private static async Task PolicyFiguresAsync(Table table)
+    {
+        string folder = Path.Combine(Places.Cache, "policy-accuracy");
+        await PolicyAccuracy.MeasureAsync(table, folder, threads: 0).ConfigureAwait(false);
+        if (Directory.Exists(folder))
+        {
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     private static Func<Table, Task> Synchronous(Action<Table> run) => table =>

@@ -1,5 +1,5 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
+using EdgeKV.Evaluation;
 using EdgeKV.Figures;
 using EdgeKV.Testing;
 using EdgeKV.Testing.Measurements;
@@ -53,13 +53,5 @@ return table.Failed == 0 ? 0 : 1;
 void Save()
 {
     File.WriteAllText(Path.Combine(folder, "figures.json"), table.ToJson());
-    File.WriteAllText(Path.Combine(folder, "figures.md"), table.ToMarkdown(Machine()));
-}
-
-static string Machine()
-{
-    const string Key = "model name";
-    string processor = File.ReadLines("/proc/cpuinfo").FirstOrDefault(l => l.StartsWith(Key, StringComparison.Ordinal))?.Split(':')[1].Trim()
-        ?? RuntimeInformation.ProcessArchitecture.ToString();
-    return $"{processor}, {Environment.ProcessorCount} cores, {RuntimeInformation.OSDescription}, {RuntimeInformation.FrameworkDescription}";
+    File.WriteAllText(Path.Combine(folder, "figures.md"), table.ToMarkdown(Machine.Describe()));
 }

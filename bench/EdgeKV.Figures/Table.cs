@@ -103,7 +103,7 @@ internal sealed class Table
             # Figures
 
             Measured by `./build.sh figures` on {machine}; a part by itself with `dotnet run --project bench/EdgeKV.Figures -c Release docs PART`
-            (memory, speed, fidelity, exactness, soundness, learned-speed, learned-1k, learned-2k, device). The same numbers for programs: [figures.json](figures.json).
+            (memory, speed, fidelity, exactness, soundness, learned-speed, learned-1k, learned-2k, policies, device). The same numbers for programs: [figures.json](figures.json).
 
             KL is the divergence of next-token distributions in nats, the largest over the tokens compared, all runs forced along the same tokens.
             The floor is stock llama.cpp against itself, one thread against two; where a bound is 1e-3 and three times the floor is more, three times

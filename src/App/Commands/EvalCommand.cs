@@ -1,0 +1,331 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Security.Cryptography;
+using EdgeKV.Cli.Asking;
+using EdgeKV.Cli.Rendering;
+using EdgeKV.Evaluation;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Cli.Commands;
+
+/// <summary><c>edgekv eval</c>: accuracy of policies at every budget on data sets, appended cell by cell to a folder.</summary>
+internal sealed class EvalCommand
+{
+    private static readonly double[] AllRatios = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+
+    private readonly Option<string?> _model = new("--model", "-m")
+    {
+        Description = $"GGUF file; default: {ModelLocator.Variable}, then models/*.gguf of the checkout, then the user's data folder",
+        HelpName = "FILE",
+    };
+
+    private readonly Option<string[]> _datasets = new("--dataset", "-d")
+    {
+        Description = "Data: RULER's, LongBench's or SQuAD's files, needle-in-a-haystack folders, lines of {context, question, answers}; may be given several times",
+        HelpName = "DIR|FILE",
+        Arity = ArgumentArity.OneOrMore,
+    };
+
+    private readonly Option<IReadOnlyList<PolicyOptions>> _policies = new("--policies", "-p")
+    {
+        Description = $"Policies with commas between them, with options as in snapkv:window=32,kernel=7; '{CommandLineApp.Name} policies' tells them",
+        HelpName = "NAME[:KEY=VALUE,...],...",
+        DefaultValueFactory = _ => [PolicyOptions.Parse(PolicyRegistry.Default)],
+        CustomParser = ParsePolicies,
+    };
+
+    private readonly Option<IReadOnlyList<EvalBudget>> _ratios = Budgets(
+        "--ratios", "Shares of the KV cache to remove", [.. AllRatios.Select(EvalBudget.OfRatio)], "0,0.5,0.8,0.9", ParseRatio);
+
+    private readonly Option<IReadOnlyList<EvalBudget>> _rows = Budgets(
+        "--rows", "Instead of --ratios: rows to keep per layer and KV head, on average", [], "256,512", ParseRows);
+
+    private readonly Option<int> _samples = OptionParsing.WholeNumber("--samples", "The most samples of a task", 20, 1, int.MaxValue);
+
+    private readonly Option<int> _seed = OptionParsing.WholeNumber("--seed", "Which samples are drawn, and what is generated", 1, 0, int.MaxValue);
+
+    private readonly Option<string> _output = new("--out", "-o")
+    {
+        Description = "Folder for run.json, results.jsonl and the report",
+        HelpName = "DIR",
+        Required = true,
+    };
+
+    private readonly Option<bool> _resume = new("--resume") { Description = "Go on with the run that is in --out" };
+
+    private readonly Option<bool> _queryAware = new("--query-aware")
+    {
+        Description = "Compress the question with the context, so that policies see it",
+    };
+
+    private readonly Option<bool> _skipLong = new("--skip-long")
+    {
+        Description = "Leave samples out that are longer than the model's window; else they are an error",
+    };
+
+    private readonly Option<string> _cacheType = OptionParsing.Choice(
+        "--cache-type", "TYPE", "Type of the cache's numbers: f16, q8_0, q4_0", "f16", ["f16", "q8_0", "q4_0"]);
+
+    private readonly Option<int> _threads = OptionParsing.WholeNumber(
+        "--threads", "Threads; 0: one for each physical core", 0, 0, 4096);
+
+    private readonly Option<int> _gpuLayers = OptionParsing.WholeNumber(
+        "--gpu-layers", "Layers to put on the GPU; -1: all", 0, -1, int.MaxValue);
+
+    public Command Create(Terminal terminal)
+    {
+        Command command = new("eval", "Measure what policies leave of a model's right answers. Goes on where it was with --resume.")
+        {
+            _datasets, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _skipLong, _model, _cacheType, _threads, _gpuLayers,
+        };
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(_rows) is { Implicit: false } && result.GetResult(_ratios) is { Implicit: false })
+            {
+                result.AddError("--ratios and --rows exclude each other; give one of them.");
+            }
+
+            if (result.GetResult(_datasets) is null or { Implicit: true })
+            {
+                result.AddError("there is no data; name it with --dataset.");
+            }
+        });
+        command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
+        return command;
+    }
+
+    private async Task<int> RunAsync(ParseResult parsed, Terminal terminal, CancellationToken ct)
+    {
+        string[] datasets = parsed.GetRequiredValue(_datasets);
+        IReadOnlyList<EvalBudget> rows = parsed.GetRequiredValue(_rows);
+        EvalOptions options = new()
+        {
+            Policies = parsed.GetRequiredValue(_policies),
+            Budgets = rows.Count > 0 ? rows : parsed.GetRequiredValue(_ratios),
+            CacheType = parsed.GetValue(_cacheType) switch
+            {
+                "q8_0" => KvCacheType.Q8_0,
+                "q4_0" => KvCacheType.Q4_0,
+                _ => KvCacheType.F16,
+            },
+            Threads = parsed.GetValue(_threads),
+            QueryAware = parsed.GetValue(_queryAware),
+        };
+        string path = ModelLoading.Find(parsed.GetValue(_model));
+        IReadOnlyList<EvalSample> samples = Read(datasets, parsed.GetValue(_samples), parsed.GetValue(_seed));
+        ProgressScreen screen = new(terminal);
+        using EdgeModel model = await screen.StageAsync(
+            "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
+        CheckPolicies(options, model, path, samples);
+        samples = Fitting(model, samples, parsed.GetValue(_skipLong), terminal);
+        string output = parsed.GetRequiredValue(_output);
+        try
+        {
+            using RunFolder folder = RunFolder.Open(
+                output, await ManifestAsync(parsed, options, model, datasets, terminal, ct), parsed.GetValue(_resume));
+            EvalRun run = new(model, options, folder);
+            try
+            {
+                await screen.StageAsync(
+                    string.Create(CultureInfo.InvariantCulture, $"Answering {samples.Count:N0} samples"),
+                    async progress =>
+                    {
+                        await run.RunAsync(samples, new Share(progress), ct);
+                        return true;
+                    });
+            }
+            catch (OperationCanceledException e)
+            {
+                throw new CommandException(ExitCode.Interrupted, $"interrupted; the same command with --resume goes on from here.", e);
+            }
+
+            WriteCost(terminal, run.Cost);
+        }
+        catch (RunException e)
+        {
+            throw new CommandException(ExitCode.Other, e.Message, e);
+        }
+
+        EvalTable.Write(terminal.OutConsole(), RunFolder.ReadResults(output));
+        return (int)ExitCode.Success;
+    }
+
+    private static IReadOnlyList<EvalSample> Read(string[] paths, int count, int seed)
+    {
+        try
+        {
+            return SampleChoice.Take([.. paths.SelectMany(path => Datasets.Read(path))], count, seed);
+        }
+        catch (DatasetException e)
+        {
+            throw new CommandException(ExitCode.Document, e.Message, e);
+        }
+    }
+
+    private static void CheckPolicies(EvalOptions options, EdgeModel model, string path, IReadOnlyList<EvalSample> samples)
+    {
+        foreach (PolicyOptions policy in options.Policies)
+        {
+            try
+            {
+                if (policy.Create([samples[0].Question]).Request.Statistics.Any(statistic => statistic is Learned) && model.Profile is null)
+                {
+                    throw new CommandException(
+                        ExitCode.Usage,
+                        $"--policies {policy} needs a profile, and there is none for this model; make one with `{CommandLineApp.Name} calibrate {path}`, or take {GlobalTopK.PolicyName}:source=repeat.");
+                }
+            }
+            catch (ArgumentException e)
+            {
+                throw new CommandException(ExitCode.Usage, $"--policies {policy}: {e.Message.Split(" (Parameter '")[0]}", e);
+            }
+        }
+    }
+
+    private static List<EvalSample> Fitting(EdgeModel model, IReadOnlyList<EvalSample> samples, bool skip, Terminal terminal)
+    {
+        List<EvalSample> fitting = [];
+        foreach (EvalSample sample in samples)
+        {
+            int positions = EvalRun.PositionsOf(model, sample);
+            if (positions <= model.Window)
+            {
+                fitting.Add(sample);
+            }
+            else if (!skip)
+            {
+                throw new CommandException(
+                    ExitCode.Document,
+                    string.Create(CultureInfo.InvariantCulture, $"{sample.Source}: context, question and answer take {positions:N0} tokens; the model's window holds {model.Window:N0}. Take shorter samples, or leave such ones out with --skip-long."));
+            }
+        }
+
+        if (fitting.Count < samples.Count)
+        {
+            terminal.Error.WriteLine($"{samples.Count - fitting.Count} of {samples.Count} samples are longer than the model's window and left out.");
+        }
+
+        return fitting.Count > 0 ? fitting : throw new CommandException(ExitCode.Document, "no sample fits the model's window; take shorter ones.");
+    }
+
+    private async Task<RunManifest> ManifestAsync(
+        ParseResult parsed, EvalOptions options, EdgeModel model, IReadOnlyList<string> datasets, Terminal terminal, CancellationToken ct)
+    {
+        return new RunManifest
+        {
+            Version = RunManifest.CurrentVersion,
+            EdgeKV = typeof(EdgeModel).Assembly.GetName().Version!.ToString(3),
+            LlamaCpp = LlamaRelease.Tag,
+            Model = Path.GetFileName(model.Path),
+            ModelDescription = model.Description,
+            ModelSha256 = await HashAsync(model.Path, ct),
+            Layers = model.Layers,
+            KvHeads = model.KvHeads,
+            ProfileSha256 = model.Profile?.Path is { } profile ? await HashAsync(profile, ct) : null,
+            CacheType = parsed.GetRequiredValue(_cacheType),
+            Threads = options.Threads,
+            Datasets = datasets,
+            Policies = [.. options.Policies.Select(policy => policy.ToString())],
+            Ratios = [.. options.Budgets.Select(budget => budget.Ratio).OfType<double>()],
+            Rows = [.. options.Budgets.Select(budget => budget.Rows).OfType<int>()],
+            Samples = parsed.GetValue(_samples),
+            Seed = parsed.GetValue(_seed),
+            QueryAware = options.QueryAware,
+            Command = string.Join(' ', parsed.Tokens.Select(token => token.Value).Prepend(CommandLineApp.Name)),
+            Machine = Machine.Describe(),
+            Started = DateTimeOffset.UtcNow,
+        };
+    }
+
+    private static async Task<string> HashAsync(string path, CancellationToken ct)
+    {
+        await using FileStream stream = File.OpenRead(path);
+        return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, ct));
+    }
+
+    private static void WriteCost(Terminal terminal, EvalCost cost)
+    {
+        if (cost.Answer > TimeSpan.Zero)
+        {
+            terminal.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{cost.Total.TotalSeconds:N0} s: reading {cost.Prefill.TotalSeconds:N0}, scoring {cost.Score.TotalSeconds:N0}, planning {cost.Plan.TotalSeconds:N1}, applying {cost.Apply.TotalSeconds:N0}, bringing caches back {cost.Restore.TotalSeconds:N0}, answering {cost.Answer.TotalSeconds:N0}. At least needed, reading and answering: {cost.Least.TotalSeconds:N0} s; {cost.Total / cost.Least:0.00} times that."));
+        }
+    }
+
+    private static IReadOnlyList<PolicyOptions> ParsePolicies(ArgumentResult result)
+    {
+        // A piece with a value but no policy's name goes with the piece before.
+        List<string> texts = [];
+        foreach (string piece in string.Join(',', result.Tokens.Select(token => token.Value)).Split(',', StringSplitOptions.TrimEntries))
+        {
+            int equals = piece.IndexOf('=', StringComparison.Ordinal);
+            int colon = piece.IndexOf(':', StringComparison.Ordinal);
+            if (equals >= 0 && (colon < 0 || colon > equals) && texts.Count > 0)
+            {
+                texts[^1] += "," + piece;
+            }
+            else
+            {
+                texts.Add(piece);
+            }
+        }
+
+        List<PolicyOptions> policies = [];
+        foreach (string text in texts)
+        {
+            try
+            {
+                PolicyOptions options = PolicyOptions.Parse(text);
+                options.Create([text]);
+                policies.Add(options);
+            }
+            catch (ArgumentException e)
+            {
+                result.AddError($"--policies {text} is wrong: {e.Message.Split(" (Parameter '")[0]}");
+                return [];
+            }
+        }
+
+        return [.. policies.DistinctBy(policy => policy.ToString())];
+    }
+
+    private static Option<IReadOnlyList<EvalBudget>> Budgets(
+        string name, string description, IReadOnlyList<EvalBudget> fallback, string example, Func<string, EvalBudget?> parse) => new(name)
+        {
+            Description = description,
+            HelpName = "X,...",
+            DefaultValueFactory = _ => fallback,
+            CustomParser = result =>
+            {
+                List<EvalBudget> budgets = [];
+                foreach (string piece in string.Join(',', result.Tokens.Select(token => token.Value)).Split(',', StringSplitOptions.TrimEntries))
+                {
+                    if (parse(piece) is not { } budget)
+                    {
+                        result.AddError($"{name} {piece} is wrong; write for example {example}.");
+                        return [];
+                    }
+
+                    budgets.Add(budget);
+                }
+
+                return [.. budgets.Distinct().OrderBy(budget => budget.Ratio ?? 0).ThenByDescending(budget => budget.Rows)];
+            },
+        };
+
+    private static EvalBudget? ParseRatio(string text) =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double ratio) && ratio is >= 0 and < 1
+            ? EvalBudget.OfRatio(ratio)
+            : null;
+
+    private static EvalBudget? ParseRows(string text) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int rows) && rows >= 1 ? EvalBudget.OfRows(rows) : null;
+
+    private sealed class Share(IProgress<double> share) : IProgress<EvalProgress>
+    {
+        public void Report(EvalProgress value) => share.Report(value.Share);
+    }
+}

@@ -1,0 +1,395 @@
+using System.Diagnostics;
+using System.Numerics.Tensors;
+using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Evaluation;
+
+/// <summary>
+/// Answers every sample from the full cache and from what every policy leaves at every budget. A sample is read once and scored once for all
+/// policies that look at the same tokens; its full cache is kept in a file and brought back for each cell.
+/// </summary>
+public sealed class EvalRun
+{
+    // The reference's rule for answers that end with their line (shared by all policies): not before so many tokens.
+    private const int LeastBeforeNewline = 8;
+
+    // Positions beside context, question and answer.
+    private const int SpareTokens = 8;
+
+    private const string StateName = "context.state";
+
+    private readonly EdgeModel _model;
+    private readonly EvalOptions _options;
+    private readonly RunFolder _folder;
+    private readonly Stopwatch _total = new();
+    private readonly Stopwatch _prefill = new();
+    private readonly Stopwatch _score = new();
+    private readonly Stopwatch _plan = new();
+    private readonly Stopwatch _apply = new();
+    private readonly Stopwatch _restore = new();
+    private readonly Stopwatch _answer = new();
+
+    /// <summary>A run over a model.</summary>
+    /// <param name="model">The model; stays the caller's.</param>
+    /// <param name="options">What is compared.</param>
+    /// <param name="folder">Where cells go, and which are there already; stays the caller's.</param>
+    public EvalRun(EdgeModel model, EvalOptions options, RunFolder folder)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(folder);
+        _model = model;
+        _options = options;
+        _folder = folder;
+    }
+
+    /// <summary>What the run took so far.</summary>
+    public EvalCost Cost => new(
+        _total.Elapsed, _prefill.Elapsed, _score.Elapsed, _plan.Elapsed, _apply.Elapsed, _restore.Elapsed, _answer.Elapsed);
+
+    /// <summary>Positions that a sample takes: its context, its question and its longest answer.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="sample">The sample.</param>
+    public static int PositionsOf(EdgeModel model, EvalSample sample)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(sample);
+        return model.TokenizeDocument(sample.Context).Length + Asked(model, sample).Length + AnswerRoom(model, sample) + SpareTokens;
+    }
+
+    /// <summary>Measures what is not there yet.</summary>
+    /// <param name="samples">The samples; each fits the model's window.</param>
+    /// <param name="progress">Gets how far it is.</param>
+    /// <param name="cancellationToken">Stops it; finished cells are there.</param>
+    /// <exception cref="RunException">Results cannot be written.</exception>
+    /// <exception cref="ArgumentException">A policy's options contradict each other, or it needs learned scores and there is no profile.</exception>
+    /// <exception cref="ContextWindowException">A sample, or a policy's task tokens on top of it, do not fit.</exception>
+    /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public async Task RunAsync(IReadOnlyList<EvalSample> samples, IProgress<EvalProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(samples);
+        HashSet<(string, string, string, string, EvalBudget)> done =
+            [.. _folder.Done.Select(cell => (cell.Dataset, cell.Task, cell.Id, cell.Policy, new EvalBudget(cell.Ratio, cell.Rows)))];
+        List<Work> work = [];
+        foreach (EvalSample sample in samples)
+        {
+            Cell[] cells = [.. Cells(sample).Where(cell => done.Add((sample.Dataset, sample.Task, sample.Id, cell.Policy, cell.Budget)))];
+            if (cells.Length > 0)
+            {
+                work.Add(new Work(sample, cells, sample.Context.Length));
+            }
+        }
+
+        string state = Path.Combine(_folder.Path, StateName);
+        Clock clock = new(work, samples.Count * (1 + (_options.Policies.Count * _options.Budgets.Count(budget => !budget.IsFull))));
+        _total.Start();
+        try
+        {
+            foreach (Work item in work)
+            {
+                await RunAsync(item, state, () => progress?.Report(clock.Next()), cancellationToken).ConfigureAwait(false);
+                clock.Read(item);
+            }
+        }
+        finally
+        {
+            _total.Stop();
+            File.Delete(state);
+        }
+    }
+
+    private IEnumerable<Cell> Cells(EvalSample sample)
+    {
+        yield return new Cell(CellResult.FullCache, EvalBudget.Full, null);
+        string[]? questions = sample.Question.Length > 0 ? [sample.Question] : null;
+        foreach (PolicyOptions options in _options.Policies)
+        {
+            ICompressionPolicy policy = options.Create(questions);
+            foreach (EvalBudget budget in _options.Budgets.Where(budget => !budget.IsFull))
+            {
+                yield return new Cell(options.ToString(), budget, policy.WithBudget(budget.ToBudget()));
+            }
+        }
+    }
+
+    private async Task RunAsync(Work work, string state, Action finished, CancellationToken cancellation)
+    {
+        EvalSample sample = work.Sample;
+        bool learned = work.Cells.Any(cell => cell.Policy is not CellResult.FullCache && cell.Plans!.Request.Statistics.Any(statistic => statistic is Learned));
+        int[] context = _model.TokenizeDocument(_options.QueryAware ? sample.Context + sample.Question : sample.Context);
+        int[] asked = Asked(_model, _options.QueryAware ? sample with { Question = string.Empty } : sample);
+        int room = asked.Length + AnswerRoom(_model, sample) + SpareTokens;
+        SessionOptions options = new()
+        {
+            CacheType = _options.CacheType, Threads = _options.Threads, LearnedScores = learned, Profile = _options.Profile,
+        };
+        using EdgeSession full = _model.CreateSession(options);
+        _prefill.Start();
+        await full.PrefillAsync(context, progress: null, cancellation).ConfigureAwait(false);
+        _prefill.Stop();
+        Cell[] compressed = [.. work.Cells.Where(cell => !cell.Budget.IsFull)];
+        if (compressed.Length < work.Cells.Count)
+        {
+            Answered answer = Answer(full, asked, sample, cancellation);
+            Append(sample, work.Cells[0], full, context.Length, answer, Took.None, report: null);
+            finished();
+        }
+
+        if (compressed.Length == 0)
+        {
+            return;
+        }
+
+        _restore.Start();
+        full.Save(state);
+        _restore.Stop();
+        using EdgeSession compact = _model.CreateSession(options with
+        {
+            ContextSize = Math.Min(_model.Window, context.Length + room), LearnedScores = false, Profile = null,
+        });
+        foreach (IGrouping<string, Cell> group in compressed.GroupBy(cell => PassesOf(cell.Plans!.Request)))
+        {
+            var request = ScoreRequest.Union(group.Select(cell => cell.Plans!.Request));
+            long start = Stopwatch.GetTimestamp();
+            _score.Start();
+            using AttentionScores scores = await full.ScoreAsync(request, progress: null, cancellation).ConfigureAwait(false);
+            _score.Stop();
+            double scoreSeconds = request.NeedsAttention ? Stopwatch.GetElapsedTime(start).TotalSeconds : 0;
+            long peak = context.Length + Math.Min(PassTokens(request, scores), full.Limit - context.Length);
+            foreach (Cell cell in group)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                await RunAsync(sample, cell, full, compact, scores, asked, new Took(scoreSeconds, peak), state, cancellation).ConfigureAwait(false);
+                finished();
+            }
+        }
+    }
+
+    private async Task RunAsync(
+        EvalSample sample,
+        Cell cell,
+        EdgeSession full,
+        EdgeSession compact,
+        AttentionScores scores,
+        int[] asked,
+        Took took,
+        string state,
+        CancellationToken cancellation)
+    {
+        CompressionPlan plan;
+        long start = Stopwatch.GetTimestamp();
+        _plan.Start();
+        try
+        {
+            plan = cell.Plans!.Plan(scores);
+        }
+        catch (PlanException e)
+        {
+            _plan.Stop();
+            Append(sample, cell, full, scores.Tokens, new Answered(null, double.NaN, 0, 0, 0), took, report: null, e.Message);
+            return;
+        }
+
+        _plan.Stop();
+        double planSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        _restore.Start();
+        compact.Clear();
+        compact.Load(state);
+        _restore.Stop();
+        start = Stopwatch.GetTimestamp();
+        _apply.Start();
+        CompressionReport report = await compact.ApplyAsync(plan, cancellationToken: cancellation).ConfigureAwait(false);
+        _apply.Stop();
+        double applySeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        Answered answer = Answer(compact, asked, sample, cancellation);
+        Append(sample, cell, full, scores.Tokens, answer, took with { Plan = planSeconds, Apply = applySeconds }, report);
+    }
+
+    private void Append(
+        EvalSample sample, Cell cell, EdgeSession full, int tokens, Answered answer, Took took, CompressionReport? report, string? error = null)
+    {
+        long rows = (long)_model.Layers * _model.KvHeads * tokens;
+        long rowBytes = _model.KvMemory.BytesPerRow(_options.CacheType);
+        _folder.Append(new CellResult
+        {
+            Dataset = sample.Dataset,
+            Task = sample.Task,
+            Id = sample.Id,
+            Policy = cell.Policy,
+            Ratio = cell.Budget.Ratio,
+            Rows = cell.Budget.Rows,
+            RatioAchieved = report?.RatioAchieved ?? 0,
+            ContextTokens = tokens,
+            Depth = sample.Depth,
+            Length = sample.Length,
+            Metric = sample.Metric,
+            Score = answer.Score,
+            Answer = answer.Text,
+            Error = error,
+            FullBytes = rows * rowBytes,
+            Bytes = (report?.TotalRowsAfter ?? rows) * rowBytes,
+            PeakPositions = Math.Max(took.Peak, tokens),
+            LayerRows = report is null ? [] : [.. Enumerable.Range(0, report.Layers).Select(layer => (int)report.LayerRowsAfter(layer))],
+            PrefillSeconds = full.PrefillTime.TotalSeconds,
+            ScoreSeconds = took.Score,
+            PlanSeconds = took.Plan,
+            ApplySeconds = took.Apply,
+            QuestionSeconds = answer.QuestionSeconds,
+            AnswerTokens = answer.Tokens,
+            DecodeSeconds = answer.DecodeSeconds,
+        });
+    }
+
+    private Answered Answer(EdgeSession session, int[] asked, EvalSample sample, CancellationToken cancellation)
+    {
+        int start = session.Position;
+        _answer.Start();
+        try
+        {
+            return sample.Metric == MetricNames.Perplexity
+                ? Continue(session, asked, _model.Tokenize(sample.Answers[0]), cancellation)
+                : Generate(session, asked, sample, cancellation);
+        }
+        finally
+        {
+            _answer.Stop();
+            session.Rollback(start);
+        }
+    }
+
+    // Greedy, to the end of the turn, the sample's limit, or the end of a line.
+    private Answered Generate(EdgeSession session, int[] asked, EvalSample sample, CancellationToken cancellation)
+    {
+        long start = Stopwatch.GetTimestamp();
+        ReadOnlySpan<float> logits = session.Decode(asked);
+        double question = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        start = Stopwatch.GetTimestamp();
+        int decoded = 0;
+        List<int> answer = [];
+        int[] next = new int[1];
+        while (answer.Count < sample.NewTokens)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int token = TensorPrimitives.IndexOfMax(logits);
+            if (_model.IsEnd(token))
+            {
+                break;
+            }
+
+            answer.Add(token);
+            if (answer.Count == sample.NewTokens
+                || (sample.StopsAtNewline && answer.Count > LeastBeforeNewline && _model.Detokenize([token]).Contains('\n', StringComparison.Ordinal)))
+            {
+                break;
+            }
+
+            next[0] = token;
+            logits = session.Decode(next);
+            decoded++;
+        }
+
+        string text = _model.Detokenize([.. answer]);
+        return new Answered(text, Metrics.Score(sample, text), question, decoded, Stopwatch.GetElapsedTime(start).TotalSeconds);
+    }
+
+    // Perplexity of a text after the context: exp of the mean negative logarithm of its tokens' probabilities, from its second token on, since what
+    // is left of a context has no logits for the first.
+    private static Answered Continue(EdgeSession session, int[] asked, int[] text, CancellationToken cancellation)
+    {
+        const int Batch = 256;
+        long start = Stopwatch.GetTimestamp();
+        if (asked.Length > 0)
+        {
+            session.Decode(asked);
+        }
+
+        double question = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        start = Stopwatch.GetTimestamp();
+        double sum = 0;
+        for (int first = 0; first < text.Length - 1; first += Batch)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            int count = Math.Min(Batch, text.Length - 1 - first);
+            session.Decode(text.AsSpan(first, count), allLogits: true);
+            for (int i = 0; i < count; i++)
+            {
+                sum += NegativeLogarithm(session.Logits(i), text[first + i + 1]);
+            }
+        }
+
+        return new Answered(
+            null, Math.Exp(sum / (text.Length - 1)), question, text.Length - 1, Stopwatch.GetElapsedTime(start).TotalSeconds);
+    }
+
+    private static double NegativeLogarithm(ReadOnlySpan<float> logits, int token)
+    {
+        double max = TensorPrimitives.Max(logits);
+        double sum = 0;
+        foreach (float logit in logits)
+        {
+            sum += Math.Exp(logit - max);
+        }
+
+        return max + Math.Log(sum) - logits[token];
+    }
+
+    private static int[] Asked(EdgeModel model, EvalSample sample) => sample.Metric == MetricNames.Perplexity
+        ? model.Tokenize(sample.Question)
+        : model.TokenizeQuestion(sample.Question, sample.AnswerPrefix);
+
+    private static int AnswerRoom(EdgeModel model, EvalSample sample) =>
+        sample.Metric == MetricNames.Perplexity ? model.Tokenize(sample.Answers[0]).Length : sample.NewTokens;
+
+    // Requests that feed the same tokens are scored together, so that the time of a group is what each of its policies takes alone.
+    private static string PassesOf(ScoreRequest request) => string.Join('+', request.Statistics
+        .Where(statistic => statistic.NeedsAttention)
+        .Select(statistic => statistic is TaskAttention task ? task.TaskSet.ToString() : statistic.ToString())
+        .Distinct()
+        .Order(StringComparer.Ordinal));
+
+    // Tokens on top of the context at one time. A window is taken back before it is fed again.
+    private static long PassTokens(ScoreRequest request, AttentionScores scores) => request.Statistics.Max(statistic => statistic switch
+    {
+        TaskAttention { TaskSet: WindowTaskSet } => 0,
+        TaskAttention => scores.PassTokens,
+        ReconstructionAttention reconstruction => Math.Min(reconstruction.Chunk, scores.PassTokens),
+        _ => (long?)0,
+    }) ?? 0;
+
+    // Plans: null for the full cache.
+    private sealed record Cell(string Policy, EvalBudget Budget, ICompressionPolicy? Plans);
+
+    private sealed record Work(EvalSample Sample, IReadOnlyList<Cell> Cells, long Size);
+
+    private sealed record Answered(string? Text, double Score, double QuestionSeconds, int Tokens, double DecodeSeconds);
+
+    private sealed record Took(double Score, long Peak, double Plan = 0, double Apply = 0)
+    {
+        public static Took None { get; } = new(0, 0);
+    }
+
+    // Reading and scoring grow with the context, answering with the cells: each part goes on at its own pace.
+    private sealed class Clock(IReadOnlyList<Work> work, int total)
+    {
+        private readonly Stopwatch _time = Stopwatch.StartNew();
+        private readonly long _size = work.Sum(item => item.Size);
+        private readonly int _cells = work.Sum(item => item.Cells.Count);
+        private long _read;
+        private int _done;
+
+        public void Read(Work item) => _read += item.Size;
+
+        public EvalProgress Next()
+        {
+            _done++;
+            int finished = total - _cells + _done;
+            double pace = _read == 0 ? 0 : ((double)_read / _size + (double)_done / _cells) / 2;
+            return pace > 0
+                ? new EvalProgress(finished, total, _time.Elapsed * ((1 - pace) / pace), pace)
+                : new EvalProgress(finished, total, null, (double)_done / _cells);
+        }
+    }
+}

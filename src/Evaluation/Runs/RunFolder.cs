@@ -1,0 +1,207 @@
+using System.Text;
+using System.Text.Json;
+
+namespace EdgeKV.Evaluation;
+
+/// <summary>
+/// A run on disk: run.json says what was asked, results.jsonl has a line for each cell, appended as it is done. A run that was killed loses the
+/// cell that it was at; half a line at the end is cut off when the run goes on.
+/// </summary>
+public sealed class RunFolder : IDisposable
+{
+    private const string ManifestName = "run.json";
+    private const string ResultsName = "results.jsonl";
+
+    private readonly FileStream _results;
+
+    private RunFolder(string path, RunManifest manifest, FileStream results, List<CellResult> done)
+    {
+        Path = path;
+        Manifest = manifest;
+        _results = results;
+        Done = done;
+    }
+
+    /// <summary>The folder.</summary>
+    public string Path { get; }
+
+    /// <summary>What was asked.</summary>
+    public RunManifest Manifest { get; }
+
+    /// <summary>Cells that were there when it was opened.</summary>
+    public IReadOnlyList<CellResult> Done { get; }
+
+    /// <summary>Begins a run, or goes on with one.</summary>
+    /// <param name="path">The folder; made where it is not there.</param>
+    /// <param name="manifest">What is asked now.</param>
+    /// <param name="resume">Whether results that are there are gone on with; else there must be none.</param>
+    /// <exception cref="RunException">
+    /// There are results and they shall not be gone on with, they are another run's, they cannot be read, the folder cannot be written, or another
+    /// process writes it.
+    /// </exception>
+    public static RunFolder Open(string path, RunManifest manifest, bool resume)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        ArgumentNullException.ThrowIfNull(manifest);
+        string file = System.IO.Path.Combine(path, ManifestName);
+        FileStream? results = null;
+        try
+        {
+            Directory.CreateDirectory(path);
+            bool there = File.Exists(file);
+            if (there && !resume)
+            {
+                throw new RunException($"{path} has a run already; go on with it by --resume, or name another folder with --out.");
+            }
+
+            RunManifest? before = there ? ReadManifest(path) : null;
+            if (before is not null)
+            {
+                EnsureSame(path, before, manifest);
+                manifest = manifest with { Started = before.Started };
+            }
+
+            results = new FileStream(System.IO.Path.Combine(path, ResultsName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+            List<CellResult> done = ReadAndCut(results);
+            string temporary = file + ".new";
+            File.WriteAllText(temporary, JsonSerializer.Serialize(manifest, RunJson.Indented.RunManifest) + "\n");
+            File.Move(temporary, file, overwrite: true);
+            return new RunFolder(path, manifest, results, done);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            results?.Dispose();
+            throw new RunException($"{path} cannot be written: {e.Message.TrimEnd('.')}. Name another folder with --out.", e);
+        }
+        catch
+        {
+            results?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What a run asked for.</summary>
+    /// <param name="path">The folder.</param>
+    /// <exception cref="RunException">It has none, or one that cannot be read.</exception>
+    public static RunManifest ReadManifest(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string file = System.IO.Path.Combine(path, ManifestName);
+        try
+        {
+            RunManifest manifest = JsonSerializer.Deserialize(File.ReadAllText(file), RunJson.Lines.RunManifest)
+                ?? throw new RunException($"{file} is empty; name a folder that 'edgekv eval' wrote.");
+            return manifest.Version == RunManifest.CurrentVersion
+                ? manifest
+                : throw new RunException($"{file} has version {manifest.Version}; this EdgeKV reads version {RunManifest.CurrentVersion}. Run it again.");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
+        {
+            throw new RunException($"{file} cannot be read: {e.Message.TrimEnd('.')}. Name a folder that 'edgekv eval' wrote.", e);
+        }
+    }
+
+    /// <summary>The cells of a run; half a line at the end is left out.</summary>
+    /// <param name="path">The folder.</param>
+    /// <exception cref="RunException">It has none, or some that cannot be read.</exception>
+    public static IReadOnlyList<CellResult> ReadResults(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string file = System.IO.Path.Combine(path, ResultsName);
+        try
+        {
+            using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            return Read(stream).Cells;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new RunException($"{file} cannot be read: {e.Message.TrimEnd('.')}. Name a folder that 'edgekv eval' wrote.", e);
+        }
+    }
+
+    /// <summary>Adds a cell; it is on the disk when this returns.</summary>
+    /// <param name="cell">The cell.</param>
+    /// <exception cref="RunException">It could not be written; the cells before it are there.</exception>
+    public void Append(CellResult cell)
+    {
+        ArgumentNullException.ThrowIfNull(cell);
+        byte[] line = Encoding.UTF8.GetBytes(JsonSerializer.Serialize(cell, RunJson.Lines.CellResult) + "\n");
+        long end = _results.Length;
+        try
+        {
+            _results.Seek(end, SeekOrigin.Begin);
+            _results.Write(line);
+            _results.Flush(flushToDisk: true);
+        }
+        catch (IOException e)
+        {
+            try
+            {
+                _results.SetLength(end);
+            }
+            catch (IOException)
+            {
+                // Half a line is cut off when the run goes on.
+            }
+
+            throw new RunException(
+                $"{_results.Name} cannot be written: {e.Message.TrimEnd('.')}. All cells before this one are there; make room and go on with --resume.", e);
+        }
+    }
+
+    /// <summary>Closes the results.</summary>
+    public void Dispose() => _results.Dispose();
+
+    private static List<CellResult> ReadAndCut(FileStream stream)
+    {
+        (List<CellResult> cells, long end) = Read(stream);
+        stream.SetLength(end);
+        return cells;
+    }
+
+    private static (List<CellResult> Cells, long End) Read(FileStream stream)
+    {
+        byte[] bytes = new byte[stream.Length];
+        stream.ReadExactly(bytes);
+        List<CellResult> cells = [];
+        int start = 0;
+        for (int line = 1; Array.IndexOf(bytes, (byte)'\n', start) is >= 0 and var end; line++)
+        {
+            try
+            {
+                cells.Add(JsonSerializer.Deserialize(bytes.AsSpan(start, end - start), RunJson.Lines.CellResult) ?? throw new JsonException("it is null"));
+            }
+            catch (JsonException e)
+            {
+                throw new RunException($"{stream.Name}, line {line}: {e.Message.TrimEnd('.')}. Take the line out, or begin another run.", e);
+            }
+
+            start = end + 1;
+        }
+
+        return (cells, start);
+    }
+
+    // Policies, budgets, samples and threads may change: their cells say what they are.
+    private static void EnsureSame(string path, RunManifest before, RunManifest now)
+    {
+        (string Name, string Before, string Now)[] facts =
+        [
+            ("model", before.ModelSha256, now.ModelSha256),
+            ("profile", before.ProfileSha256 ?? "none", now.ProfileSha256 ?? "none"),
+            ("EdgeKV", before.EdgeKV, now.EdgeKV),
+            ("llama.cpp", before.LlamaCpp, now.LlamaCpp),
+            ("--cache-type", before.CacheType, now.CacheType),
+            ("data sets", string.Join(", ", before.Datasets), string.Join(", ", now.Datasets)),
+            ("--seed", $"{before.Seed}", $"{now.Seed}"),
+            ("--query-aware", $"{before.QueryAware}", $"{now.QueryAware}"),
+        ];
+        foreach ((string name, string there, string here) in facts)
+        {
+            if (there != here)
+            {
+                throw new RunException($"{path} has a run with another {name}: {there} there, {here} now. Ask for the same, or name another folder with --out.");
+            }
+        }
+    }
+}
