@@ -1,0 +1,68 @@
+using System.Text;
+using System.Text.Json;
+
+namespace EdgeKV.Evaluation;
+
+/// <summary>Reads a data set's files, and says in one line what is wrong with one that it cannot read.</summary>
+internal static class DataFile
+{
+    private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
+    /// <summary>A file's text, without a byte order mark.</summary>
+    /// <exception cref="DatasetException">It cannot be read or is not UTF-8.</exception>
+    public static string Text(string path)
+    {
+        try
+        {
+            return Strict.GetString(File.ReadAllBytes(path)).TrimStart('\uFEFF');
+        }
+        catch (DecoderFallbackException e)
+        {
+            throw new DatasetException($"{path}: this is not UTF-8 text (byte {e.Index}); convert it, for example with iconv -t UTF-8.", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new DatasetException($"{path}: this file cannot be read ({e.Message.TrimEnd('.')}); check its path and permissions.", e);
+        }
+    }
+
+    /// <summary>The objects of a file that has one on each line; empty lines are left out.</summary>
+    /// <param name="path">For messages.</param>
+    /// <param name="text">The file's text.</param>
+    /// <param name="shape">See <see cref="JsonRow.Shape"/>.</param>
+    /// <exception cref="DatasetException">A line is not a JSON object.</exception>
+    public static IEnumerable<JsonRow> Rows(string path, string text, string shape)
+    {
+        int number = 0;
+        foreach (string line in text.Split('\n'))
+        {
+            number++;
+            if (!string.IsNullOrWhiteSpace(line))
+            {
+                yield return Row(line, $"{path}:{number}", shape);
+            }
+        }
+    }
+
+    /// <summary>The one object of a file.</summary>
+    /// <exception cref="DatasetException">It is not a JSON object.</exception>
+    public static JsonRow Whole(string path, string text, string shape) => Row(text, path, shape);
+
+    private static JsonRow Row(string json, string source, string shape)
+    {
+        JsonElement element;
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json);
+            element = document.RootElement.Clone();
+        }
+        catch (JsonException e)
+        {
+            string line = e.LineNumber > 0 ? $"line {e.LineNumber + 1}, " : string.Empty;
+            throw new DatasetException($"{source}: this is not JSON ({line}byte {e.BytePositionInLine + 1}); mend it or leave it out: {shape}.", e);
+        }
+
+        JsonRow row = new(element, source, shape);
+        return element.ValueKind == JsonValueKind.Object ? row : throw row.Wrong($"this is {JsonRow.Kind(element)}, not an object");
+    }
+}

@@ -1,0 +1,95 @@
+namespace EdgeKV.Evaluation;
+
+/// <summary>Reads data sets, whatever their layout: see docs/eval-data.md.</summary>
+public static class Datasets
+{
+    private const int DeepestFolder = 4;
+
+    /// <summary>Reads a file, or a folder with everything in it, and finds out by itself which layout it has.</summary>
+    /// <param name="path">
+    /// RULER's jsonl (a file, or a folder of a task, of a length, or of lengths), a needle-in-a-haystack folder, LongBench's jsonl, SQuAD's JSON, plain jsonl, or a
+    /// folder of these.
+    /// </param>
+    /// <param name="countTokens">Tokens of a text, without any that begin or end it; only needle-in-a-haystack folders need it, whose lengths are in tokens.</param>
+    /// <returns>At least one sample, files in the order of their names (numbers by value) and lines in theirs.</returns>
+    /// <exception cref="DatasetException">There is nothing to read, or something is wrong with what there is.</exception>
+    /// <exception cref="ArgumentNullException">A needle-in-a-haystack folder, and no <paramref name="countTokens"/>.</exception>
+    public static IReadOnlyList<EvalSample> Read(string path, Func<string, int>? countTokens = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        List<EvalSample> samples = [];
+        if (Directory.Exists(path))
+        {
+            Folder(path, countTokens, samples, 0);
+        }
+        else if (File.Exists(path))
+        {
+            samples.AddRange(One(path));
+        }
+        else
+        {
+            throw new DatasetException($"{path}: there is no such file or folder; check the path.");
+        }
+
+        if (samples.Count == 0)
+        {
+            throw new DatasetException($"{path}: there is no sample in it; give a .jsonl or .json file, or a folder that has some (docs/eval-data.md).");
+        }
+
+        CheckNames(samples);
+        return samples;
+    }
+
+    private static void Folder(string path, Func<string, int>? countTokens, List<EvalSample> samples, int depth)
+    {
+        if (depth > DeepestFolder)
+        {
+            throw new DatasetException($"{path}: folders lie more than {DeepestFolder} deep here; give the one that holds the data.");
+        }
+
+        foreach (string file in Sorted(path, Directory.EnumerateFiles))
+        {
+            if (Path.GetExtension(file) is ".jsonl" or ".json")
+            {
+                samples.AddRange(One(file));
+            }
+        }
+
+        foreach (string folder in Sorted(path, Directory.EnumerateDirectories))
+        {
+            Folder(folder, countTokens, samples, depth + 1);
+        }
+    }
+
+    private static IEnumerable<EvalSample> One(string path)
+    {
+        string text = DataFile.Text(path);
+        return RulerReader.Read(path, text);
+    }
+
+    private static List<string> Sorted(string path, Func<string, IEnumerable<string>> entries)
+    {
+        try
+        {
+            return [.. entries(path).OrderBy(entry => long.TryParse(Path.GetFileName(entry), out long number) ? number : long.MaxValue).ThenBy(entry => entry, StringComparer.Ordinal)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new DatasetException($"{path}: this folder cannot be read ({e.Message.TrimEnd('.')}); check its permissions.", e);
+        }
+    }
+
+    // Results are told apart by these three, and a run goes on by them.
+    private static void CheckNames(List<EvalSample> samples)
+    {
+        Dictionary<(string, string, string), string> seen = [];
+        foreach (EvalSample sample in samples)
+        {
+            if (!seen.TryAdd((sample.Dataset, sample.Task, sample.Id), sample.Source))
+            {
+                throw new DatasetException(
+                    $"{sample.Source}: {sample.Dataset} {sample.Task} has the sample \"{sample.Id}\" already ({seen[(sample.Dataset, sample.Task, sample.Id)]}); give one of the two another name, or leave it out.");
+            }
+        }
+    }
+}
