@@ -114,10 +114,18 @@ internal sealed class EvalCommand
             QueryAware = parsed.GetValue(_queryAware),
         };
         string path = ModelLoading.Find(parsed.GetValue(_model));
-        IReadOnlyList<EvalSample> samples = Read(datasets, parsed.GetValue(_samples), parsed.GetValue(_seed));
+
+        // Cheap checks first: nobody wants to wait for a model to hear of a mistyped path.
+        string? missing = datasets.FirstOrDefault(dataset => !File.Exists(dataset) && !Directory.Exists(dataset));
+        if (missing is not null)
+        {
+            throw new CommandException(ExitCode.Document, $"--dataset {missing}: there is no such file or folder; check the path.");
+        }
+
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
+        IReadOnlyList<EvalSample> samples = Read(datasets, model, parsed.GetValue(_samples), parsed.GetValue(_seed));
         CheckPolicies(options, model, path, samples);
         samples = Fitting(model, samples, parsed.GetValue(_skipLong), terminal);
         string output = parsed.GetRequiredValue(_output);
@@ -152,11 +160,11 @@ internal sealed class EvalCommand
         return (int)ExitCode.Success;
     }
 
-    private static IReadOnlyList<EvalSample> Read(string[] paths, int count, int seed)
+    private static IReadOnlyList<EvalSample> Read(string[] paths, EdgeModel model, int count, int seed)
     {
         try
         {
-            return SampleChoice.Take([.. paths.SelectMany(path => Datasets.Read(path))], count, seed);
+            return SampleChoice.Take([.. paths.SelectMany(path => Datasets.Read(path, text => model.Tokenize(text).Length))], count, seed);
         }
         catch (DatasetException e)
         {

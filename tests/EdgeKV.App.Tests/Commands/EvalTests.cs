@@ -1,0 +1,112 @@
+using System.Text.Json;
+using EdgeKV.Cli.Commands;
+using EdgeKV.Evaluation;
+using EdgeKV.Testing;
+
+namespace EdgeKV.App.Tests.Commands;
+
+/// <summary><c>eval</c>, with a tiny model.</summary>
+[Collection(EngineCollection.Name)]
+public sealed class EvalTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly string _model = TinyModels.PathOf(TinyModel.LlamaGrouped);
+    private readonly string _data;
+
+    public EvalTests()
+    {
+        EngineCollection.Require();
+        _data = _folder.File("data.jsonl", System.Text.Encoding.UTF8.GetBytes(string.Concat(Enumerable.Range(0, 3).Select(i => JsonSerializer.Serialize(new
+        {
+            context = string.Join(' ', Enumerable.Range(0, 120).Select(word => $"word{word * (i + 3) % 17}")),
+            question = "Which word?",
+            answers = new[] { "word" },
+            new_tokens = 3,
+        }) + "\n"))));
+    }
+
+    private string Output => Path.Combine(_folder.Path, "run");
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Eval_PoliciesAndRatios_HasACellForEach()
+    {
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, "--policies", "streaming-llm,snapkv:window=8,kernel=3,knorm", "--ratios", "0,0.5,0.8");
+
+        Assert.Equal(string.Empty, terminal.ErrorText);
+        Assert.Equal(0, code);
+        IReadOnlyList<CellResult> cells = RunFolder.ReadResults(Output);
+        Assert.Equal(3 * (1 + (3 * 2)), cells.Count);
+        Assert.Equal(["full", "knorm", "snapkv:window=8,kernel=3", "streaming-llm"], cells.Select(cell => cell.Policy).Distinct().Order(StringComparer.Ordinal));
+        Assert.All(cells.Where(cell => cell.Ratio == 0.5), cell => Assert.InRange(cell.RatioAchieved, 0.49, 0.52));
+        Assert.All(cells.Where(cell => cell.Ratio > 0), cell => Assert.True(cell.Bytes < cell.FullBytes));
+        Assert.All(cells, cell => Assert.Null(cell.Error));
+        Assert.Contains("times that", terminal.OutText, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Eval_KilledInTheMiddle_GoesOnToTheSameCells()
+    {
+        using TestTerminal whole = new();
+        Assert.Equal(0, await RunAsync(whole, "--policies", "knorm,tova", "--ratios", "0.5,0.8"));
+        string results = Path.Combine(Output, "results.jsonl");
+        string[] undisturbed = Facts();
+
+        // Seven cells and a half, and the file that a kill leaves.
+        string text = File.ReadAllText(results);
+        int seven = Enumerable.Range(0, 7).Aggregate(0, (at, _) => text.IndexOf('\n', at) + 1);
+        File.WriteAllText(results, text[..(seven + 30)]);
+        File.WriteAllText(Path.Combine(Output, "context.state"), "half a state");
+        using TestTerminal resumed = new();
+        int code = await RunAsync(resumed, "--policies", "knorm,tova", "--ratios", "0.5,0.8", "--resume");
+
+        Assert.Equal(string.Empty, resumed.ErrorText);
+        Assert.Equal(0, code);
+        Assert.Equal(undisturbed, Facts());
+        Assert.False(File.Exists(Path.Combine(Output, "context.state")));
+
+        string[] Facts() => [.. RunFolder.ReadResults(Output)
+            .Select(cell => $"{cell.Id} {cell.Policy} {cell.Ratio} {cell.Bytes} {cell.Score} {cell.Answer}").Order(StringComparer.Ordinal)];
+    }
+
+    [Theory]
+    [InlineData(4, "none.jsonl: there is no such file or folder", "--dataset", "none.jsonl")]
+    [InlineData(2, "--policies snapkv:width=3 is wrong", "--policies", "snapkv:width=3")]
+    [InlineData(2, "--policies nothing is wrong", "--policies", "nothing")]
+    [InlineData(2, "--ratios 1 is wrong", "--ratios", "0,1")]
+    [InlineData(2, "--ratios and --rows exclude each other", "--ratios", "0.5", "--rows", "64")]
+    [InlineData(2, "needs a profile", "--policies", "global")]
+    public async Task Eval_BadOption_SaysWhatIsWrong(int expected, string message, params string[] options)
+    {
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, options);
+
+        Assert.Contains(message, terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Equal(expected, code);
+        Assert.False(Directory.Exists(Output));
+    }
+
+    [Fact]
+    public async Task Eval_ASampleLongerThanTheWindow_NamesItsLine()
+    {
+        string long_ = _folder.File(
+            "long.jsonl",
+            System.Text.Encoding.UTF8.GetBytes(JsonSerializer.Serialize(new { context = string.Concat(Enumerable.Repeat("many words ", 60_000)), question = "?", answers = new[] { "a" } })));
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, "--dataset", long_, "--policies", "knorm");
+
+        Assert.Contains("long.jsonl", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Contains("--skip-long", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Equal(4, code);
+    }
+
+    private Task<int> RunAsync(TestTerminal terminal, params string[] options) => CommandLineApp.RunAsync(
+        ["eval", "--model", _model, "--out", Output, "--threads", "1", .. options.Contains("--dataset") ? options : ["--dataset", _data, .. options]],
+        terminal.Terminal,
+        TestContext.Current.CancellationToken);
+}
