@@ -25,11 +25,11 @@ internal static class StringMatch
     private static string Prepare(string answer)
     {
         StringBuilder text = new(answer.Length);
-        foreach (char c in answer)
+        foreach (char c in PythonText.Strip(answer))
         {
             text.Append(c < ' ' ? '\n' : c);
         }
 
-        return text.ToString().Trim().ToLowerInvariant();
+        return PythonText.Strip(text.ToString()).ToLowerInvariant();
     }
 }
