@@ -17,12 +17,20 @@ internal static partial class NumberMatch
     public static double Retrieval(string answer, string reference) => Count(
         answer, Paragraph(reference) ?? throw new ArgumentException($"The reference \"{reference}\" names no paragraph, such as \"Paragraph 7\".", nameof(reference)));
 
-    /// <summary>The first paragraph's number that a text names; null: none.</summary>
-    public static string? Paragraph(string text) => Paragraphs().Match(text) is { Success: true } match ? match.Groups[1].Value : null;
+    /// <summary>The first paragraph's number that a text names, in English if it does; null: none.</summary>
+    public static string? Paragraph(string text)
+    {
+        Match english = English().Match(text);
+        Match match = english.Success ? english : Chinese().Match(text);
+        return match.Success ? match.Groups[1].Value : null;
+    }
 
     [GeneratedRegex(@"\d+")]
     private static partial Regex Numbers();
 
-    [GeneratedRegex(@"(?:Paragraph |段落)(\d+)")]
-    private static partial Regex Paragraphs();
+    [GeneratedRegex(@"Paragraph (\d+)")]
+    private static partial Regex English();
+
+    [GeneratedRegex(@"段落(\d+)")]
+    private static partial Regex Chinese();
 }

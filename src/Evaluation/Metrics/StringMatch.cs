@@ -19,7 +19,7 @@ internal static class StringMatch
         return references.Any(reference => Contains(text, reference)) ? 1.0 : 0.0;
     }
 
-    private static bool Contains(string text, string reference) => text.Contains(reference.ToLowerInvariant(), StringComparison.Ordinal);
+    private static bool Contains(string text, string reference) => text.Contains(PythonText.Lower(reference), StringComparison.Ordinal);
 
     // Trimmed, control characters become newlines, and trimmed again.
     private static string Prepare(string answer)
@@ -30,6 +30,6 @@ internal static class StringMatch
             text.Append(c < ' ' ? '\n' : c);
         }
 
-        return PythonText.Strip(text.ToString()).ToLowerInvariant();
+        return PythonText.Lower(PythonText.Strip(text.ToString()));
     }
 }

@@ -38,7 +38,7 @@ internal static class WordOverlap
     private static List<string> Words(string text)
     {
         StringBuilder plain = new(text.Length);
-        foreach (char c in text.ToLowerInvariant())
+        foreach (char c in PythonText.Lower(text))
         {
             if (!(char.IsAscii(c) && (char.IsPunctuation(c) || char.IsSymbol(c))))
             {
