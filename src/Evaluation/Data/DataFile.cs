@@ -44,6 +44,20 @@ internal static class DataFile
         }
     }
 
+    /// <summary>Whether the first line that is not empty is whole JSON by itself.</summary>
+    public static bool BeginsWithALine(string text)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(text.Split('\n').FirstOrDefault(line => !string.IsNullOrWhiteSpace(line), string.Empty));
+            return true;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>The one object of a file.</summary>
     /// <exception cref="DatasetException">It is not a JSON object.</exception>
     public static JsonRow Whole(string path, string text, string shape) => Row(text, path, shape);

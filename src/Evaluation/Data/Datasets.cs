@@ -4,6 +4,8 @@ namespace EdgeKV.Evaluation;
 public static class Datasets
 {
     private const int DeepestFolder = 4;
+    private const string Layouts =
+        "RULER has \"input\" and \"outputs\", LongBench \"input\", \"context\", \"answers\" and \"dataset\", SQuAD \"data\", plain data \"context\", \"question\" and \"answers\"";
 
     /// <summary>Reads a file, or a folder with everything in it, and finds out by itself which layout it has.</summary>
     /// <param name="path">
@@ -47,6 +49,13 @@ public static class Datasets
             throw new DatasetException($"{path}: folders lie more than {DeepestFolder} deep here; give the one that holds the data.");
         }
 
+        if (NeedleReader.IsOne(path))
+        {
+            ArgumentNullException.ThrowIfNull(countTokens);
+            samples.AddRange(NeedleReader.Read(path, countTokens));
+            return;
+        }
+
         foreach (string file in Sorted(path, Directory.EnumerateFiles))
         {
             if (Path.GetExtension(file) is ".jsonl" or ".json")
@@ -61,11 +70,29 @@ public static class Datasets
         }
     }
 
+    // SQuAD's file is one object, which may be written on many lines; all others have one on each.
     private static IEnumerable<EvalSample> One(string path)
     {
         string text = DataFile.Text(path);
-        return RulerReader.Read(path, text);
+        if (Path.GetExtension(path) == ".json" && !DataFile.BeginsWithALine(text))
+        {
+            return SquadReader.Read(DataFile.Whole(path, text, SquadReader.Shape));
+        }
+
+        JsonRow? first = DataFile.Rows(path, text, Layouts).Cast<JsonRow?>().FirstOrDefault();
+        return first is { } row
+            ? Lines(path, text, row)
+            : throw new DatasetException($"{path}: this file is empty; leave it out, or put samples into it: {Layouts}.");
     }
+
+    private static IEnumerable<EvalSample> Lines(string path, string text, JsonRow first) => first switch
+    {
+        _ when first.Has("outputs") || (first.Has("input") && !first.Has("context")) => RulerReader.Read(path, text),
+        _ when first.Has("input") || first.Has("all_classes") => LongBenchReader.Read(path, text),
+        _ when first.Has("context") || first.Has("question") || first.Has("answers") => PlainReader.Read(path, text),
+        _ when first.Has("data") => SquadReader.Read(DataFile.Whole(path, text, SquadReader.Shape)),
+        _ => throw first.Wrong("this is no sample of any layout that is read"),
+    };
 
     private static List<string> Sorted(string path, Func<string, IEnumerable<string>> entries)
     {

@@ -44,6 +44,15 @@ internal readonly record struct JsonRow(JsonElement Element, string Source, stri
             : throw Wrong($"the field \"{name}\" is {Kind(value)}, not a whole number of at least {least}");
     }
 
+    /// <exception cref="DatasetException">There is no such field, or it is no number from 0 to 1.</exception>
+    public double Share(string name)
+    {
+        JsonElement value = Required(name);
+        return value.ValueKind == JsonValueKind.Number && value.GetDouble() is >= 0 and <= 1 and double share
+            ? share
+            : throw Wrong($"the field \"{name}\" is {Kind(value)}, not a number from 0 to 1");
+    }
+
     /// <exception cref="DatasetException">There is no such field, or it is no list.</exception>
     public IEnumerable<JsonElement> List(string name)
     {

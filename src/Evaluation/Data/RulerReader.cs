@@ -4,7 +4,7 @@ namespace EdgeKV.Evaluation;
 
 /// <summary>
 /// RULER's samples as its generator writes them (arXiv 2404.06654): a line has input, outputs, index and length, and newer ones answer_prefix, which
-/// then is not in the input. The file is LENGTH/TASK/validation.jsonl, or TASK.jsonl.
+/// then is not in the input and whose index then is no number of the sample (for niah it is where the answer stands). The file is LENGTH/TASK/validation.jsonl, or TASK.jsonl.
 /// </summary>
 internal static class RulerReader
 {
@@ -30,7 +30,7 @@ internal static class RulerReader
             {
                 Dataset = length is null ? "ruler" : $"ruler/{length}",
                 Task = task,
-                Id = row.Has("index") ? row.Name("index") : number.ToString(CultureInfo.InvariantCulture),
+                Id = row.Has("index") && !row.Has("answer_prefix") ? row.Name("index") : number.ToString(CultureInfo.InvariantCulture),
                 Context = input[..question],
                 Question = input[question..answer],
                 AnswerPrefix = input[answer..],

@@ -19,17 +19,17 @@ internal static class StringMatch
         return references.Any(reference => Contains(text, reference)) ? 1.0 : 0.0;
     }
 
-    private static bool Contains(string text, string reference) => text.Contains(reference.ToLowerInvariant(), StringComparison.Ordinal);
+    private static bool Contains(string text, string reference) => text.Contains(PythonText.Lower(reference), StringComparison.Ordinal);
 
     // Trimmed, control characters become newlines, and trimmed again.
     private static string Prepare(string answer)
     {
         StringBuilder text = new(answer.Length);
-        foreach (char c in answer)
+        foreach (char c in PythonText.Strip(answer))
         {
             text.Append(c < ' ' ? '\n' : c);
         }
 
-        return text.ToString().Trim().ToLowerInvariant();
+        return PythonText.Lower(PythonText.Strip(text.ToString()));
     }
 }
