@@ -11,13 +11,16 @@ public sealed class RunFolder : IDisposable
 {
     private const string ManifestName = "run.json";
     private const string ResultsName = "results.jsonl";
+    private const string LockName = "run.lock";
 
+    private readonly FileStream _lock;
     private readonly FileStream _results;
 
-    private RunFolder(string path, RunManifest manifest, FileStream results, List<CellResult> done)
+    private RunFolder(string path, RunManifest manifest, FileStream @lock, FileStream results, List<CellResult> done)
     {
         Path = path;
         Manifest = manifest;
+        _lock = @lock;
         _results = results;
         Done = done;
     }
@@ -44,10 +47,12 @@ public sealed class RunFolder : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(manifest);
         string file = System.IO.Path.Combine(path, ManifestName);
+        FileStream? exclusive = null;
         FileStream? results = null;
         try
         {
             Directory.CreateDirectory(path);
+            exclusive = Lock(path);
             bool there = File.Exists(file);
             if (there && !resume)
             {
@@ -61,21 +66,23 @@ public sealed class RunFolder : IDisposable
                 manifest = manifest with { Started = before.Started };
             }
 
-            results = new FileStream(System.IO.Path.Combine(path, ResultsName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+            results = new FileStream(System.IO.Path.Combine(path, ResultsName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
             List<CellResult> done = ReadAndCut(results);
             string temporary = file + ".new";
             File.WriteAllText(temporary, JsonSerializer.Serialize(manifest, RunJson.Indented.RunManifest) + "\n");
             File.Move(temporary, file, overwrite: true);
-            return new RunFolder(path, manifest, results, done);
+            return new RunFolder(path, manifest, exclusive, results, done);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             results?.Dispose();
+            exclusive?.Dispose();
             throw new RunException($"{path} cannot be written: {e.Message.TrimEnd('.')}. Name another folder with --out.", e);
         }
         catch
         {
             results?.Dispose();
+            exclusive?.Dispose();
             throw;
         }
     }
@@ -150,7 +157,25 @@ public sealed class RunFolder : IDisposable
     }
 
     /// <summary>Closes the results.</summary>
-    public void Dispose() => _results.Dispose();
+    public void Dispose()
+    {
+        _results.Dispose();
+        _lock.Dispose();
+    }
+
+    // The lock goes with the process, however that ends.
+    private static FileStream Lock(string path)
+    {
+        try
+        {
+            return new FileStream(
+                System.IO.Path.Combine(path, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
+        }
+        catch (IOException e) when (File.Exists(System.IO.Path.Combine(path, LockName)))
+        {
+            throw new RunException($"{path} is being written by another process; wait for it, or name another folder with --out.", e);
+        }
+    }
 
     private static List<CellResult> ReadAndCut(FileStream stream)
     {

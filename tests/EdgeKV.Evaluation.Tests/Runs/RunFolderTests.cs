@@ -89,7 +89,10 @@ public sealed class RunFolderTests : IDisposable
     {
         using RunFolder first = RunFolder.Open(_path, Manifest, resume: false);
 
-        Assert.Throws<RunException>(() => RunFolder.Open(_path, Manifest, resume: true));
+        RunException e = Assert.Throws<RunException>(() => RunFolder.Open(_path, Manifest, resume: true));
+
+        Assert.Contains("another process", e.Message, StringComparison.Ordinal);
+        Assert.Empty(RunFolder.ReadResults(_path));
     }
 
     [Fact]
