@@ -126,8 +126,15 @@ internal static class PolicyAccuracy
             double[] theirs = [.. Ratios.Select(ratio => columns[(policy, ratio)].Average(pair => pair.Reference))];
             double[] difference = [.. ours.Zip(theirs, (a, b) => a - b)];
 
-            // Its variant that makes layer 0 the largest is told of, not judged: only its host needs that.
-            differences.AddRange(name == "kvcompose_reference" ? [] : difference);
+            // Told of, not judged: its variant that makes layer 0 the largest, which only its host needs; and its StreamingLLM beyond 0.5, which has
+            // the scores of 0.5 at every ratio (as in the goldens) and so keeps any of the last half's rows: at 0.9 it misses needles of the last
+            // tenth and finds one at 0.62.
+            differences.AddRange(name switch
+            {
+                "kvcompose_reference" => [],
+                "streaming_llm" => difference.Where((_, i) => Ratios[i] <= 0.5),
+                _ => difference,
+            });
             rows.Add([name, .. ours.Zip(theirs, (a, b) => string.Create(CultureInfo.InvariantCulture, $"{a:0.00} ({b:0.00})")), Table.Text(difference.Average())]);
         }
 
@@ -136,7 +143,7 @@ internal static class PolicyAccuracy
             "policy_accuracy_worst",
             differences.Max(Math.Abs),
             Tolerance,
-            $"largest distance of a policy's mean from the Python reference's, over {full.Length} samples at {string.Join(", ", Ratios.Select(Table.Text))}");
+            $"largest distance of a policy's mean from the Python reference's, over {full.Length} samples at {string.Join(", ", Ratios.Select(Table.Text))}; its streaming_llm at 0.5 alone, see PolicyAccuracy.cs");
         table.Add("policy_accuracy_mean_difference", differences.Average(), "ours less the reference's, over policies and ratios: none is lower throughout where this is near 0");
         table.Add(
             "policy_accuracy_full",
@@ -167,7 +174,7 @@ internal static class PolicyAccuracy
         {
             if (value.Cells % (1 + (Policies.Length * Ratios.Length)) == 0)
             {
-                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{value.Cells} of {value.TotalCells} cells, {value.Remaining?.TotalMinutes:0} min to go"));
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{value.Cells} of {value.TotalCells} cells, {value.Remaining?.TotalMinutes.ToString("0", CultureInfo.InvariantCulture) ?? "?"} min to go"));
             }
         }
     }
