@@ -37,7 +37,7 @@ internal sealed class ReportPage
     private void Head()
     {
         RunManifest manifest = _run.Manifest;
-        string budgets = _run.Budgets.Count == 0 ? "the full cache only" : $"{string.Join(", ", _run.Budgets)}{(_run.Budgets[0].Ratio is null ? "" : " removed")}";
+        string budgets = _run.Budgets.Count == 0 ? "the full cache only" : $"{(_run.Budgets[0].Ratio is null ? "" : "ratios ")}{string.Join(", ", _run.Budgets)}";
         Add($"""
             <!doctype html>
             <html lang="en">
@@ -112,7 +112,7 @@ internal sealed class ReportPage
         Add($"""
             <p>{(_run.Curve is null
                 ? "Rows were given, so there is no curve over ratios and no area under it."
-                : $"{Escape(_run.Curve.AucName)}: the area under accuracy relative to the full cache's, over the ratio; 1 = nothing is lost. r at −5 %: maximum compression, the largest ratio up to which no more than 5 % of the accuracy is lost.")}
+                : $"{Escape(_run.Curve.AucName)}: the area under accuracy relative to the full cache's, over the ratio; 1 = nothing is lost. r at −5&nbsp;%: maximum compression, the largest ratio up to which no more than 5 % of the accuracy is lost.")}
             Score: seconds of a policy's own scores on top of the prefill. Peak positions: the most that the cache held at one time. In brackets: {Interval}.</p>
             """);
         Table(ReportTables.Policies(_run), "Policies, the largest area first");
@@ -122,7 +122,7 @@ internal sealed class ReportPage
     private void Accuracy()
     {
         Section("accuracy", "Accuracy by ratio");
-        Figure("accuracy", "policies", $"Unweighted mean over tasks. Dotted: the full cache. The band is {Interval.Split(',')[0].TrimEnd('s')} of the default policy, or of those shown where these are two at most. Press a policy to hide or show it.");
+        Figure("accuracy", "policies", $"Unweighted mean over tasks. Dotted: the full cache. The band: the interval of the default policy, else of the best one; of all that are shown where these are at most two. Press a policy to hide or show it.");
         Table(ReportTables.Accuracy(_run), $"Accuracy, mean over tasks ({Interval})");
         End();
     }
@@ -254,7 +254,7 @@ internal sealed class ReportPage
             ("intervals", Text($"{Interval}, seed {_run.Bootstrap.Seed}")),
         ];
         Add($"""
-            <div class="scroll" tabindex="0" role="region" aria-label="run.json"><table class="facts-table"><caption>run.json</caption><tbody>
+            <div class="scroll" tabindex="0" role="region" aria-label="run.json"><table class="facts-table"><caption><span>run.json</span></caption><tbody>
             {string.Join('\n', facts.Select(fact => $"<tr><th scope=\"row\">{Escape(fact.Item1)}</th><td>{Escape(fact.Item2)}</td></tr>"))}
             </tbody></table></div>
             <p>The figures as CSV, beside this file: {string.Join(", ", tables.Select(name => $"<a href=\"{Escape(Uri.EscapeDataString(name))}\">{Escape(name)}</a>"))}.</p>
@@ -287,7 +287,7 @@ internal sealed class ReportPage
         </figure>
         """);
 
-    private void Choice() => Add("<label class=\"choice\">At ratio or rows: <span data-budget-name hidden></span><select data-choice=\"budget\"></select></label>");
+    private void Choice() => Add("<label class=\"choice\">At ratio or rows: <select data-choice=\"budget\"></select></label>");
 
     private void Details(ReportTable table, string caption, bool inPrint = true)
     {
@@ -297,12 +297,22 @@ internal sealed class ReportPage
     }
 
     private void Table(ReportTable table, string caption) => Add($"""
-        <div class="scroll" tabindex="0" role="region" aria-label="{Escape(caption)}"><table><caption>{Escape(caption)}</caption>
-        <thead><tr>{string.Concat(table.Columns.Select(column => $"<th scope=\"col\">{Escape(column)}</th>"))}</tr></thead>
+        <div class="scroll" tabindex="0" role="region" aria-label="{Escape(caption)}"><table><caption><span>{Escape(caption)}</span></caption>
+        <thead><tr>{string.Concat(table.Columns.Select(column => $"<th scope=\"col\"{Class(column)}>{Escape(column)}</th>"))}</tr></thead>
         <tbody>
-        {string.Join('\n', table.Rows.Select(row => $"<tr><th scope=\"row\">{Escape(row[0])}</th>{string.Concat(row.Skip(1).Select(cell => $"<td>{Escape(cell)}</td>"))}</tr>"))}
+        {string.Join('\n', table.Rows.Select(row => $"<tr><th scope=\"row\">{Breakable(row[0])}</th>{string.Concat(row.Skip(1).Select((cell, i) => $"<td{Class(table.Columns[i + 1])}>{Cell(table.Columns[i + 1], cell)}</td>"))}</tr>"))}
         </tbody></table></div>
         """);
+
+    private static string Class(string column) => IsName(column) ? " class=\"name\"" : "";
+
+    private static string Cell(string column, string text) => IsName(column) ? Breakable(text) : Escape(text);
+
+    private static bool IsName(string column) => column == "policy";
+
+    // A policy's options are one long word; it may go on in the next line where an option begins.
+    private static string Breakable(string name) => Escape(name)
+        .Replace(":", ":<wbr>", StringComparison.Ordinal).Replace(",", ",<wbr>", StringComparison.Ordinal).Replace("=", "=<wbr>", StringComparison.Ordinal);
 
     private void Add(string html) => _html.Append(html).Append('\n');
 

@@ -15,7 +15,7 @@ public static class ReportTables
         if (run.Curve is { } curve)
         {
             columns.Add(curve.AucName);
-            columns.AddRange(CompressionCurve.Tolerances.Select(tolerance => Text($"r at −{tolerance * 100:0} %")));
+            columns.AddRange(CompressionCurve.Tolerances.Select(tolerance => Text($"r at −{tolerance * 100:0}\u00a0%")));
         }
 
         columns.AddRange(["score, s", "first token, s", "peak positions"]);
@@ -85,7 +85,7 @@ public static class ReportTables
 
         static string Paired(PairedDifference? paired) => paired is null
             ? None
-            : Text($"{paired.Difference.Value:+0.00;−0.00;0.00} ({paired.Difference.Low:+0.00;−0.00;0.00} to {paired.Difference.High:+0.00;−0.00;0.00}){(paired.IsClear ? "*" : "")}, {paired.Wins}/{paired.Ties}/{paired.Losses}");
+            : Text($"{paired.Difference.Value:+0.00;−0.00;0.00} ({paired.Difference.Low:+0.00;−0.00;0.00} to {paired.Difference.High:+0.00;−0.00;0.00}){(paired.IsClear ? "*" : "")}\n{paired.Wins}/{paired.Ties}/{paired.Losses}");
     }
 
     /// <summary>A row for each policy: MiB of the context's rows, of the full cache and at every budget.</summary>

@@ -5,20 +5,24 @@
     const data = JSON.parse(document.getElementById("report-data").textContent);
     const shownAtFirst = 9;
     const colours = 7;
-    const symbols = ["circle", "square", "triangle", "diamond", "plus", "star", "wye"];
+    const symbols = ["circle", "square", "triangle", "diamond", "cross", "star", "wye"];
     const dashes = [null, "6 3", "2 3", "8 3 2 3"];
     const stageNames = ["prefill", "score", "plan", "apply", "question"];
     const stageColours = ["var(--c0)", "var(--c4)", "var(--c3)", "var(--c2)", "var(--c5)"];
     const baseline = data.policies.findIndex(p => p.name === "global" || p.name.startsWith("global:"));
 
-    const series = data.policies.map((policy, i) => ({
-        ...policy,
-        index: i,
-        colour: `var(--c${i % colours})`,
-        symbol: symbols[(i + Math.floor(i / colours)) % symbols.length],
-        dash: dashes[i % dashes.length],
-        shown: data.policies.length <= shownAtFirst + 1 || policy.rank < shownAtFirst || i === baseline,
-    }));
+    // The default policy has the first look: a solid line. Colour, dash and marker together repeat after 28 policies.
+    const series = data.policies.map((policy, index) => {
+        const look = baseline < 0 ? index : index === baseline ? 0 : index < baseline ? index + 1 : index;
+        return {
+            ...policy,
+            index,
+            colour: `var(--c${look % colours})`,
+            symbol: symbols[(look + Math.floor(look / colours)) % symbols.length],
+            dash: dashes[look % dashes.length],
+            shown: data.policies.length <= shownAtFirst + 1 || policy.rank < shownAtFirst || index === baseline,
+        };
+    });
     const shown = () => series.filter(s => s.shown);
 
     let budget = data.budgets.indexOf(0.8);
@@ -30,6 +34,7 @@
 
     const short = (text, length) => text.length <= length ? text : text.slice(0, length - 1) + "…";
     const two = value => value.toFixed(2);
+    const symbolOf = name => d3[`symbol${name[0].toUpperCase()}${name.slice(1)}`];
     const budgetAxis = () => data.byRows
         ? { type: "log", reverse: true, ticks: data.budgets, tickFormat: d => `${d}`, label: "rows kept per layer and KV head →" }
         : { domain: [0, Math.max(...data.budgets)], ticks: [0, ...data.budgets], tickFormat: d => `${d}`, label: "compression ratio →" };
@@ -37,6 +42,8 @@
     const common = (element, height, more) => ({
         width: Math.max(260, Math.floor(element.clientWidth)),
         height,
+        marginTop: 26,
+        marginBottom: 40,
         style: { background: "transparent", color: "var(--ink)", fontSize: "12px", fontFamily: "inherit" },
         ...more,
     });
@@ -146,7 +153,8 @@
             grid(element, maps.sort((a, b) => rank(a) - rank(b)).map(map => ({ title: map.budget === null ? "full cache" : map.policy, map })), (plot, { map }) => {
                 const lengths = [...new Set(data.needles.flatMap(m => m.cells.map(c => c.length)))];
                 const depths = [...new Set(data.needles.flatMap(m => m.cells.map(c => c.depth)))].sort((a, b) => a - b);
-                draw(plot, common(plot, 56 + (30 * lengths.length), {
+                draw(plot, common(plot, 48 + (30 * lengths.length), {
+                    marginTop: 6,
                     ariaLabel: `scores of ${map.policy} by length and depth`,
                     marginLeft: 12 + (7 * Math.max(...lengths.map(l => short(l, 14).length))),
                     marginRight: 6,
@@ -168,8 +176,7 @@
     const sample = s => {
         const svg = d3.create("svg").attr("width", 34).attr("height", 14).attr("aria-hidden", "true");
         svg.append("line").attr("x2", 34).attr("y1", 7).attr("y2", 7).attr("stroke", s.colour).attr("stroke-width", 2).attr("stroke-dasharray", s.dash);
-        const shape = d3[`symbol${s.symbol[0].toUpperCase()}${s.symbol.slice(1)}`] ?? d3.symbolCross;
-        svg.append("path").attr("transform", "translate(17,7)").attr("fill", s.colour).attr("d", d3.symbol(shape, 55)());
+        svg.append("path").attr("transform", "translate(17,7)").attr("fill", s.colour).attr("d", d3.symbol(symbolOf(s.symbol), 55)());
         return svg.node();
     };
 
