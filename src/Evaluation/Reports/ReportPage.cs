@@ -115,13 +115,13 @@ internal sealed class ReportPage
                 : $"{Escape(_run.Curve.AucName)}: the area under accuracy relative to the full cache's, over the ratio; 1 = nothing is lost. r at −5&nbsp;%: maximum compression, the largest ratio up to which no more than 5 % of the accuracy is lost.")}
             Score: seconds of a policy's own scores on top of the prefill. Peak positions: the most that the cache held at one time. In brackets: {Interval}.</p>
             """);
-        Table(ReportTables.Policies(_run), "Policies, the largest area first");
+        Table(ReportTables.Policies(_run), _run.Curve is null ? "Policies" : "Policies, the largest area first");
         End();
     }
 
     private void Accuracy()
     {
-        Section("accuracy", "Accuracy by ratio");
+        Section("accuracy", _run.Budgets.Any(budget => budget.Rows is not null) ? "Accuracy by rows" : "Accuracy by ratio");
         Figure("accuracy", "policies", $"Unweighted mean over tasks. Dotted: the full cache. The band: the interval of the default policy, else of the best one; of all that are shown where these are at most two. Press a policy to hide or show it.");
         Table(ReportTables.Accuracy(_run), $"Accuracy, mean over tasks ({Interval})");
         End();

@@ -74,7 +74,7 @@ public static class ReportTables
         return new ReportTable(
             ["policy", "samples", .. run.Curve is { } curve ? [curve.AucName] : (IEnumerable<string>)[], .. run.Budgets.Select(budget => budget.ToString())],
             [
-                .. run.Comparisons.Select(IReadOnlyList<string> (comparison) =>
+                .. Ordered(run).Select(policy => run.Comparisons.FirstOrDefault(comparison => comparison.Policy == policy.Policy)).OfType<PairedComparison>().Select(IReadOnlyList<string> (comparison) =>
                 [
                     comparison.Policy,
                     Text($"{comparison.Samples}"),

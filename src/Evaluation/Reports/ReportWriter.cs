@@ -16,8 +16,8 @@ public static class ReportWriter
     public static WrittenReport Write(string runFolder, string? outputPath = null, Bootstrap? bootstrap = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(runFolder);
-        string charts = ChartLibrary.Read(AppContext.BaseDirectory);
         (RunManifest manifest, IReadOnlyList<CellResult> results) = RunReader.Read(runFolder);
+        string charts = ChartLibrary.Read(AppContext.BaseDirectory);
         RunStatistics run = RunStatistics.From(manifest, results, bootstrap);
         string path = Path.GetFullPath(outputPath ?? Path.Combine(runFolder, DefaultName));
         string stem = Path.Combine(Path.GetDirectoryName(path)!, Path.GetFileNameWithoutExtension(path));

@@ -4,6 +4,7 @@
 
     const data = JSON.parse(document.getElementById("report-data").textContent);
     const shownAtFirst = 9;
+    const labelWidth = 26;
     const colours = 7;
     const symbols = ["circle", "square", "triangle", "diamond", "cross", "star", "wye"];
     const dashes = [null, "6 3", "2 3", "8 3 2 3"];
@@ -35,9 +36,15 @@
     const short = (text, length) => text.length <= length ? text : text.slice(0, length - 1) + "…";
     const two = value => value.toFixed(2);
     const symbolOf = name => d3[`symbol${name[0].toUpperCase()}${name.slice(1)}`];
-    const budgetAxis = () => data.byRows
-        ? { type: "log", reverse: true, ticks: data.budgets, tickFormat: d => `${d}`, label: "rows kept per layer and KV head →" }
-        : { domain: [0, Math.max(...data.budgets)], ticks: [0, ...data.budgets], tickFormat: d => `${d}`, label: "compression ratio →" };
+    const budgetAxis = width => {
+        const places = data.byRows ? data.budgets : [0, ...data.budgets];
+        const x = data.byRows ? d3.scaleLog(d3.extent(places).reverse(), [0, width]) : d3.scaleLinear([0, Math.max(...places)], [0, width]);
+        let last = -Infinity;
+        const ticks = places.filter(place => x(place) - last >= labelWidth && (last = x(place), true));
+        return { ticks, tickFormat: d => `${d}`, ...(data.byRows
+            ? { type: "log", reverse: true, label: "rows kept per layer and KV head →" }
+            : { domain: x.domain(), label: "compression ratio →" }) };
+    };
 
     const common = (element, height, more) => ({
         width: Math.max(260, Math.floor(element.clientWidth)),
@@ -53,7 +60,8 @@
     // A line for each policy over the budgets, from the full cache on where ratios are the axis.
     const lines = (element, { label, height, value, full, domain, digits = 2, band = false, more = {} }) => {
         const wide = element.clientWidth > 500;
-        const visible = shown();
+        // Later lines lie on top: the default policy's last.
+        const visible = shown().sort((a, b) => (a.index === baseline) - (b.index === baseline));
         const points = s => [
             ...(data.byRows || full === null || full === undefined ? [] : [{ x: 0, y: full, s, from: "full cache" }]),
             ...data.budgets.map((x, b) => ({ x, y: value(s, b), s, b, from: data.budgetNames[b] })),
@@ -65,7 +73,7 @@
             ariaLabel: label,
             marginLeft: wide ? 50 : 40,
             marginRight: 16,
-            x: budgetAxis(),
+            x: budgetAxis(element.clientWidth - 66),
             y: { grid: true, domain, label, zero: domain === undefined, nice: domain === undefined },
             marks: [
                 ...banded.map(s => Plot.areaY(interval(s), { x: "x", y1: p => p.a[1], y2: p => p.a[2], fill: s.colour, fillOpacity: 0.15 })),
