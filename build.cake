@@ -1,6 +1,7 @@
 // The build. ./build.sh runs it and lists its targets; each step does nothing when nothing that it reads has changed.
 //
 //   native/llama.lock ─▶ packages (per-user cache) ─▶ pristine source ─▶ patched source ─▶ cmake, ninja ─▶ artifacts/native, artifacts/stock
+//   charts.lock       ─▶ packages ─▶ artifacts/charts
 //   src/              ─▶ dotnet publish ─▶ artifacts/app, artifacts/edgekv
 using System.Diagnostics;
 using System.Runtime.InteropServices;
@@ -29,7 +30,9 @@ Task("native").Does(() => BuildNative(withVulkan: false));
 
 Task("native-vulkan").Does(() => BuildNative(withVulkan: true));
 
-Task("app").Does(() => PublishApp());
+Task("charts").Does(() => PlaceCharts());
+
+Task("app").IsDependentOn("charts").Does(() => PublishApp());
 
 Task("demo").IsDependentOn("native").IsDependentOn("app").Does(() =>
 {
@@ -303,7 +306,7 @@ string Fetch(Package package)
     {
         if (Sha256(file) == package.Sha256)
             return file;
-        Say($"{file} is not what native/llama.lock names; downloading it again");
+        Say($"{file} is not what {package.Lock} names; downloading it again");
     }
     IO.Directory.CreateDirectory(CacheFolder());
     Require(new Tool("npm", "nodejs npm", Wanted: $"npm (to download {package.Name}; or put {package.File} into {CacheFolder()} yourself)"));
@@ -315,7 +318,7 @@ string Fetch(Package package)
         Stop($"npm could not download {package.Name}@{package.Version}:\n{output}\nCheck the network and `npm config get registry`, or put {package.File} into {CacheFolder()} yourself.");
     var sum = Sha256(got[0]);
     if (sum != package.Sha256)
-        Stop($"{package.Name}@{package.Version} is not what native/llama.lock names, so it is not used:\n  sha256 found  {sum}\n  sha256 wanted {package.Sha256}");
+        Stop($"{package.Name}@{package.Version} is not what {package.Lock} names, so it is not used:\n  sha256 found  {sum}\n  sha256 wanted {package.Sha256}");
     // Two clones may fetch at the same time: the rename within the cache folder is what makes the file appear.
     var partial = $"{file}.{Environment.ProcessId}";
     IO.File.Copy(got[0], partial, overwrite: true);
@@ -339,6 +342,30 @@ string Unpack(Package package)
         MarkFresh(name, package.Sha256);
     }
     return IO.Path.GetDirectoryName(IO.Directory.EnumerateFiles(folder, "libggml-*", IO.SearchOption.AllDirectories).First());
+}
+
+// The library that reports draw with: each package's file behind its licence, in the order that they load in.
+void PlaceCharts()
+{
+    const string pinned = "src/Evaluation/Reports/charts.lock";
+    var key = Hash([IO.File.ReadAllText($"{root}/{pinned}")]);
+    var file = $"{artifacts}/charts/charts.js";
+    if (Fresh("charts", key, file))
+        return;
+    var text = new System.Text.StringBuilder();
+    foreach (var line in IO.File.ReadLines($"{root}/{pinned}").Where(l => l.Length > 0 && l[0] != '#'))
+    {
+        if (line.Split(' ', StringSplitOptions.RemoveEmptyEntries) is not ["package", var name, var version, var sha256, var script])
+            throw new FormatException($"{pinned}: '{line}' is no package");
+        var archive = Fetch(new Package(name, version, sha256, pinned));
+        var scratch = Scratch("charts");
+        Run("tar", ["-xzf", archive, "-C", scratch, $"package/{script}", "package/LICENSE"]);
+        text.Append($"/*! {name} {version}\n{IO.File.ReadAllText($"{scratch}/package/LICENSE").Trim()}\n*/\n{IO.File.ReadAllText($"{scratch}/package/{script}").Trim()}\n");
+        Delete(scratch);
+    }
+    IO.Directory.CreateDirectory(IO.Path.GetDirectoryName(file));
+    IO.File.WriteAllText(file, text.ToString());
+    MarkFresh("charts", key);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- managed
@@ -720,7 +747,8 @@ record Tool(string Name, string DebianPackages, Func<bool> Works = null, string 
 
 record TestCount(int Passed, int Failed, int Skipped);
 
-record Package(string Name, string Version, string Sha256)
+// Lock: the file that pins it.
+record Package(string Name, string Version, string Sha256, string Lock)
 {
     // As npm pack names it.
     public string File => $"{Name.TrimStart('@').Replace('/', '-')}-{Version}.tgz";
@@ -738,7 +766,7 @@ record LlamaLock(string Tag, SortedDictionary<string, string> Trees, Dictionary<
             {
                 case ["tag", var tag]: pin = pin with { Tag = tag }; break;
                 case ["tree", var path, var id]: pin.Trees[path] = id; break;
-                case ["package", var use, var name, var version, var sha256]: pin.Packages[use] = new(name, version, sha256); break;
+                case ["package", var use, var name, var version, var sha256]: pin.Packages[use] = new(name, version, sha256, "native/llama.lock"); break;
                 default: throw new FormatException($"native/llama.lock: '{line}' is none of tag, tree, package");
             }
         }

@@ -28,6 +28,32 @@ internal sealed class EvalCommand
         Arity = ArgumentArity.OneOrMore,
     };
 
+    private readonly Option<bool> _synthetic = new("--synthetic")
+    {
+        Description = "Make RULER's needles, variable tracking, common and frequent words, in place of --dataset or beside it",
+    };
+
+    private readonly Option<IReadOnlyList<int>> _lengths = new("--lengths")
+    {
+        Description = "Tokens of --synthetic samples, answers included",
+        HelpName = "N,...",
+        DefaultValueFactory = _ => [2048],
+        CustomParser = ParseLengths,
+    };
+
+    private readonly Option<string[]> _tasks = new("--tasks")
+    {
+        Description = $"Tasks of --synthetic, with commas between them: {string.Join(", ", SyntheticOptions.AllTasks)}; default: all",
+        HelpName = "TASK,...",
+        CustomParser = ParseTasks,
+    };
+
+    private readonly Option<string?> _haystack = new("--haystack")
+    {
+        Description = "Text that --synthetic needles are hidden in; default: one that comes with the program",
+        HelpName = "FILE",
+    };
+
     private readonly Option<IReadOnlyList<PolicyOptions>> _policies = new("--policies", "-p")
     {
         Description = $"Policies with commas between them, with options as in snapkv:window=32,kernel=7; '{CommandLineApp.Name} policies' tells them",
@@ -78,7 +104,7 @@ internal sealed class EvalCommand
     {
         Command command = new("eval", "Measure what policies leave of a model's right answers. Goes on where it was with --resume.")
         {
-            _datasets, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _skipLong, _model, _cacheType, _threads, _gpuLayers,
+            _datasets, _synthetic, _lengths, _tasks, _haystack, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _skipLong, _model, _cacheType, _threads, _gpuLayers,
         };
         command.Validators.Add(result =>
         {
@@ -87,9 +113,15 @@ internal sealed class EvalCommand
                 result.AddError("--ratios and --rows exclude each other; give one of them.");
             }
 
-            if (result.GetResult(_datasets) is null or { Implicit: true })
+            bool synthetic = result.GetValue(_synthetic);
+            if (!synthetic && result.GetResult(_datasets) is null or { Implicit: true })
             {
-                result.AddError("there is no data; name it with --dataset.");
+                result.AddError("there is no data; name it with --dataset, or take --synthetic.");
+            }
+
+            if (!synthetic && ((Option[])[_lengths, _tasks, _haystack]).FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } stray)
+            {
+                result.AddError($"{stray.Name} is for --synthetic; give that too, or leave it out.");
             }
         });
         command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
@@ -98,7 +130,7 @@ internal sealed class EvalCommand
 
     private async Task<int> RunAsync(ParseResult parsed, Terminal terminal, CancellationToken ct)
     {
-        string[] datasets = parsed.GetRequiredValue(_datasets);
+        string[] datasets = parsed.GetValue(_datasets) ?? [];
         IReadOnlyList<EvalBudget> rows = parsed.GetRequiredValue(_rows);
         EvalOptions options = new()
         {
@@ -125,14 +157,13 @@ internal sealed class EvalCommand
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
-        IReadOnlyList<EvalSample> samples = Read(datasets, model, parsed.GetValue(_samples), parsed.GetValue(_seed));
+        IReadOnlyList<EvalSample> samples = Read(datasets, Synthetic(parsed), model, parsed.GetValue(_samples), parsed.GetValue(_seed));
         CheckPolicies(options, model, path, samples);
         samples = Fitting(model, samples, parsed.GetValue(_skipLong), terminal);
         string output = parsed.GetRequiredValue(_output);
-        try
+        using (RunFolder folder = RunFolder.Open(
+            output, await ManifestAsync(parsed, options, model, Names(datasets, Synthetic(parsed)), ct), parsed.GetValue(_resume)))
         {
-            using RunFolder folder = RunFolder.Open(
-                output, await ManifestAsync(parsed, options, model, datasets, terminal, ct), parsed.GetValue(_resume));
             EvalRun run = new(model, options, folder);
             try
             {
@@ -151,26 +182,36 @@ internal sealed class EvalCommand
 
             WriteCost(terminal, run.Cost);
         }
-        catch (RunException e)
-        {
-            throw new CommandException(ExitCode.Other, e.Message, e);
-        }
 
-        EvalTable.Write(terminal.OutConsole(), RunFolder.ReadResults(output));
+        WrittenReport report = ReportWriter.Write(output);
+        RunTables.Write(terminal.OutConsole(), report.Statistics);
+        terminal.Out.WriteLine($"{report.Path}, and its tables as CSV beside it.");
         return (int)ExitCode.Success;
     }
 
-    private static IReadOnlyList<EvalSample> Read(string[] paths, EdgeModel model, int count, int seed)
+    private static IReadOnlyList<EvalSample> Read(string[] paths, SyntheticOptions? synthetic, EdgeModel model, int count, int seed)
     {
         try
         {
-            return SampleChoice.Take([.. paths.SelectMany(path => Datasets.Read(path, text => model.Tokenize(text).Length))], count, seed);
+            IReadOnlyList<EvalSample> given = SampleChoice.Take([.. paths.SelectMany(path => Datasets.Read(path, Tokens))], count, seed);
+            return synthetic is null ? given : [.. given, .. SyntheticData.Generate(synthetic, Tokens)];
         }
         catch (DatasetException e)
         {
             throw new CommandException(ExitCode.Document, e.Message, e);
         }
+
+        int Tokens(string text) => model.Tokenize(text).Length;
     }
+
+    private SyntheticOptions? Synthetic(ParseResult parsed) => !parsed.GetValue(_synthetic) ? null : new SyntheticOptions
+    {
+        Lengths = parsed.GetRequiredValue(_lengths),
+        Tasks = parsed.GetValue(_tasks) is { Length: > 0 } tasks ? tasks : SyntheticOptions.AllTasks,
+        Samples = parsed.GetValue(_samples),
+        Seed = parsed.GetValue(_seed),
+        HaystackPath = parsed.GetValue(_haystack),
+    };
 
     private static void CheckPolicies(EvalOptions options, EdgeModel model, string path, IReadOnlyList<EvalSample> samples)
     {
@@ -219,7 +260,7 @@ internal sealed class EvalCommand
     }
 
     private async Task<RunManifest> ManifestAsync(
-        ParseResult parsed, EvalOptions options, EdgeModel model, IReadOnlyList<string> datasets, Terminal terminal, CancellationToken ct)
+        ParseResult parsed, EvalOptions options, EdgeModel model, IReadOnlyList<string> datasets, CancellationToken ct)
     {
         return new RunManifest
         {
@@ -247,6 +288,13 @@ internal sealed class EvalCommand
         };
     }
 
+    // What a run goes on with must be the same.
+    private static string[] Names(string[] paths, SyntheticOptions? synthetic) => synthetic is null ? paths :
+    [
+        .. paths,
+        string.Create(CultureInfo.InvariantCulture, $"synthetic: {string.Join(' ', synthetic.Tasks)} of {string.Join(' ', synthetic.Lengths)} tokens{(synthetic.HaystackPath is { } haystack ? $" in {haystack}" : "")}"),
+    ];
+
     private static async Task<string> HashAsync(string path, CancellationToken ct)
     {
         await using FileStream stream = File.OpenRead(path);
@@ -267,7 +315,7 @@ internal sealed class EvalCommand
     {
         // A piece with a value but no policy's name goes with the piece before.
         List<string> texts = [];
-        foreach (string piece in string.Join(',', result.Tokens.Select(token => token.Value)).Split(',', StringSplitOptions.TrimEntries))
+        foreach (string piece in Pieces(result))
         {
             int equals = piece.IndexOf('=', StringComparison.Ordinal);
             int colon = piece.IndexOf(':', StringComparison.Ordinal);
@@ -300,6 +348,37 @@ internal sealed class EvalCommand
         return [.. policies.DistinctBy(policy => policy.ToString())];
     }
 
+    private static IReadOnlyList<int> ParseLengths(ArgumentResult result)
+    {
+        List<int> lengths = [];
+        foreach (string piece in Pieces(result))
+        {
+            if (!int.TryParse(piece, NumberStyles.None, CultureInfo.InvariantCulture, out int length) || length < 1)
+            {
+                result.AddError($"--lengths {piece} is wrong; write for example 1024,4096.");
+                return [];
+            }
+
+            lengths.Add(length);
+        }
+
+        return [.. lengths.Distinct()];
+    }
+
+    private static string[] ParseTasks(ArgumentResult result)
+    {
+        string[] tasks = [.. Pieces(result).Distinct()];
+        if (tasks.FirstOrDefault(task => !SyntheticOptions.AllTasks.Contains(task)) is { } unknown)
+        {
+            result.AddError($"--tasks {unknown} is unknown; choose of {string.Join(", ", SyntheticOptions.AllTasks)}.");
+        }
+
+        return tasks;
+    }
+
+    private static string[] Pieces(ArgumentResult result) =>
+        string.Join(',', result.Tokens.Select(token => token.Value)).Split(',', StringSplitOptions.TrimEntries);
+
     private static Option<IReadOnlyList<EvalBudget>> Budgets(
         string name, string description, IReadOnlyList<EvalBudget> fallback, string example, Func<string, EvalBudget?> parse) => new(name)
         {
@@ -309,7 +388,7 @@ internal sealed class EvalCommand
             CustomParser = result =>
             {
                 List<EvalBudget> budgets = [];
-                foreach (string piece in string.Join(',', result.Tokens.Select(token => token.Value)).Split(',', StringSplitOptions.TrimEntries))
+                foreach (string piece in Pieces(result))
                 {
                     if (parse(piece) is not { } budget)
                     {

@@ -1,7 +1,7 @@
 namespace EdgeKV.Evaluation;
 
 /// <summary>A run's folder cannot be used, or what is in it does not belong to this run.</summary>
-public sealed class RunException : Exception
+public sealed class RunException : EdgeKVException
 {
     /// <summary>An exception with a message.</summary>
     /// <param name="message">Names the file, what is wrong and what to do.</param>

@@ -94,6 +94,11 @@ public sealed class RunFolder : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         string file = System.IO.Path.Combine(path, ManifestName);
+        if (!File.Exists(file))
+        {
+            throw new RunException($"{path} holds no {ManifestName}; name a folder that 'edgekv eval' wrote.");
+        }
+
         try
         {
             RunManifest manifest = JsonSerializer.Deserialize(File.ReadAllText(file), RunJson.Lines.RunManifest)
@@ -110,11 +115,16 @@ public sealed class RunFolder : IDisposable
 
     /// <summary>The cells of a run; half a line at the end is left out.</summary>
     /// <param name="path">The folder.</param>
-    /// <exception cref="RunException">It has none, or some that cannot be read.</exception>
+    /// <exception cref="RunException">They cannot be read.</exception>
     public static IReadOnlyList<CellResult> ReadResults(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         string file = System.IO.Path.Combine(path, ResultsName);
+        if (!File.Exists(file))
+        {
+            return [];
+        }
+
         try
         {
             using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);

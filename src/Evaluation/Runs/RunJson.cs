@@ -22,8 +22,12 @@ internal sealed class MissingNumberConverter : JsonConverter<double>
 {
     public override bool HandleNull => true;
 
-    public override double Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
-        reader.TokenType == JsonTokenType.Null ? double.NaN : reader.GetDouble();
+    public override double Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.TokenType switch
+    {
+        JsonTokenType.Null => double.NaN,
+        JsonTokenType.Number => reader.GetDouble(),
+        _ => throw new JsonException("a number was expected"),
+    };
 
     public override void Write(Utf8JsonWriter writer, double value, JsonSerializerOptions options)
     {

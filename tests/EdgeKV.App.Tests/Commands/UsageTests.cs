@@ -86,6 +86,8 @@ public class UsageTests
     [InlineData("", "no command given")]
     [InlineData("answer", "answer")]
     [InlineData("info a b", "b")]
+    [InlineData("report", "argument missing for command: report")]
+    [InlineData("report run --output", "--output")]
     [InlineData("info --memory 0", "--memory 0 is not a size")]
     public async Task CommandLine_SomethingMissingOrUnknown_IsNamed(string line, string expected)
     {
@@ -107,6 +109,7 @@ public class UsageTests
     [InlineData("policies --help", "--json")]
     [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--threshold", "--quality", "--recent", "--policy", "--score", "--profile", "--task-set", "--cache-type", "q4_0", "--compare", "--while-reading", "--json", "Examples")]
     [InlineData("info --help", "--memory")]
+    [InlineData("report --help", "DIR", "--output", "report.html")]
     [InlineData("calibrate --help", "--text", "--tokens", "--output", "--seed", "--threads", "--gpu-layers")]
     public async Task Help_Any_ListsWhatThereIs(string line, params string[] expected)
     {

@@ -1,0 +1,78 @@
+using System.Globalization;
+using System.Text;
+
+namespace EdgeKV.Evaluation;
+
+/// <summary>A run's figures as CSV (RFC 4180): one fact a line, figures in full, nothing where there is none.</summary>
+internal static class ReportCsv
+{
+    /// <summary>The tables by name.</summary>
+    public static IEnumerable<(string Name, string Text)> Of(RunStatistics run)
+    {
+        yield return ("policies", Write(
+            "policy,auc,auc_low,auc_high,auc_name,max_compression_0.05,max_compression_0.1,max_compression_0.2,prefill_s,score_s,plan_s,apply_s,question_s,first_token_s,peak_positions",
+            ReportTables.WithFull(run).Select(IEnumerable<object?> (policy) =>
+            [
+                policy.Policy, policy.Auc?.Value, policy.Auc?.Low, policy.Auc?.High, policy.Auc is null ? null : run.Curve?.AucName,
+                .. CompressionCurve.Tolerances.Select((_, i) => policy.MaximumCompression.Count > i ? policy.MaximumCompression[i] : (object?)null),
+                policy.Stages.Prefill, policy.Stages.Score, policy.Stages.Plan, policy.Stages.Apply, policy.Stages.Question, policy.Stages.FirstToken, policy.PeakPositions,
+            ])));
+        yield return ("accuracy", Write(
+            "policy,ratio,rows,ratio_achieved,samples,failed,accuracy,accuracy_low,accuracy_high,relative,relative_low,relative_high,full_bytes,bytes,tokens_per_s",
+            Budgets(run).Select(IEnumerable<object?> (cell) =>
+            [
+                cell.Policy, cell.Budget.Budget.Ratio, cell.Budget.Budget.Rows, cell.Budget.RatioAchieved, cell.Budget.Samples, cell.Budget.Failed,
+                cell.Budget.Accuracy?.Value, cell.Budget.Accuracy?.Low, cell.Budget.Accuracy?.High,
+                cell.Budget.Relative?.Value, cell.Budget.Relative?.Low, cell.Budget.Relative?.High,
+                cell.Budget.FullBytes, cell.Budget.Bytes, cell.Budget.TokensPerSecond,
+            ])));
+        yield return ("tasks", Write(
+            "dataset,task,metric,policy,ratio,rows,score,score_low,score_high",
+            Budgets(run).SelectMany(cell => run.Tasks.Select(IEnumerable<object?> (task, i) =>
+            [
+                task.Dataset, task.Task, task.Metric, cell.Policy, cell.Budget.Budget.Ratio, cell.Budget.Budget.Rows,
+                cell.Budget.Tasks[i]?.Value, cell.Budget.Tasks[i]?.Low, cell.Budget.Tasks[i]?.High,
+            ]))));
+        yield return ("layers", Write(
+            "policy,ratio,rows,layer,share_kept",
+            Budgets(run).SelectMany(cell => cell.Budget.LayerShares.Select(IEnumerable<object?> (share, layer) => [cell.Policy, cell.Budget.Budget.Ratio, cell.Budget.Budget.Rows, layer, share]))));
+        if (run.Comparisons.Count > 0)
+        {
+            yield return ("paired", Write(
+                "policy,baseline,samples,measure,ratio,rows,difference,difference_low,difference_high,wins,ties,losses",
+                run.Comparisons.SelectMany(comparison => comparison.Budgets.Append(comparison.Auc).OfType<PairedDifference>().Select(IEnumerable<object?> (difference) =>
+                [
+                    comparison.Policy, comparison.Baseline, comparison.Samples, difference.Budget is null ? "auc" : "accuracy", difference.Budget?.Ratio, difference.Budget?.Rows,
+                    difference.Difference.Value, difference.Difference.Low, difference.Difference.High, difference.Wins, difference.Ties, difference.Losses,
+                ]))));
+        }
+
+        if (run.Needles.Count > 0)
+        {
+            yield return ("needles", Write(
+                "policy,ratio,rows,length,depth,score,samples",
+                run.Needles.SelectMany(map => map.Cells.Select(IEnumerable<object?> (cell) =>
+                    [map.Policy, map.Budget.Ratio, map.Budget.Rows, cell.Length, cell.Depth, cell.Score, cell.Samples]))));
+        }
+    }
+
+    private static IEnumerable<(string Policy, BudgetStatistics Budget)> Budgets(RunStatistics run) =>
+        (run.Full is null ? run.Policies : run.Policies.Prepend(run.Full)).SelectMany(policy => policy.Budgets.OfType<BudgetStatistics>().Select(budget => (policy.Policy, budget)));
+
+    private static string Write(string head, IEnumerable<IEnumerable<object?>> rows)
+    {
+        StringBuilder text = new(head + "\r\n");
+        foreach (IEnumerable<object?> row in rows)
+        {
+            text.AppendJoin(',', row.Select(Field)).Append("\r\n");
+        }
+
+        return text.ToString();
+    }
+
+    private static string Field(object? value)
+    {
+        string text = value is double number && !double.IsFinite(number) ? "" : Convert.ToString(value, CultureInfo.InvariantCulture) ?? "";
+        return text.AsSpan().IndexOfAny(",\"\r\n") < 0 ? text : $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
+    }
+}
