@@ -56,7 +56,7 @@ public static class Datasets
             return;
         }
 
-        foreach (string file in Sorted(path, Directory.EnumerateFiles))
+        foreach (string file in DataFile.Entries(path, Directory.EnumerateFiles))
         {
             if (Path.GetExtension(file) is ".jsonl" or ".json")
             {
@@ -64,7 +64,7 @@ public static class Datasets
             }
         }
 
-        foreach (string folder in Sorted(path, Directory.EnumerateDirectories))
+        foreach (string folder in DataFile.Entries(path, Directory.EnumerateDirectories))
         {
             Folder(folder, countTokens, samples, depth + 1);
         }
@@ -93,18 +93,6 @@ public static class Datasets
         _ when first.Has("data") => SquadReader.Read(DataFile.Whole(path, text, SquadReader.Shape)),
         _ => throw first.Wrong("this is no sample of any layout that is read"),
     };
-
-    private static List<string> Sorted(string path, Func<string, IEnumerable<string>> entries)
-    {
-        try
-        {
-            return [.. entries(path).OrderBy(entry => long.TryParse(Path.GetFileName(entry), out long number) ? number : long.MaxValue).ThenBy(entry => entry, StringComparer.Ordinal)];
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new DatasetException($"{path}: this folder cannot be read ({e.Message.TrimEnd('.')}); check its permissions.", e);
-        }
-    }
 
     // Results are told apart by these three, and a run goes on by them.
     private static void CheckNames(List<EvalSample> samples)

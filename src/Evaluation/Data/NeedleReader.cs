@@ -89,7 +89,7 @@ internal static class NeedleReader
 
     private static string Haystack(string folder)
     {
-        string[] files = Directory.Exists(folder) ? [.. Directory.EnumerateFiles(folder, "*.txt").Order(StringComparer.Ordinal)] : [];
+        string[] files = Directory.Exists(folder) ? [.. DataFile.Entries(folder, path => Directory.EnumerateFiles(path, "*.txt"))] : [];
         return files.Length > 0
             ? string.Join(Separator, files.Select(file => NotEmpty(file, DataFile.Text(file)).Trim()))
             : throw new DatasetException($"{folder}: there are no .txt files in this folder; put the documents there that the needle is hidden in.");
