@@ -5,7 +5,8 @@ public static class Datasets
 {
     private const int DeepestFolder = 4;
     private const string Layouts =
-        "RULER has \"input\" and \"outputs\", LongBench \"input\", \"context\", \"answers\" and \"dataset\", SQuAD \"data\", plain data \"context\", \"question\" and \"answers\"";
+        "RULER has \"input\" and \"outputs\", LongBench \"input\", \"context\", \"answers\" and \"dataset\", " +
+        "SQuAD \"data\", plain data \"context\", \"question\" and \"answers\"";
 
     /// <summary>Reads a file, or a folder with everything in it, and finds out by itself which layout it has.</summary>
     /// <param name="path">
@@ -103,7 +104,8 @@ public static class Datasets
             if (!seen.TryAdd((sample.Dataset, sample.Task, sample.Id), sample.Source))
             {
                 throw new DatasetException(
-                    $"{sample.Source}: {sample.Dataset} {sample.Task} has the sample \"{sample.Id}\" already ({seen[(sample.Dataset, sample.Task, sample.Id)]}); give one of the two another name, or leave it out.");
+                    $"{sample.Source}: {sample.Dataset} {sample.Task} has the sample \"{sample.Id}\" already " +
+                    $"({seen[(sample.Dataset, sample.Task, sample.Id)]}); give one of the two another name, or leave it out.");
             }
         }
     }

@@ -9,7 +9,8 @@ namespace EdgeKV.Evaluation;
 public static class SyntheticData
 {
     /// <summary>
-    /// Makes samples. Their data set is "synthetic/LENGTH". A sample depends on seed, task, length and its number alone, so that fewer samples, tasks or lengths are a part of more.
+    /// Makes samples. Their data set is "synthetic/LENGTH". A sample depends on seed, task, length and its number alone, so that fewer
+    /// samples, tasks or lengths are a part of more.
     /// </summary>
     /// <param name="options">What to make.</param>
     /// <param name="countTokens">Tokens of a text, without any that begin or end it. It is called 3 to 20 times a sample.</param>
@@ -49,7 +50,8 @@ public static class SyntheticData
         // What a sample is filled with has at least a token each.
         int size = LargestFit.Near(guess, task.Least, Math.Max(task.Least, length), candidate => Tokens(make(candidate)) <= length)
             ?? throw new DatasetException(
-                $"A {task.Name} sample of {length} tokens is too short: the smallest has {Tokens(make(task.Least))} with its answer; take a greater length or leave the task out.");
+                $"A {task.Name} sample of {length} tokens is too short: the smallest has {Tokens(make(task.Least))} with its answer; " +
+                "take a greater length or leave the task out.");
         SyntheticText text = make(size);
         EvalSample sample = new()
         {
