@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 
@@ -23,6 +24,24 @@ internal static class DataFile
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new DatasetException($"{path}: this file cannot be read ({e.Message.TrimEnd('.')}); check its path and permissions.", e);
+        }
+    }
+
+    /// <summary>What is in a folder: numbers by value, then all others by name.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="entries">Lists it.</param>
+    /// <exception cref="DatasetException">It cannot be read.</exception>
+    public static IReadOnlyList<string> Entries(string folder, Func<string, IEnumerable<string>> entries)
+    {
+        try
+        {
+            return [.. entries(folder)
+                .OrderBy(path => long.TryParse(Path.GetFileName(path), NumberStyles.None, CultureInfo.InvariantCulture, out long number) ? number : long.MaxValue)
+                .ThenBy(path => path, StringComparer.Ordinal)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new DatasetException($"{folder}: this folder cannot be read ({e.Message.TrimEnd('.')}); check its permissions.", e);
         }
     }
 

@@ -5,7 +5,8 @@ public static class Datasets
 {
     private const int DeepestFolder = 4;
     private const string Layouts =
-        "RULER has \"input\" and \"outputs\", LongBench \"input\", \"context\", \"answers\" and \"dataset\", SQuAD \"data\", plain data \"context\", \"question\" and \"answers\"";
+        "RULER has \"input\" and \"outputs\", LongBench \"input\", \"context\", \"answers\" and \"dataset\", " +
+        "SQuAD \"data\", plain data \"context\", \"question\" and \"answers\"";
 
     /// <summary>Reads a file, or a folder with everything in it, and finds out by itself which layout it has.</summary>
     /// <param name="path">
@@ -56,7 +57,7 @@ public static class Datasets
             return;
         }
 
-        foreach (string file in Sorted(path, Directory.EnumerateFiles))
+        foreach (string file in DataFile.Entries(path, Directory.EnumerateFiles))
         {
             if (Path.GetExtension(file) is ".jsonl" or ".json")
             {
@@ -64,7 +65,7 @@ public static class Datasets
             }
         }
 
-        foreach (string folder in Sorted(path, Directory.EnumerateDirectories))
+        foreach (string folder in DataFile.Entries(path, Directory.EnumerateDirectories))
         {
             Folder(folder, countTokens, samples, depth + 1);
         }
@@ -94,18 +95,6 @@ public static class Datasets
         _ => throw first.Wrong("this is no sample of any layout that is read"),
     };
 
-    private static List<string> Sorted(string path, Func<string, IEnumerable<string>> entries)
-    {
-        try
-        {
-            return [.. entries(path).OrderBy(entry => long.TryParse(Path.GetFileName(entry), out long number) ? number : long.MaxValue).ThenBy(entry => entry, StringComparer.Ordinal)];
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new DatasetException($"{path}: this folder cannot be read ({e.Message.TrimEnd('.')}); check its permissions.", e);
-        }
-    }
-
     // Results are told apart by these three, and a run goes on by them.
     private static void CheckNames(List<EvalSample> samples)
     {
@@ -115,7 +104,8 @@ public static class Datasets
             if (!seen.TryAdd((sample.Dataset, sample.Task, sample.Id), sample.Source))
             {
                 throw new DatasetException(
-                    $"{sample.Source}: {sample.Dataset} {sample.Task} has the sample \"{sample.Id}\" already ({seen[(sample.Dataset, sample.Task, sample.Id)]}); give one of the two another name, or leave it out.");
+                    $"{sample.Source}: {sample.Dataset} {sample.Task} has the sample \"{sample.Id}\" already " +
+                    $"({seen[(sample.Dataset, sample.Task, sample.Id)]}); give one of the two another name, or leave it out.");
             }
         }
     }

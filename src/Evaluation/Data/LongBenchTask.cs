@@ -22,7 +22,8 @@ internal sealed record LongBenchTask(
             MetricNames.F1,
             128,
             "Below is a scientific article. A question about it follows.\n\n",
-            "Answer from the article with a few words or one sentence. Where the article does not tell, answer \"unanswerable\"; to a yes/no question answer \"yes\", \"no\" or \"unanswerable\".\nQuestion: {0}\n"),
+            "Answer from the article with a few words or one sentence. " +
+            "Where the article does not tell, answer \"unanswerable\"; to a yes/no question answer \"yes\", \"no\" or \"unanswerable\".\nQuestion: {0}\n"),
         new("multifieldqa_en", MetricNames.F1, 64, "Below is a text. A question about it follows.\n\n", ShortAnswer),
         new("hotpotqa", MetricNames.F1, 32, Passages, ShortAnswer),
         new("2wikimqa", MetricNames.F1, 32, Passages, ShortAnswer),

@@ -26,12 +26,14 @@ internal static class NeedleReader
     {
         string settings = Path.Combine(folder, Settings);
         JsonRow row = DataFile.Whole(settings, Part(folder, Settings), Shape);
-        int[] lengths = Numbers<int>(row, "lengths", length => double.IsInteger(length) && length is >= 1 and <= int.MaxValue ? (int)length : null, "a whole number of tokens");
+        int[] lengths = Numbers<int>(
+            row, "lengths", length => double.IsInteger(length) && length is >= 1 and <= int.MaxValue ? (int)length : null, "a whole number of tokens");
         double[] depths = Numbers<double>(row, "depths", depth => depth is >= 0 and <= 1 ? depth : null, "a number from 0 to 1");
         string metric = row.Text("metric", MetricNames.MatchAll);
         if (metric is not (MetricNames.MatchAll or MetricNames.MatchAny or MetricNames.ExactMatch or MetricNames.F1 or MetricNames.RougeL))
         {
-            throw row.Wrong($"the metric \"{metric}\" does not suit a needle; take {MetricNames.MatchAll}, {MetricNames.MatchAny}, {MetricNames.ExactMatch}, {MetricNames.F1} or {MetricNames.RougeL}");
+            throw row.Wrong(
+                $"the metric \"{metric}\" does not suit a needle; take {MetricNames.MatchAll}, {MetricNames.MatchAny}, {MetricNames.ExactMatch}, {MetricNames.F1} or {MetricNames.RougeL}");
         }
 
         string needle = Part(folder, Needle).Trim();
@@ -89,7 +91,7 @@ internal static class NeedleReader
 
     private static string Haystack(string folder)
     {
-        string[] files = Directory.Exists(folder) ? [.. Directory.EnumerateFiles(folder, "*.txt").Order(StringComparer.Ordinal)] : [];
+        string[] files = Directory.Exists(folder) ? [.. DataFile.Entries(folder, path => Directory.EnumerateFiles(path, "*.txt"))] : [];
         return files.Length > 0
             ? string.Join(Separator, files.Select(file => NotEmpty(file, DataFile.Text(file)).Trim()))
             : throw new DatasetException($"{folder}: there are no .txt files in this folder; put the documents there that the needle is hidden in.");

@@ -6,7 +6,8 @@ namespace EdgeKV.Evaluation;
 internal static class PlainReader
 {
     public const string Shape =
-        "a plain sample has \"context\", \"question\" (texts) and \"answers\" (a text or a list), and may have \"task\", \"id\", \"metric\", \"new_tokens\", \"classes\", \"depth\" and \"length\"";
+        "a plain sample has \"context\", \"question\" (texts) and \"answers\" (a text or a list), " +
+        "and may have \"task\", \"id\", \"metric\", \"new_tokens\", \"classes\", \"depth\" and \"length\"";
 
     private const int NewTokens = 64;
 

@@ -9,7 +9,8 @@ namespace EdgeKV.Evaluation;
 /// </summary>
 internal static class SquadReader
 {
-    public const string Shape = "SQuAD's JSON has \"data\", a list with \"paragraphs\", which have \"context\" and \"qas\", which have \"id\", \"question\" and \"answers\" with \"text\"";
+    public const string Shape =
+        "SQuAD's JSON has \"data\", a list with \"paragraphs\", which have \"context\" and \"qas\", which have \"id\", \"question\" and \"answers\" with \"text\"";
 
     // The longest answer of its development set has fewer.
     private const int NewTokens = 48;

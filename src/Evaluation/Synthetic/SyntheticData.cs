@@ -9,10 +9,11 @@ namespace EdgeKV.Evaluation;
 public static class SyntheticData
 {
     /// <summary>
-    /// Makes samples. Their data set is "synthetic/LENGTH". A sample depends on seed, task, length and its number alone, so that fewer samples, tasks or lengths are a part of more.
+    /// Makes samples. Their data set is "synthetic/LENGTH". A sample depends on seed, task, length and its number alone, so that fewer
+    /// samples, tasks or lengths are a part of more.
     /// </summary>
     /// <param name="options">What to make.</param>
-    /// <param name="countTokens">Tokens of a text, without any that begin or end it. It is called some five times a sample.</param>
+    /// <param name="countTokens">Tokens of a text, without any that begin or end it. It is called 3 to 20 times a sample.</param>
     /// <returns>Samples by length, task and number, each as long as its length allows with its answer's tokens.</returns>
     /// <exception cref="DatasetException">An option is out of range, the haystack cannot be read, or a length is too short for a task.</exception>
     public static IReadOnlyList<EvalSample> Generate(SyntheticOptions options, Func<string, int> countTokens)
@@ -30,7 +31,7 @@ public static class SyntheticData
                 int guess = task.Least;
                 for (int i = 0; i < options.Samples; i++)
                 {
-                    (EvalSample sample, guess) = Sample(task, length, i, options.Seed, essay, guess, countTokens);
+                    (EvalSample sample, guess) = Sample(task, length, i, options, essay, guess, countTokens);
                     samples.Add(sample);
                 }
             }
@@ -40,16 +41,17 @@ public static class SyntheticData
     }
 
     private static (EvalSample Sample, int Size) Sample(
-        SyntheticTask task, int length, int number, int seed, Haystack essay, int guess, Func<string, int> countTokens)
+        SyntheticTask task, int length, int number, SyntheticOptions options, Haystack essay, int guess, Func<string, int> countTokens)
     {
         RulerTask family = RulerTask.Find(task.Name)!;
         string id = number.ToString(CultureInfo.InvariantCulture);
-        Func<int, SyntheticText> make = task.Begin(string.Create(CultureInfo.InvariantCulture, $"{seed}/{task.Name}/{length}/{number}"), length, essay);
+        Func<int, SyntheticText> make = task.Begin(string.Create(CultureInfo.InvariantCulture, $"{options.Seed}/{task.Name}/{length}/{number}"), length, essay);
 
         // What a sample is filled with has at least a token each.
-        int size = LargestFit.Near(guess, task.Least, Math.Max(task.Least, length), candidate => Tokens(make(candidate)) + family.NewTokens <= length)
+        int size = LargestFit.Near(guess, task.Least, Math.Max(task.Least, length), candidate => Tokens(make(candidate)) <= length)
             ?? throw new DatasetException(
-                $"A {task.Name} sample of {length} tokens is too short: the smallest has {Tokens(make(task.Least)) + family.NewTokens} with its answer; take a greater length or leave the task out.");
+                $"A {task.Name} sample of {length} tokens is too short: the smallest has {Tokens(make(task.Least))} with its answer; " +
+                "take a greater length or leave the task out.");
         SyntheticText text = make(size);
         EvalSample sample = new()
         {
@@ -64,11 +66,11 @@ public static class SyntheticData
             NewTokens = family.NewTokens,
             Depth = text.Depth,
             Length = length,
-            Source = string.Create(CultureInfo.InvariantCulture, $"synthetic {task.Name} {length}, sample {number} of seed {seed}"),
+            Source = string.Create(CultureInfo.InvariantCulture, $"synthetic {task.Name} {length}, sample {number} of seed {options.Seed}"),
         };
         return (sample, size);
 
-        int Tokens(SyntheticText made) => countTokens(made.Context + made.Question + made.AnswerPrefix);
+        int Tokens(SyntheticText made) => countTokens(made.Context + made.Question + made.AnswerPrefix) + family.NewTokens + options.ReservedTokens;
     }
 
     private static SyntheticTask Find(string name) => SyntheticTask.All.FirstOrDefault(task => task.Name == name)
@@ -84,6 +86,11 @@ public static class SyntheticData
         if (options.Tasks.Distinct().Count() < options.Tasks.Count || options.Lengths.Distinct().Count() < options.Lengths.Count)
         {
             throw new DatasetException("A synthetic task or length is named twice; name each once.");
+        }
+
+        if (options.ReservedTokens < 0)
+        {
+            throw new DatasetException($"A synthetic sample cannot leave {options.ReservedTokens} tokens free; take 0 or more.");
         }
 
         if (options.Samples < 1)

@@ -12,6 +12,9 @@ public sealed record SyntheticOptions
     /// <summary>The most tokens of a sample, its answer's included. Default: 2048.</summary>
     public IReadOnlyList<int> Lengths { get; init; } = [2048];
 
+    /// <summary>Tokens of each length that are left free, for a chat template's. Default: 0.</summary>
+    public int ReservedTokens { get; init; }
+
     /// <summary>Samples per task and length, at least 1. Default: 20.</summary>
     public int Samples { get; init; } = 20;
 

@@ -110,6 +110,14 @@ public sealed partial class SyntheticDataTests : IDisposable
     }
 
     [Fact]
+    public void Generate_ReservedTokens_AreLeftFree()
+    {
+        EvalSample sample = SyntheticData.Generate(new SyntheticOptions { Lengths = [1024], Samples = 1, Tasks = ["niah_single_2"], ReservedTokens = 100 }, Tokens)[0];
+
+        Assert.InRange(Tokens(sample.Context + sample.Question + sample.AnswerPrefix) + sample.NewTokens, 914, 924);
+    }
+
+    [Fact]
     public void Generate_Needles_GiveTheAnswersOfTheAskedKeys()
     {
         foreach (EvalSample sample in Made.Where(sample => sample.Task.StartsWith("niah", StringComparison.Ordinal)))
@@ -221,6 +229,7 @@ public sealed partial class SyntheticDataTests : IDisposable
         Assert.Contains("at least one task", Wrong(new() { Tasks = [] }), StringComparison.Ordinal);
         Assert.Contains("named twice", Wrong(new() { Lengths = [1024, 1024] }), StringComparison.Ordinal);
         Assert.Contains("cannot have 0 samples", Wrong(new() { Samples = 0 }), StringComparison.Ordinal);
+        Assert.Contains("cannot leave -1 tokens free", Wrong(new() { ReservedTokens = -1 }), StringComparison.Ordinal);
         Assert.Contains("this haystack is empty", Wrong(new() { HaystackPath = _folder.File("empty.txt", " \n") }), StringComparison.Ordinal);
         Assert.Contains("cannot be read", Wrong(new() { HaystackPath = Path.Combine(_folder.Path, "none.txt") }), StringComparison.Ordinal);
     }
