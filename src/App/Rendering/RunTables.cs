@@ -24,7 +24,9 @@ internal static class RunTables
         for (int i = 0; i < table.Columns.Count; i++)
         {
             TableColumn column = new(Markup.Escape(table.Columns[i]));
-            grid.AddColumn(i == 0 ? column.LeftAligned() : column.RightAligned());
+            column.Alignment = i == 0 ? Justify.Left : Justify.Right;
+            column.NoWrap = i > 0;
+            grid.AddColumn(column);
         }
 
         foreach (IReadOnlyList<string> row in table.Rows)
