@@ -73,7 +73,7 @@ internal sealed class PairedAnalysis(ScoreTable table, CompressionCurve? curve, 
                 table.Policies[policy],
                 table.Policies[baseline],
                 tallies[0].Samples,
-                [.. budgets.Select((budget, k) => tallies[k].Difference(table.Budgets[budget], bootstrap.Around(tallies[k].Means.Mean, tallies[k].Means.ToArray())))],
+                [.. budgets.Zip(tallies, (budget, tally) => tally.Difference(table.Budgets[budget], bootstrap.Around(tally.Means.Mean, tally.Means.ToArray())))],
                 points.Length == 0 || !(full.Mean > 0) ? null : areas.Difference(null, Area(points, relative, full)));
     }
 
