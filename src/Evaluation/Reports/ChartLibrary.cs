@@ -1,7 +1,9 @@
 namespace EdgeKV.Evaluation;
 
 /// <summary>The library that draws a report's charts. The build fetches it (charts.lock); it is no part of the repository.</summary>
-/// <remarks>Searched in this order: <c>charts</c> beside the program, <c>artifacts/charts</c> of the checkout, found by walking up from there.</remarks>
+/// <remarks>
+/// Searched in this order: <c>charts</c> beside the program, <c>artifacts/charts</c> of the checkout, found by walking up from there.
+/// </remarks>
 internal static class ChartLibrary
 {
     private const string FileName = "charts.js";
@@ -24,6 +26,7 @@ internal static class ChartLibrary
         return tried.Select(folder => Path.Combine(folder, FileName)).FirstOrDefault(File.Exists) is { } file
             ? File.ReadAllText(file)
             : throw new ReportException(
-                $"{FileName}, which reports are drawn with, was not found. Looked in: {string.Join(", ", tried)}. Run ./build.sh charts in the EdgeKV checkout.");
+                $"{FileName}, which reports are drawn with, was not found. Looked in: {string.Join(", ", tried)}. "
+                + "Run ./build.sh charts in the EdgeKV checkout.");
     }
 }

@@ -10,15 +10,18 @@ internal static class ReportCsv
     public static IEnumerable<(string Name, string Text)> Of(RunStatistics run)
     {
         yield return ("policies", Write(
-            "policy,auc,auc_low,auc_high,auc_name,max_compression_0.05,max_compression_0.1,max_compression_0.2,prefill_s,score_s,plan_s,apply_s,question_s,first_token_s,peak_positions",
+            "policy,auc,auc_low,auc_high,auc_name,max_compression_0.05,max_compression_0.1,max_compression_0.2,"
+            + "prefill_s,score_s,plan_s,apply_s,question_s,first_token_s,peak_positions",
             ReportTables.WithFull(run).Select(IEnumerable<object?> (policy) =>
             [
                 policy.Policy, policy.Auc?.Value, policy.Auc?.Low, policy.Auc?.High, policy.Auc is null ? null : run.Curve?.AucName,
                 .. CompressionCurve.Tolerances.Select((_, i) => policy.MaximumCompression.Count > i ? policy.MaximumCompression[i] : (object?)null),
-                policy.Stages.Prefill, policy.Stages.Score, policy.Stages.Plan, policy.Stages.Apply, policy.Stages.Question, policy.Stages.FirstToken, policy.PeakPositions,
+                policy.Stages.Prefill, policy.Stages.Score, policy.Stages.Plan, policy.Stages.Apply, policy.Stages.Question,
+                policy.Stages.FirstToken, policy.PeakPositions,
             ])));
         yield return ("accuracy", Write(
-            "policy,ratio,rows,ratio_achieved,samples,failed,accuracy,accuracy_low,accuracy_high,relative,relative_low,relative_high,full_bytes,bytes,tokens_per_s",
+            "policy,ratio,rows,ratio_achieved,samples,failed,accuracy,accuracy_low,accuracy_high,relative,relative_low,relative_high,"
+            + "full_bytes,bytes,tokens_per_s",
             Budgets(run).Select(IEnumerable<object?> (cell) =>
             [
                 cell.Policy, cell.Budget.Budget.Ratio, cell.Budget.Budget.Rows, cell.Budget.RatioAchieved, cell.Budget.Samples, cell.Budget.Failed,
@@ -35,16 +38,17 @@ internal static class ReportCsv
             ]))));
         yield return ("layers", Write(
             "policy,ratio,rows,layer,share_kept",
-            Budgets(run).SelectMany(cell => cell.Budget.LayerShares.Select(IEnumerable<object?> (share, layer) => [cell.Policy, cell.Budget.Budget.Ratio, cell.Budget.Budget.Rows, layer, share]))));
+            Budgets(run).SelectMany(cell => cell.Budget.LayerShares.Select(IEnumerable<object?> (share, layer) =>
+                [cell.Policy, cell.Budget.Budget.Ratio, cell.Budget.Budget.Rows, layer, share]))));
         if (run.Comparisons.Count > 0)
         {
             yield return ("paired", Write(
                 "policy,baseline,samples,measure,ratio,rows,difference,difference_low,difference_high,wins,ties,losses",
-                run.Comparisons.SelectMany(comparison => comparison.Budgets.Append(comparison.Auc).OfType<PairedDifference>().Select(IEnumerable<object?> (difference) =>
+                Pairs(run).Select(IEnumerable<object?> (pair) =>
                 [
-                    comparison.Policy, comparison.Baseline, comparison.Samples, difference.Budget is null ? "auc" : "accuracy", difference.Budget?.Ratio, difference.Budget?.Rows,
-                    difference.Difference.Value, difference.Difference.Low, difference.Difference.High, difference.Wins, difference.Ties, difference.Losses,
-                ]))));
+                    pair.Of.Policy, pair.Of.Baseline, pair.Of.Samples, pair.At.Budget is null ? "auc" : "accuracy", pair.At.Budget?.Ratio, pair.At.Budget?.Rows,
+                    pair.At.Difference.Value, pair.At.Difference.Low, pair.At.Difference.High, pair.At.Wins, pair.At.Ties, pair.At.Losses,
+                ])));
         }
 
         if (run.Needles.Count > 0)
@@ -57,7 +61,11 @@ internal static class ReportCsv
     }
 
     private static IEnumerable<(string Policy, BudgetStatistics Budget)> Budgets(RunStatistics run) =>
-        (run.Full is null ? run.Policies : run.Policies.Prepend(run.Full)).SelectMany(policy => policy.Budgets.OfType<BudgetStatistics>().Select(budget => (policy.Policy, budget)));
+        (run.Full is null ? run.Policies : run.Policies.Prepend(run.Full))
+            .SelectMany(policy => policy.Budgets.OfType<BudgetStatistics>().Select(budget => (policy.Policy, budget)));
+
+    private static IEnumerable<(PairedComparison Of, PairedDifference At)> Pairs(RunStatistics run) =>
+        run.Comparisons.SelectMany(comparison => comparison.Budgets.Append(comparison.Auc).OfType<PairedDifference>().Select(difference => (comparison, difference)));
 
     private static string Write(string head, IEnumerable<IEnumerable<object?>> rows)
     {

@@ -34,7 +34,9 @@ internal sealed record ReportData
             Needles =
             [
                 .. run.Needles.Select(map => new NeedleData(
-                    map.Policy, map.Policy == CellResult.FullCache ? null : map.Budget.ToString(), [.. map.Cells.Select(cell => new NeedleCellData(cell.Length, cell.Depth, cell.Score, cell.Samples))])),
+                    map.Policy,
+                    map.Policy == CellResult.FullCache ? null : map.Budget.ToString(),
+                    [.. map.Cells.Select(cell => new NeedleCellData(cell.Length, cell.Depth, cell.Score, cell.Samples))])),
             ],
         };
     }

@@ -51,7 +51,8 @@ internal sealed class ReportPage
             <body>
             <header>
             <h1>What {Escape(manifest.Model)} still answers from a compressed KV cache</h1>
-            <p class="facts">{_run.Samples} samples of {_run.Tasks.Count} tasks; {_run.Policies.Count} policies; {Escape(budgets)}; {(manifest.QueryAware ? "compressed with the question" : "compressed without the question")};
+            <p class="facts">{_run.Samples} samples of {_run.Tasks.Count} tasks; {_run.Policies.Count} policies; {Escape(budgets)};
+            compressed {(manifest.QueryAware ? "with" : "without")} the question;
             {manifest.Started.UtcDateTime:yyyy-MM-dd}, {Escape(manifest.Machine)}. <a href="#provenance">All of it</a></p>
             """);
         IReadOnlyList<string> notes = ReportTables.Notes(_run);
@@ -104,15 +105,20 @@ internal sealed class ReportPage
 
     private bool HasLayers => _run.Policies.Any(policy => policy.Budgets.Any(budget => budget?.LayerShares.Count > 0));
 
-    private string Interval => FormattableString.Invariant($"{_run.Bootstrap.Level * 100:0.#} % bootstrap intervals, {_run.Bootstrap.Resamples} draws of the samples within their tasks");
+    private string Interval =>
+        Text($"{_run.Bootstrap.Level * 100:0.#} % bootstrap intervals, {_run.Bootstrap.Resamples} draws of the samples within their tasks");
 
     private void Summary()
     {
         Section("policies", "Policies");
+        string curve = _run.Curve is null
+            ? "Rows were given, so there is no curve over ratios and no area under it."
+            : $"""
+                {Escape(_run.Curve.AucName)}: the area under accuracy relative to the full cache's, over the ratio; 1 = nothing is lost.
+                r at −5&nbsp;%: maximum compression, the largest ratio up to which no more than 5&nbsp;% of the accuracy is lost.
+                """;
         Add($"""
-            <p>{(_run.Curve is null
-                ? "Rows were given, so there is no curve over ratios and no area under it."
-                : $"{Escape(_run.Curve.AucName)}: the area under accuracy relative to the full cache's, over the ratio; 1 = nothing is lost. r at −5&nbsp;%: maximum compression, the largest ratio up to which no more than 5 % of the accuracy is lost.")}
+            <p>{curve}
             Score: seconds of a policy's own scores on top of the prefill. Peak positions: the most that the cache held at one time. In brackets: {Interval}.</p>
             """);
         Table(ReportTables.Policies(_run), _run.Curve is null ? "Policies" : "Policies, the largest area first");
@@ -122,7 +128,13 @@ internal sealed class ReportPage
     private void Accuracy()
     {
         Section("accuracy", _run.Budgets.Any(budget => budget.Rows is not null) ? "Accuracy by rows" : "Accuracy by ratio");
-        Figure("accuracy", "policies", $"Unweighted mean over tasks. Dotted: the full cache. The band: the interval of the default policy, else of the best one; of all that are shown where these are at most two. Press a policy to hide or show it.");
+        Figure(
+            "accuracy",
+            "policies",
+            """
+            Unweighted mean over tasks. Dotted: the full cache. The band: the interval of the default policy, else of the best one; of all that are
+            shown where these are at most two. Press a policy to hide or show it.
+            """);
         Table(ReportTables.Accuracy(_run), $"Accuracy, mean over tasks ({Interval})");
         End();
     }
@@ -179,11 +191,21 @@ internal sealed class ReportPage
         Section("needles", "Needles by length and depth");
         Choice();
         Add("<div class=\"legend\"><span>score 0 <i class=\"ramp\" role=\"img\" aria-label=\"colours from 0 to 1\"></i> 1</span></div>");
-        Figure("needles", null, "Rows: length of the context. Columns: where the needle lies, in % of the context. At ratio or rows <span data-budget-name></span>, and from the full cache.", isGrid: true);
+        Figure(
+            "needles",
+            null,
+            """
+            Rows: length of the context. Columns: where the needle lies, in % of the context. At ratio or rows <span data-budget-name></span>,
+            and from the full cache.
+            """,
+            isGrid: true);
         Details(
             new ReportTable(
                 ["policy", "ratio or rows", "length", "depth", "score", "samples"],
-                [.. _run.Needles.SelectMany(map => map.Cells.Select(IReadOnlyList<string> (cell) => [map.Policy, map.Budget.ToString(), cell.Length, Text($"{cell.Depth:0.##}"), Text($"{cell.Score:0.00}"), Text($"{cell.Samples}")]))]),
+                [
+                    .. _run.Needles.SelectMany(map => map.Cells.Select(IReadOnlyList<string> (cell) =>
+                        [map.Policy, map.Budget.ToString(), cell.Length, Text($"{cell.Depth:0.##}"), Text($"{cell.Score:0.00}"), Text($"{cell.Samples}")])),
+                ]),
             "Scores by length and depth",
             inPrint: false);
         End();
@@ -198,7 +220,11 @@ internal sealed class ReportPage
 
         Section("layers", "Rows per layer");
         Choice();
-        Figure("layers", null, "Share of its rows that each layer keeps, over its KV heads, mean over samples. At ratio or rows <span data-budget-name></span>.", isGrid: true);
+        Figure(
+            "layers",
+            null,
+            "Share of its rows that each layer keeps, over its KV heads, mean over samples. At ratio or rows <span data-budget-name></span>.",
+            isGrid: true);
         Details(
             new ReportTable(
                 ["policy", "ratio or rows", .. Enumerable.Range(0, _run.Manifest.Layers).Select(layer => layer.ToString(CultureInfo.InvariantCulture))],
@@ -247,7 +273,9 @@ internal sealed class ReportPage
             ("threads", Text($"{manifest.Threads}")),
             ("data sets", string.Join(", ", manifest.Datasets)),
             ("policies", string.Join(", ", manifest.Policies)),
-            (manifest.Ratios.Count > 0 ? "ratios" : "rows", manifest.Ratios.Count > 0 ? string.Join(", ", manifest.Ratios.Select(ratio => Text($"{ratio:0.######}"))) : string.Join(", ", manifest.Rows)),
+            manifest.Ratios.Count > 0
+                ? ("ratios", string.Join(", ", manifest.Ratios.Select(ratio => Text($"{ratio:0.######}"))))
+                : ("rows", string.Join(", ", manifest.Rows)),
             ("samples of a task, at most", Text($"{manifest.Samples}")),
             ("seed", Text($"{manifest.Seed}")),
             ("question", manifest.QueryAware ? "part of what was compressed" : "fed after compression"),
@@ -257,7 +285,8 @@ internal sealed class ReportPage
             <div class="scroll" tabindex="0" role="region" aria-label="run.json"><table class="facts-table"><caption><span>run.json</span></caption><tbody>
             {string.Join('\n', facts.Select(fact => $"<tr><th scope=\"row\">{Escape(fact.Item1)}</th><td>{Escape(fact.Item2)}</td></tr>"))}
             </tbody></table></div>
-            <p>The figures as CSV, beside this file: {string.Join(", ", tables.Select(name => $"<a href=\"{Escape(Uri.EscapeDataString(name))}\">{Escape(name)}</a>"))}.</p>
+            <p>The figures as CSV, beside this file:
+            {string.Join(", ", tables.Select(name => $"<a href=\"{Escape(Uri.EscapeDataString(name))}\">{Escape(name)}</a>"))}.</p>
             """);
         End();
         Add("</main>");
@@ -300,19 +329,21 @@ internal sealed class ReportPage
         <div class="scroll" tabindex="0" role="region" aria-label="{Escape(caption)}"><table><caption><span>{Escape(caption)}</span></caption>
         <thead><tr>{string.Concat(table.Columns.Select(column => $"<th scope=\"col\"{Class(column)}>{Escape(column)}</th>"))}</tr></thead>
         <tbody>
-        {string.Join('\n', table.Rows.Select(row => $"<tr><th scope=\"row\">{Breakable(row[0])}</th>{string.Concat(row.Skip(1).Select((cell, i) => $"<td{Class(table.Columns[i + 1])}>{Cell(table.Columns[i + 1], cell)}</td>"))}</tr>"))}
+        {string.Join('\n', table.Rows.Select(row => $"<tr><th scope=\"row\">{Breakable(row[0])}</th>{string.Concat(row.Zip(table.Columns, Cell).Skip(1))}</tr>"))}
         </tbody></table></div>
         """);
 
     private static string Class(string column) => IsName(column) ? " class=\"name\"" : "";
 
-    private static string Cell(string column, string text) => IsName(column) ? Breakable(text) : Escape(text);
+    private static string Cell(string text, string column) => $"<td{Class(column)}>{(IsName(column) ? Breakable(text) : Escape(text))}</td>";
 
     private static bool IsName(string column) => column == "policy";
 
     // A policy's options are one long word; it may go on in the next line where an option begins.
     private static string Breakable(string name) => Escape(name)
-        .Replace(":", ":<wbr>", StringComparison.Ordinal).Replace(",", ",<wbr>", StringComparison.Ordinal).Replace("=", "=<wbr>", StringComparison.Ordinal);
+        .Replace(":", ":<wbr>", StringComparison.Ordinal)
+        .Replace(",", ",<wbr>", StringComparison.Ordinal)
+        .Replace("=", "=<wbr>", StringComparison.Ordinal);
 
     private void Add(string html) => _html.Append(html).Append('\n');
 

@@ -58,7 +58,8 @@ public static class ReportTables
             }
 
             string full = Score(run.Full?.Budgets[0], task);
-            rows.AddRange(Ordered(run).Select(IReadOnlyList<string> (policy) => [run.Tasks[task].ToString(), policy.Policy, full, .. policy.Budgets.Select(budget => Score(budget, task))]));
+            rows.AddRange(Ordered(run).Select(IReadOnlyList<string> (policy) =>
+                [run.Tasks[task].ToString(), policy.Policy, full, .. policy.Budgets.Select(budget => Score(budget, task))]));
         }
 
         return new ReportTable(["task", "policy", CellResult.FullCache, .. run.Budgets.Select(budget => budget.ToString())], rows);
@@ -71,10 +72,12 @@ public static class ReportTables
     public static ReportTable Comparisons(RunStatistics run)
     {
         ArgumentNullException.ThrowIfNull(run);
+        IEnumerable<PairedComparison> ordered =
+            Ordered(run).Select(policy => run.Comparisons.FirstOrDefault(comparison => comparison.Policy == policy.Policy)).OfType<PairedComparison>();
         return new ReportTable(
             ["policy", "samples", .. run.Curve is { } curve ? [curve.AucName] : (IEnumerable<string>)[], .. run.Budgets.Select(budget => budget.ToString())],
             [
-                .. Ordered(run).Select(policy => run.Comparisons.FirstOrDefault(comparison => comparison.Policy == policy.Policy)).OfType<PairedComparison>().Select(IReadOnlyList<string> (comparison) =>
+                .. ordered.Select(IReadOnlyList<string> (comparison) =>
                 [
                     comparison.Policy,
                     Text($"{comparison.Samples}"),
@@ -85,7 +88,10 @@ public static class ReportTables
 
         static string Paired(PairedDifference? paired) => paired is null
             ? None
-            : Text($"{paired.Difference.Value:+0.00;−0.00;0.00} ({paired.Difference.Low:+0.00;−0.00;0.00} to {paired.Difference.High:+0.00;−0.00;0.00}){(paired.IsClear ? "*" : "")}\n{paired.Wins}/{paired.Ties}/{paired.Losses}");
+            : Text($"{Signed(paired.Difference.Value)} ({Signed(paired.Difference.Low)} to {Signed(paired.Difference.High)}){(paired.IsClear ? "*" : "")}\n")
+                + Text($"{paired.Wins}/{paired.Ties}/{paired.Losses}");
+
+        static string Signed(double value) => Text($"{value:+0.00;−0.00;0.00}");
     }
 
     /// <summary>A row for each policy: MiB of the context's rows, of the full cache and at every budget.</summary>
@@ -145,14 +151,16 @@ public static class ReportTables
 
         if (run.Curve is { IsGrid: false } curve)
         {
-            notes.Add(Text($"The run has not the whole grid 0, 0.1, …, 0.9. Areas are by trapezoids over {string.Join(", ", curve.Ratios.Select(ratio => Text($"{ratio:0.######}")))}, and compare with no run of other ratios."));
+            string points = string.Join(", ", curve.Ratios.Select(ratio => Text($"{ratio:0.######}")));
+            notes.Add($"The run has not the whole grid 0, 0.1, …, 0.9. Areas are by trapezoids over {points}, and compare with no run of other ratios.");
         }
 
         return notes;
     }
 
     /// <summary>Policies, the largest area first; those without one after them, in the run's order.</summary>
-    internal static IEnumerable<PolicyStatistics> Ordered(RunStatistics run) => run.Policies.OrderByDescending(policy => policy.Auc?.Value ?? double.NegativeInfinity);
+    internal static IEnumerable<PolicyStatistics> Ordered(RunStatistics run) =>
+        run.Policies.OrderByDescending(policy => policy.Auc?.Value ?? double.NegativeInfinity);
 
     internal static IEnumerable<PolicyStatistics> WithFull(RunStatistics run) => run.Full is { } full ? Ordered(run).Prepend(full) : Ordered(run);
 

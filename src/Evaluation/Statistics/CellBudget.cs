@@ -10,13 +10,24 @@ public readonly record struct CellBudget(double? Ratio, int? Rows) : IComparable
     // 0.30000000000000004 and 0.3 are one ratio to whoever asked for it.
     private const int Digits = 9;
 
+    private const double Same = 1e-9;
+
+    /// <summary>The full cache's.</summary>
+    public static CellBudget Full { get; } = new(0, null);
+
     /// <summary>The cell's.</summary>
     /// <param name="cell">A result with a ratio or rows.</param>
     public static CellBudget Of(CellResult cell) =>
         cell.Ratio is { } ratio ? new CellBudget(Math.Round(ratio, Digits), null) : new CellBudget(null, cell.Rows);
 
+    /// <summary>Whether it is that ratio.</summary>
+    /// <param name="ratio">0 to 1.</param>
+    public bool IsRatio(double ratio) => Ratio is { } mine && Math.Abs(mine - ratio) < Same;
+
     /// <summary>Such as "0.8" or "256 rows".</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{(Ratio is { } ratio ? $"{ratio:0.######}" : $"{Rows} rows")}");
+    public override string ToString() => Ratio is { } ratio
+        ? ratio.ToString("0.######", CultureInfo.InvariantCulture)
+        : string.Create(CultureInfo.InvariantCulture, $"{Rows} rows");
 
     /// <summary>The least compression comes first: ratios up, rows down.</summary>
     public int CompareTo(CellBudget other) =>

@@ -49,7 +49,8 @@ internal sealed class ScoreTable
         {
             if (task.Count() > 1)
             {
-                throw new ReportException($"Task {task.First()} has results of two metrics, {string.Join(" and ", task.Select(t => t.Metric))}; they cannot be averaged. Run it again into an empty folder.");
+                string metrics = string.Join(" and ", task.Select(t => t.Metric));
+                throw new ReportException($"Task {task.First()} has results of two metrics, {metrics}, which have no mean. Run it again into an empty folder.");
             }
         }
 
@@ -66,7 +67,9 @@ internal sealed class ScoreTable
             CellResult?[][] cells = [.. Enumerable.Range(0, table.Columns).Select(_ => new CellResult?[samples.Count])];
             foreach (CellResult cell in ofTask.Where(cell => cell.Policy == CellResult.FullCache || IsCompressed(cell)))
             {
-                int column = cell.Policy == CellResult.FullCache ? Full : table.Column(policies.IndexOf(cell.Policy), budgets.IndexOf(CellBudget.Of(cell)));
+                int column = cell.Policy == CellResult.FullCache
+                    ? Full
+                    : table.Column(policies.IndexOf(cell.Policy), budgets.IndexOf(CellBudget.Of(cell)));
                 cells[column][samples[cell.Id]] = cell;
             }
 
