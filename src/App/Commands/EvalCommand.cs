@@ -399,7 +399,7 @@ internal sealed class EvalCommand
                     budgets.Add(budget);
                 }
 
-                return [.. budgets.Distinct().OrderBy(budget => budget.Ratio ?? 0).ThenByDescending(budget => budget.Rows)];
+                return [.. budgets.Distinct().Order()];
             },
         };
 

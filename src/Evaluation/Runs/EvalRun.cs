@@ -72,7 +72,7 @@ public sealed class EvalRun
     {
         ArgumentNullException.ThrowIfNull(samples);
         HashSet<(string, string, string, string, EvalBudget)> done =
-            [.. _folder.Done.Select(cell => (cell.Dataset, cell.Task, cell.Id, cell.Policy, new EvalBudget(cell.Ratio, cell.Rows)))];
+            [.. _folder.Done.Select(cell => (cell.Dataset, cell.Task, cell.Id, cell.Policy, EvalBudget.Of(cell)))];
         List<Work> work = [];
         foreach (EvalSample sample in samples)
         {

@@ -4,7 +4,7 @@ namespace EdgeKV.Evaluation;
 public sealed record BudgetStatistics
 {
     /// <summary>The budget; ratio 0 for the full cache.</summary>
-    public required CellBudget Budget { get; init; }
+    public required EvalBudget Budget { get; init; }
 
     /// <summary>Cells that have a score.</summary>
     public required int Samples { get; init; }

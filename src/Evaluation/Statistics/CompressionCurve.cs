@@ -35,7 +35,7 @@ public sealed class CompressionCurve
     /// <summary>The points of a run: the grid where the run has all of it, else every ratio up to 0.9.</summary>
     /// <param name="budgets">The run's budgets.</param>
     /// <returns>Null where no ratio lies above 0 and up to 0.9: rows were given, or nothing was compressed.</returns>
-    public static CompressionCurve? Of(IEnumerable<CellBudget> budgets)
+    public static CompressionCurve? Of(IEnumerable<EvalBudget> budgets)
     {
         double[] ratios = [0, .. budgets.Select(budget => budget.Ratio ?? 0).Where(ratio => ratio > 0 && ratio <= Last + Rounding).Distinct().Order()];
         double[] grid = [.. Enumerable.Range(0, GridPoints).Select(step => Math.Round(step * 0.1, 1))];

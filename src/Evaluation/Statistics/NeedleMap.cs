@@ -7,7 +7,7 @@ public sealed record NeedleMap
     public required string Policy { get; init; }
 
     /// <summary>The budget; ratio 0 for the full cache.</summary>
-    public required CellBudget Budget { get; init; }
+    public required EvalBudget Budget { get; init; }
 
     /// <summary>Cells that hold samples.</summary>
     public required IReadOnlyList<NeedleCell> Cells { get; init; }

@@ -14,7 +14,7 @@ internal static class NeedleMaps
         bool inTenths = Enumerable.Range(0, table.Columns).SelectMany(table.CellsOf)
             .Select(cell => cell.Depth).OfType<double>().Select(Exact).Distinct().Count() > MostDepths;
         List<NeedleMap> maps = [];
-        Add(CellResult.FullCache, CellBudget.Full, ScoreTable.Full);
+        Add(CellResult.FullCache, EvalBudget.Full, ScoreTable.Full);
         for (int policy = 0; policy < table.Policies.Count; policy++)
         {
             for (int budget = 0; budget < table.Budgets.Count; budget++)
@@ -25,7 +25,7 @@ internal static class NeedleMaps
 
         return maps;
 
-        void Add(string policy, CellBudget budget, int column)
+        void Add(string policy, EvalBudget budget, int column)
         {
             NeedleCell[] cells =
             [

@@ -121,6 +121,6 @@ internal sealed class PairedAnalysis(ScoreTable table, CompressionCurve? curve, 
             Means.Add(differences.Average(), _means);
         }
 
-        public PairedDifference Difference(CellBudget? budget, Estimate estimate) => new(budget, estimate, _wins, Samples - _wins - _losses, _losses);
+        public PairedDifference Difference(EvalBudget? budget, Estimate estimate) => new(budget, estimate, _wins, Samples - _wins - _losses, _losses);
     }
 }

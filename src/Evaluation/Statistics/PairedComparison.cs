@@ -14,7 +14,7 @@ public sealed record PairedComparison(string Policy, string Baseline, int Sample
 /// <param name="Wins">Samples on which the policy scores more; for the area, has the larger one under its own scores.</param>
 /// <param name="Ties">Samples on which both score the same.</param>
 /// <param name="Losses">Samples on which the baseline scores more.</param>
-public sealed record PairedDifference(CellBudget? Budget, Estimate Difference, int Wins, int Ties, int Losses)
+public sealed record PairedDifference(EvalBudget? Budget, Estimate Difference, int Wins, int Ties, int Losses)
 {
     /// <summary>Whether the interval leaves 0 out.</summary>
     public bool IsClear => Difference.Low > 0 || Difference.High < 0;

@@ -43,7 +43,7 @@ internal sealed class RunAnalysis
             LeftOut = [.. _table.Tasks.Where((task, t) => !task.IsPerplexity && _full[t] == 0)],
             Samples = Enumerable.Range(0, _table.Tasks.Count).Sum(_table.Samples),
             Missing = columns.Sum(column => Enumerable.Range(0, _table.Tasks.Count).Sum(task => _table.Cells(task, column).Count(cell => cell is null))),
-            Full = _table.CellsOf(ScoreTable.Full).Any() ? Costs(CellResult.FullCache, [ScoreTable.Full], [Budget(ScoreTable.Full, CellBudget.Full)]) : null,
+            Full = _table.CellsOf(ScoreTable.Full).Any() ? Costs(CellResult.FullCache, [ScoreTable.Full], [Budget(ScoreTable.Full, EvalBudget.Full)]) : null,
             Policies = [.. _table.Policies.Select((_, policy) => Policy(policy))],
             Comparisons = new PairedAnalysis(_table, _curve, _isRelative, _bootstrap).Against(baseline),
             Needles = NeedleMaps.Of(_table),
@@ -134,7 +134,7 @@ internal sealed class RunAnalysis
         };
     }
 
-    private BudgetStatistics? Budget(int column, CellBudget budget)
+    private BudgetStatistics? Budget(int column, EvalBudget budget)
     {
         CellResult[] all = [.. _table.CellsOf(column)];
         if (all.Length == 0)

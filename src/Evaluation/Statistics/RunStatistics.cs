@@ -10,7 +10,7 @@ public sealed record RunStatistics
     public required RunManifest Manifest { get; init; }
 
     /// <summary>Budgets of all policies, least compression first; the full cache's is not among them.</summary>
-    public required IReadOnlyList<CellBudget> Budgets { get; init; }
+    public required IReadOnlyList<EvalBudget> Budgets { get; init; }
 
     /// <summary>The points of relative figures; null where rows were given.</summary>
     public required CompressionCurve? Curve { get; init; }

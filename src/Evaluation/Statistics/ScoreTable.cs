@@ -9,7 +9,7 @@ internal sealed class ScoreTable
 {
     private readonly List<CellResult?[][]> _cells = [];
 
-    private ScoreTable(IReadOnlyList<string> policies, IReadOnlyList<CellBudget> budgets, IReadOnlyList<TaskName> tasks)
+    private ScoreTable(IReadOnlyList<string> policies, IReadOnlyList<EvalBudget> budgets, IReadOnlyList<TaskName> tasks)
     {
         Policies = policies;
         Budgets = budgets;
@@ -20,7 +20,7 @@ internal sealed class ScoreTable
     public IReadOnlyList<string> Policies { get; }
 
     /// <summary>Budgets of all policies, least compression first.</summary>
-    public IReadOnlyList<CellBudget> Budgets { get; }
+    public IReadOnlyList<EvalBudget> Budgets { get; }
 
     /// <summary>Tasks in order of their first line.</summary>
     public IReadOnlyList<TaskName> Tasks { get; }
@@ -38,7 +38,7 @@ internal sealed class ScoreTable
     {
         string[] found = [.. results.Where(IsCompressed).Select(cell => cell.Policy).Distinct()];
         List<string> policies = [.. order.Where(found.Contains).Union(found)];
-        List<CellBudget> budgets = [.. results.Where(IsCompressed).Select(CellBudget.Of).Distinct().Order()];
+        List<EvalBudget> budgets = [.. results.Where(IsCompressed).Select(EvalBudget.Of).Distinct().Order()];
         if (budgets.Any(budget => budget is { Ratio: null, Rows: null }))
         {
             throw new ReportException("A result of a policy has neither ratio nor rows; every line but the full cache's has one of them.");
@@ -69,7 +69,7 @@ internal sealed class ScoreTable
             {
                 int column = cell.Policy == CellResult.FullCache
                     ? Full
-                    : table.Column(policies.IndexOf(cell.Policy), budgets.IndexOf(CellBudget.Of(cell)));
+                    : table.Column(policies.IndexOf(cell.Policy), budgets.IndexOf(EvalBudget.Of(cell)));
                 cells[column][samples[cell.Id]] = cell;
             }
 

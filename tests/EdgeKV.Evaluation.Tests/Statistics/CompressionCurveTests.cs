@@ -27,8 +27,8 @@ public class CompressionCurveTests
     [Fact]
     public void Of_NoRatioUpToTheLast_IsNone()
     {
-        Assert.Null(CompressionCurve.Of([new CellBudget(null, 256), new CellBudget(null, 512)]));
-        Assert.Null(CompressionCurve.Of([new CellBudget(0.95, null)]));
+        Assert.Null(CompressionCurve.Of([new EvalBudget(null, 256), new EvalBudget(null, 512)]));
+        Assert.Null(CompressionCurve.Of([new EvalBudget(0.95, null)]));
         Assert.Null(CompressionCurve.Of([]));
     }
 
@@ -91,5 +91,5 @@ public class CompressionCurveTests
     [Fact]
     public void Auc_WrongCount_IsRefused() => Assert.Throws<ArgumentException>(() => Grid.Auc([1, 1]));
 
-    private static CompressionCurve Curve(params double[] ratios) => CompressionCurve.Of(ratios.Select(ratio => new CellBudget(ratio, null)))!;
+    private static CompressionCurve Curve(params double[] ratios) => CompressionCurve.Of(ratios.Select(ratio => new EvalBudget(ratio, null)))!;
 }

@@ -138,7 +138,7 @@ public class RunStatisticsTests
     {
         RunStatistics run = Of([.. Column("a", Full, 0, 1), .. Column("a", "tova", 0, 0.5), .. Column("a", "tova", 0.5, 0.5)]);
 
-        Assert.Equal([new CellBudget(0.5, null)], run.Budgets);
+        Assert.Equal([new EvalBudget(0.5, null)], run.Budgets);
         Assert.Equal(0.75, run.Policies[0].Auc!.Value.Value, 12);
     }
 
