@@ -45,7 +45,8 @@ public sealed class BrowserTests : IDisposable
                     "--window-size=1000,1000", "--dump-dom", new Uri(page).AbsoluteUri,
                 ])
             {
-                RedirectStandardOutput = true, RedirectStandardError = true,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
             };
             using Process process = Process.Start(start)!;
             using CancellationTokenSource patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
