@@ -7,6 +7,9 @@ namespace EdgeKV.Evaluation;
 /// <summary>The report as one HTML page: tables as text, charts by a script that the page holds.</summary>
 internal sealed class ReportPage
 {
+    // Tables of so many rows stay whole in print.
+    private const int OnePage = 40;
+
     private readonly StringBuilder _html = new();
     private readonly RunStatistics _run;
 
@@ -326,7 +329,7 @@ internal sealed class ReportPage
     }
 
     private void Table(ReportTable table, string caption) => Add($"""
-        <div class="scroll" tabindex="0" role="region" aria-label="{Escape(caption)}"><table><caption><span>{Escape(caption)}</span></caption>
+        <div class="scroll{(table.Rows.Count <= OnePage ? " short" : "")}" tabindex="0" role="region" aria-label="{Escape(caption)}"><table><caption><span>{Escape(caption)}</span></caption>
         <thead><tr>{string.Concat(table.Columns.Select(column => $"<th scope=\"col\"{Class(column)}>{Escape(column)}</th>"))}</tr></thead>
         <tbody>
         {string.Join('\n', table.Rows.Select(row => $"<tr><th scope=\"row\">{Breakable(row[0])}</th>{string.Concat(row.Zip(table.Columns, Cell).Skip(1))}</tr>"))}

@@ -25,7 +25,9 @@ public sealed class BrowserTests : IDisposable
         Assert.Contains("data-charts=\"drawn\"", dom, StringComparison.Ordinal);
         string body = dom[..dom.IndexOf("id=\"report-data\"", StringComparison.Ordinal)];
         string[] parts = Regex.Split(body, "data-chart=\"");
-        Assert.Equal(["accuracy", "tasks", "perplexity", "needles", "layers", "memory", "speed", "stages"], parts.Skip(1).Select(part => part[..part.IndexOf('"', StringComparison.Ordinal)]));
+        Assert.Equal(
+            ["accuracy", "tasks", "perplexity", "needles", "layers", "memory", "speed", "stages"],
+            parts.Skip(1).Select(part => part[..part.IndexOf('"', StringComparison.Ordinal)]));
 
         // 3 tasks, 1 perplexity; the full cache and 2 policies; 2 policies.
         Assert.Equal([1, 3, 1, 3, 2, 1, 1, 1], parts.Skip(1).Select(part => Regex.Count(part, "<svg[^>]* aria-label=")));
@@ -38,9 +40,13 @@ public sealed class BrowserTests : IDisposable
         {
             ProcessStartInfo start = new(
                 browser,
-                ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr", $"--user-data-dir={profile}", "--window-size=1000,1000", "--dump-dom", new Uri(page).AbsoluteUri])
+                [
+                    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr", $"--user-data-dir={profile}",
+                    "--window-size=1000,1000", "--dump-dom", new Uri(page).AbsoluteUri,
+                ])
             {
-                RedirectStandardOutput = true, RedirectStandardError = true,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
             };
             using Process process = Process.Start(start)!;
             using CancellationTokenSource patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);

@@ -94,7 +94,10 @@ public sealed partial class ReportWriterTests : IDisposable
     [Fact]
     public void Write_RunOfRows_HasNoCurve()
     {
-        File.WriteAllText(_run.Results, File.ReadAllText(_run.Results).Replace("\"ratio\":0.5", "\"rows\":50", StringComparison.Ordinal).Replace("\"ratio\":0.8", "\"rows\":20", StringComparison.Ordinal));
+        string results = File.ReadAllText(_run.Results)
+            .Replace("\"ratio\":0.5", "\"rows\":50", StringComparison.Ordinal)
+            .Replace("\"ratio\":0.8", "\"rows\":20", StringComparison.Ordinal);
+        File.WriteAllText(_run.Results, results);
 
         WrittenReport report = _run.Write();
 
@@ -124,7 +127,9 @@ public sealed partial class ReportWriterTests : IDisposable
     {
         File.Delete(_run.Manifest);
 
-        Assert.Contains("holds no run.json; name a folder that 'edgekv eval' wrote", Assert.Throws<RunException>(() => _run.Write()).Message, StringComparison.Ordinal);
+        string message = Assert.Throws<RunException>(() => _run.Write()).Message;
+
+        Assert.Contains("holds no run.json; name a folder that 'edgekv eval' wrote", message, StringComparison.Ordinal);
     }
 
     [Fact]

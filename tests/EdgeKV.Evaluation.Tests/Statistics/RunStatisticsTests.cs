@@ -259,7 +259,11 @@ public class RunStatisticsTests
         CellResult[] cells =
         [
             .. Column("a", Full, 0, [1, .. Scores()]), .. Column("b", Full, 0, [1, .. Scores()]),
-            .. new[] { "global", "tova" }.SelectMany(policy => new[] { "a", "b" }.SelectMany(task => new[] { 0.5, 0.8, 0.9 }.SelectMany(ratio => Column(task, policy, ratio, [1, .. Scores()])))),
+            .. from policy in new[] { "global", "tova" }
+               from task in new[] { "a", "b" }
+               from ratio in new[] { 0.5, 0.8, 0.9 }
+               from cell in Column(task, policy, ratio, [1, .. Scores()])
+               select cell,
         ];
 
         RunStatistics run = RunStatistics.From(Manifest("global", "tova"), cells);
