@@ -105,7 +105,8 @@ public class UsageTests
         Assert.Contains("--question is empty", await FailsAsync([.. Ask, "--question", ""]), StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("--help", "ask", "info", "policies", "calibrate")]
+    [InlineData("--help", "ask", "info", "policies", "calibrate", "eval", "bench", "report")]
+    [InlineData("eval --help", "--dataset", "--synthetic", "--policies", "--ratios", "--rows", "--samples", "--out", "--resume")]
     [InlineData("policies --help", "--json")]
     [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--threshold", "--quality", "--recent", "--policy", "--score", "--profile", "--task-set", "--cache-type", "q4_0", "--compare", "--while-reading", "--json", "Examples")]
     [InlineData("info --help", "--memory")]
