@@ -55,8 +55,9 @@ internal static partial class CommandLineApp
             new InfoCommand().Create(terminal),
             new PoliciesCommand().Create(terminal),
             new CalibrateCommand().Create(terminal),
+            new BenchCommand().Create(terminal),
         };
-        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info, {Name} policies, {Name} calibrate or {Name} --help."));
+        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info, {Name} policies, {Name} calibrate, {Name} bench or {Name} --help."));
         return root;
     }
 
