@@ -25,7 +25,7 @@ internal static class BenchTable
             console.Write(Decoding(series));
         }
 
-        writer.WriteLine("Ideal: the full cache's step less what its dropped rows cost by the clock, or by the bytes of weights and rows.");
+        writer.WriteLine("KV MiB: kept rows. RSS MiB: what dropping the others changed. ideal: the speed-up that bytes alone would give, by the clock and by the bytes of weights and rows; %: the measured one by it.");
     }
 
     public static void Write(IAnsiConsole console, BenchComparison comparison, string against)
@@ -98,7 +98,7 @@ internal static class BenchTable
 
     private static Table Decoding(BenchSeries series)
     {
-        Table table = Plain("decoding", "KV MiB", "RSS MiB", "tokens/s", "speed-up", "ideal", "% of it", "by bytes", "% of it");
+        Table table = Plain("decoding", "KV MiB", "RSS MiB", "tokens/s", "speed-up", "ideal", "%", "bytes", "%");
         table.AddRow("empty cache", "", "", Spread(series.Full.EmptyDecode, Speed), "", "", "", "", "");
         table.AddRow("full cache", Mebibytes(series.Full.RowBytes), "", Spread(series.Full.Decode, Speed), "", "", "", "", "");
         foreach (BenchCell cell in series.Cells)
@@ -142,7 +142,7 @@ internal static class BenchTable
         Table table = new Table().Border(TableBorder.Simple).AddColumn(new TableColumn(first).NoWrap());
         foreach (string column in columns)
         {
-            table.AddColumn(new TableColumn(column).RightAligned());
+            table.AddColumn(new TableColumn(column).RightAligned().NoWrap());
         }
 
         return table;
@@ -157,7 +157,7 @@ internal static class BenchTable
 
     private static string Mebibytes(long bytes) => Digits(bytes / MiB, "0.0");
 
-    private static string Speed(double value) => Digits(value, "0.0");
+    private static string Speed(double value) => Digits(value, value >= 100 ? "0" : "0.0");
 
     private static string Seconds(double value) => Digits(value, value >= 10 ? "0.0" : value >= 0.1 ? "0.00" : "0.0000");
 
