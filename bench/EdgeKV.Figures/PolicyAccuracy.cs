@@ -76,8 +76,8 @@ internal static class PolicyAccuracy
         RunManifest manifest = new()
         {
             Version = RunManifest.CurrentVersion,
-            EdgeKV = typeof(EdgeModel).Assembly.GetName().Version!.ToString(3),
-            LlamaCpp = LlamaRelease.Tag,
+            EdgeKV = Versions.EdgeKV,
+            LlamaCpp = Versions.LlamaCpp,
             Model = Path.GetFileName(model.Path),
             ModelDescription = model.Description,
             ModelSha256 = model.Fingerprint,
@@ -93,7 +93,7 @@ internal static class PolicyAccuracy
             Seed = 0,
             QueryAware = false,
             Command = "EdgeKV.Figures docs policies",
-            Machine = Machine.Describe(),
+            Machine = Machine.Here.ToString(),
             Started = DateTimeOffset.UtcNow,
         };
         using (RunFolder folder = RunFolder.Open(path, manifest, resume: true))

@@ -53,5 +53,5 @@ return table.Failed == 0 ? 0 : 1;
 void Save()
 {
     File.WriteAllText(Path.Combine(folder, "figures.json"), table.ToJson());
-    File.WriteAllText(Path.Combine(folder, "figures.md"), table.ToMarkdown(Machine.Describe()));
+    File.WriteAllText(Path.Combine(folder, "figures.md"), table.ToMarkdown(Machine.Here.ToString()));
 }

@@ -265,8 +265,8 @@ internal sealed class EvalCommand
         return new RunManifest
         {
             Version = RunManifest.CurrentVersion,
-            EdgeKV = typeof(EdgeModel).Assembly.GetName().Version!.ToString(3),
-            LlamaCpp = LlamaRelease.Tag,
+            EdgeKV = Versions.EdgeKV,
+            LlamaCpp = Versions.LlamaCpp,
             Model = Path.GetFileName(model.Path),
             ModelDescription = model.Description,
             ModelSha256 = await HashAsync(model.Path, ct),
@@ -283,7 +283,7 @@ internal sealed class EvalCommand
             Seed = parsed.GetValue(_seed),
             QueryAware = options.QueryAware,
             Command = string.Join(' ', parsed.Tokens.Select(token => token.Value).Prepend(CommandLineApp.Name)),
-            Machine = Machine.Describe(),
+            Machine = Machine.Here.ToString(),
             Started = DateTimeOffset.UtcNow,
         };
     }

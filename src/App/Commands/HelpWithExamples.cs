@@ -31,6 +31,19 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
         Exit codes: 0 done, 2 usage, 3 model, 4 document, 5 memory, 130 interrupted, 1 anything else.
         """;
 
+    private const string Bench =
+        """
+        Examples:
+          Measure the bundled model and keep the figures:
+            edgekv bench --json before.json
+          Say what has changed since:
+            edgekv bench --against before.json
+          A quick look at one depth:
+            edgekv bench --depths 1000 --cache-types f16 --prefills 1 --passes 0 --repeats 5
+
+        docs/bench.md defines the figures.
+        """;
+
     public override int Invoke(ParseResult parseResult)
     {
         int code = usual.Invoke(parseResult);
@@ -38,6 +51,7 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
         {
             { Name: CommandLineApp.Name } => Root,
             { Name: "ask" } => Ask,
+            { Name: BenchCommand.Name } => Bench,
             _ => null,
         };
         if (examples is not null)

@@ -80,6 +80,48 @@ internal static class OptionParsing
         CustomParser = result => Word(result, words),
     };
 
+    /// <summary>Whole numbers within bounds, with commas between them, each once.</summary>
+    public static Option<int[]> WholeNumbers(string name, string description, int[] fallback, int min, int max) => List(
+        name,
+        "N,N,...",
+        description,
+        fallback,
+        string.Create(CultureInfo.InvariantCulture, $"must be whole numbers from {min} to {max}, each once, for example {string.Join(',', fallback)}"),
+        text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max ? value : null);
+
+    /// <summary>Numbers from <paramref name="min"/> to below <paramref name="max"/>, with commas between them, each once.</summary>
+    public static Option<double[]> Numbers(string name, string description, double[] fallback, double min, double max) => List(
+        name,
+        "X,X,...",
+        description,
+        fallback,
+        string.Create(CultureInfo.InvariantCulture, $"must be numbers from {min} to below {max}, each once, for example {string.Join(',', fallback.Select(x => x.ToString(CultureInfo.InvariantCulture)))}"),
+        text => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value >= min && value < max ? value : null);
+
+    /// <summary>Some of several words, in any case, with commas between them, each once; the values are the words' own.</summary>
+    public static Option<T[]> Choices<T>(string name, string helpName, string description, T[] fallback, IReadOnlyDictionary<string, T> words)
+        where T : struct => List(
+            name,
+            helpName,
+            description,
+            fallback,
+            $"must be of {string.Join(", ", words.Keys)}, each once, for example {string.Join(',', words.Keys.Take(2))}",
+            text => words.FirstOrDefault(word => word.Key.Equals(text, StringComparison.OrdinalIgnoreCase)) is { Key: not null } found ? found.Value : null);
+
+    private static Option<T[]> List<T>(string name, string helpName, string description, T[] fallback, string wanted, Func<string, T?> read)
+        where T : struct => new(name)
+        {
+            Description = description,
+            HelpName = helpName,
+            DefaultValueFactory = _ => fallback,
+            CustomParser = result =>
+            {
+                T?[] values = [.. Text(result).Split(',', StringSplitOptions.TrimEntries).Select(read)];
+                T[] given = [.. values.OfType<T>()];
+                return given.Length == values.Length && given.Distinct().Count() == given.Length ? given : Fail(result, wanted, fallback);
+            },
+        };
+
     /// <summary>A policy's name, its options behind a colon; wrong names and values are reported with those there are.</summary>
     public static Option<PolicyOptions> Policy(string name, string description, string fallback) => new(name)
     {

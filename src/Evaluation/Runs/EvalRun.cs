@@ -124,7 +124,10 @@ public sealed class EvalRun
         int room = asked.Length + AnswerRoom(_model, sample) + SpareTokens;
         SessionOptions options = new()
         {
-            CacheType = _options.CacheType, Threads = _options.Threads, LearnedScores = learned, Profile = _options.Profile,
+            CacheType = _options.CacheType,
+            Threads = _options.Threads,
+            LearnedScores = learned,
+            Profile = _options.Profile,
         };
         using EdgeSession full = _model.CreateSession(options);
         _prefill.Start();
@@ -148,7 +151,9 @@ public sealed class EvalRun
         _restore.Stop();
         using EdgeSession compact = _model.CreateSession(options with
         {
-            ContextSize = Math.Min(_model.Window, context.Length + room), LearnedScores = false, Profile = null,
+            ContextSize = Math.Min(_model.Window, context.Length + room),
+            LearnedScores = false,
+            Profile = null,
         });
         foreach (IGrouping<string, Cell> group in compressed.GroupBy(cell => PassesOf(cell.Plans!.Request)))
         {

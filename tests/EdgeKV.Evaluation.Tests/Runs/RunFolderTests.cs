@@ -9,7 +9,7 @@ public sealed class RunFolderTests : IDisposable
     {
         Version = RunManifest.CurrentVersion,
         EdgeKV = "0.1.0",
-        LlamaCpp = LlamaRelease.Tag,
+        LlamaCpp = Versions.LlamaCpp,
         Model = "m.gguf",
         ModelDescription = "tiny",
         ModelSha256 = "ab",
