@@ -117,7 +117,8 @@ public:
     void set_score_map(std::shared_ptr<const score_map> map);
     // After each decode, of n_tokens from position start on.
     void collect_learned(int32_t start, int32_t n_tokens);
-    void forget_learned();
+    // From here on only those of positions first and after are kept.
+    void forget_learned(int32_t first);
     // Scores of positions first .. first + n - 1, [n_layer, n_head_kv, n].
     void learned(int32_t first, int32_t n, float * out) const;
 
@@ -323,7 +324,8 @@ private:
 
     std::shared_ptr<const score_map> m_map;
     std::vector<ggml_tensor *>       m_learned_out; // by layer, of the graph built last: [n_head_kv, n_tokens]
-    std::vector<float>               m_learned;     // [position][layer][KV head]
+    std::vector<float>               m_learned;     // [position][layer][KV head], from m_learned_first on
+    int32_t                          m_learned_first = 0;
     std::vector<float>               m_learned_scratch;
 
     bool                       m_keep_inputs = false;

@@ -78,7 +78,7 @@ void compact_cache::rerotate() {
 
     m_n_context = (int32_t) m_n_kept;
     use_cells(seq_id, {});
-    forget_learned();
+    forget_learned(m_n_context); // those of later tokens come as they are read
     changed();
 }
 

@@ -352,7 +352,7 @@ EDGEKV_API int32_t edgekv_apply(edgekv_context * context, const int32_t * counts
 // Closes positions up: every kept key is rotated from its position to its index 0 .. rows-1 by the model's own RoPE, and the next token gets the position rows, so
 // that documents longer than the model's window can be read in parts. To be called after edgekv_apply, before the next token: EDGEKV_E_STATE else, and where heads
 // kept different numbers of rows. EDGEKV_E_UNSUPPORTED for models whose keys RoPE does not make last, or with several positions each. EDGEKV_CACHE_N_CONTEXT and
-// edgekv_cache_positions give the new positions afterwards; learned scores are forgotten. Quantized keys are rounded once more.
+// edgekv_cache_positions give the new positions afterwards; learned scores are forgotten but for those of later tokens. Quantized keys are rounded once more.
 // When it fails while keys are rotated (EDGEKV_E_CANCELLED, EDGEKV_E_INTERNAL) the cache is left empty.
 EDGEKV_API int32_t edgekv_rerotate(edgekv_context * context);
 

@@ -21,6 +21,8 @@ public class UsageTests
     [InlineData("--rows 100 --kv-memory 1MiB", "--rows and --kv-memory exclude each other")]
     [InlineData("--ratio 0.8 --kv-memory 1MiB", "--ratio and --kv-memory exclude each other")]
     [InlineData("--while-reading --compare", "--while-reading and --compare exclude each other")]
+    [InlineData("--while-reading --merge", "--while-reading and --merge exclude each other")]
+    [InlineData("--while-reading --rerotate --threshold -6", "--rerotate needs equally many rows in all heads")]
     [InlineData("--policy best", "--policy best is unknown; choose one of global, kvcompose, kvcompose-unstructured")]
     [InlineData("--policy learned", "--policy learned is unknown")]
     [InlineData("--policy snapkv:windw=3", "Policy snapkv has no option windw; it has ratio, rows, bytes, window, kernel")]
@@ -105,7 +107,7 @@ public class UsageTests
     [Theory]
     [InlineData("--help", "ask", "info", "policies", "calibrate")]
     [InlineData("policies --help", "--json")]
-    [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--threshold", "--quality", "--recent", "--policy", "--score", "--profile", "--task-set", "--cache-type", "q4_0", "--compare", "--while-reading", "--json", "Examples")]
+    [InlineData("ask --help", "--document <FILE|->", "--ratio", "--kv-memory", "--threshold", "--quality", "--recent", "--policy", "--score", "--profile", "--task-set", "--cache-type", "q4_0", "--compare", "--while-reading", "--rerotate", "--merge", "--json", "Examples")]
     [InlineData("info --help", "--memory")]
     [InlineData("calibrate --help", "--text", "--tokens", "--output", "--seed", "--threads", "--gpu-layers")]
     public async Task Help_Any_ListsWhatThereIs(string line, params string[] expected)
