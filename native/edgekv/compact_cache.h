@@ -97,6 +97,14 @@ public:
     // Rotates each kept key to its index, where all heads kept equally many.
     void rerotate();
 
+    // How a layer rotates keys. Throws EDGEKV_E_UNSUPPORTED where some layer does not by one position, last of all.
+    struct rotation {
+        int32_t             pairs; // an edgekv_rope_pairs
+        std::vector<double> frequencies;
+        double              scale;
+    };
+    rotation rope_of_layer(int32_t layer);
+
     // Score passes: between begin and end attention is built so that its weights can be seen. Which of the tokens that are there now is scores' to say.
     void begin_scores(const edgekv_scores & scores);
     // After each decode: adds the weights of its n_tokens queries.
@@ -109,7 +117,8 @@ public:
     void set_score_map(std::shared_ptr<const score_map> map);
     // After each decode, of n_tokens from position start on.
     void collect_learned(int32_t start, int32_t n_tokens);
-    void forget_learned();
+    // From here on only those of positions first and after are kept.
+    void forget_learned(int32_t first);
     // Scores of positions first .. first + n - 1, [n_layer, n_head_kv, n].
     void learned(int32_t first, int32_t n, float * out) const;
 
@@ -247,6 +256,8 @@ private:
     void see(const edgekv_scores & scores);
     void forget_seen();
 
+    // Throws EDGEKV_E_UNSUPPORTED where some layer's keys are not rotated by one position, last of all.
+    void require_ropes();
     void rotate_layer(const compact_layer & layer, const rope & rope);
 
     ggml_tensor * store(ggml_context * ctx, ggml_tensor * target, ggml_tensor * cur, ggml_tensor * idxs, int32_t il);
@@ -313,7 +324,8 @@ private:
 
     std::shared_ptr<const score_map> m_map;
     std::vector<ggml_tensor *>       m_learned_out; // by layer, of the graph built last: [n_head_kv, n_tokens]
-    std::vector<float>               m_learned;     // [position][layer][KV head]
+    std::vector<float>               m_learned;     // [position][layer][KV head], from m_learned_first on
+    int32_t                          m_learned_first = 0;
     std::vector<float>               m_learned_scratch;
 
     bool                       m_keep_inputs = false;

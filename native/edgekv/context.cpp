@@ -570,7 +570,7 @@ int32_t edgekv_state_load(edgekv_context * context, const char * path, int32_t *
             fail(EDGEKV_E_ARGUMENT, "no path was given");
         }
         size_t n = 0;
-        c.cache->forget_learned();
+        c.cache->forget_learned(0);
         if (!llama_state_load_file(c.ctx, path, tokens, capacity, &n)) {
             const std::string why = llama_error();
             llama_memory_clear(llama_get_memory(c.ctx), true);

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 5
+#define EDGEKV_ABI_VERSION 6
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -286,6 +286,17 @@ EDGEKV_API int32_t edgekv_queries(const edgekv_context * context, int32_t which,
 // Tokens in the sums so far: what turns a sum into a mean.
 EDGEKV_API int64_t edgekv_queries_count(const edgekv_context * context);
 
+enum edgekv_rope_pairs {
+    EDGEKV_ROPE_ADJACENT   = 0, // channels 2i and 2i + 1
+    EDGEKV_ROPE_HALF_SPLIT = 1, // channels i and i + pairs
+};
+
+// How a layer rotates keys (RoPE): at position p, pair i is turned by p * frequencies[i] radians and multiplied by *scale, other channels stay. Linear and YaRN scaling
+// and the model's own factors are in the frequencies. *n: pairs; with capacity too small nothing else is written and EDGEKV_E_ARGUMENT returned.
+// EDGEKV_E_UNSUPPORTED for models whose keys RoPE does not make last, in any layer, or with several positions each: what edgekv_rerotate refuses.
+EDGEKV_API int32_t edgekv_rope(edgekv_context * context, int32_t layer, int32_t * pairs, double * frequencies, size_t capacity, size_t * n,
+                               double * scale);
+
 enum edgekv_norm {
     EDGEKV_NORM_K = 0,
     EDGEKV_NORM_V = 1,
@@ -341,7 +352,7 @@ EDGEKV_API int32_t edgekv_apply(edgekv_context * context, const int32_t * counts
 // Closes positions up: every kept key is rotated from its position to its index 0 .. rows-1 by the model's own RoPE, and the next token gets the position rows, so
 // that documents longer than the model's window can be read in parts. To be called after edgekv_apply, before the next token: EDGEKV_E_STATE else, and where heads
 // kept different numbers of rows. EDGEKV_E_UNSUPPORTED for models whose keys RoPE does not make last, or with several positions each. EDGEKV_CACHE_N_CONTEXT and
-// edgekv_cache_positions give the new positions afterwards; learned scores are forgotten. Quantized keys are rounded once more.
+// edgekv_cache_positions give the new positions afterwards; learned scores are forgotten but for those of later tokens. Quantized keys are rounded once more.
 // When it fails while keys are rotated (EDGEKV_E_CANCELLED, EDGEKV_E_INTERNAL) the cache is left empty.
 EDGEKV_API int32_t edgekv_rerotate(edgekv_context * context);
 

@@ -79,7 +79,7 @@ void compact_cache::set_score_map(std::shared_ptr<const score_map> map) {
 
     const auto before = m_map;
     m_map             = std::move(map);
-    m_learned.clear();
+    forget_learned(0);
     m_learned_out.assign(m_layers.size(), nullptr);
     changed();
     if (!m_map) {
@@ -125,23 +125,27 @@ void compact_cache::add_input(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor 
 void compact_cache::collect_learned(int32_t start, int32_t n_tokens) {
     const size_t per_token = m_layers.size() * m_n_head_kv;
 
-    if (!m_map || m_learned.size() < start * per_token) {
+    if (start == 0) {
+        forget_learned(0); // emptied since
+    }
+    if (!m_map || start < m_learned_first || m_learned.size() < (start - m_learned_first) * per_token) {
         return; // something before was not scored, and says so when it is asked for
     }
-    m_learned.resize((start + n_tokens) * per_token);
+    m_learned.resize((start - m_learned_first + n_tokens) * per_token);
     m_learned_scratch.resize((size_t) n_tokens * m_n_head_kv);
 
     for (size_t l = 0; l < m_layers.size(); ++l) {
         ggml_backend_tensor_get(m_learned_out[l], m_learned_scratch.data(), 0, m_learned_scratch.size() * sizeof(float));
         for (int32_t t = 0; t < n_tokens; ++t) {
             std::copy_n(m_learned_scratch.data() + (size_t) t * m_n_head_kv, m_n_head_kv,
-                        m_learned.data() + (start + t) * per_token + l * m_n_head_kv);
+                        m_learned.data() + (start - m_learned_first + t) * per_token + l * m_n_head_kv);
         }
     }
 }
 
-void compact_cache::forget_learned() {
+void compact_cache::forget_learned(int32_t first) {
     m_learned.clear();
+    m_learned_first = first;
 }
 
 void compact_cache::learned(int32_t first, int32_t n, float * out) const {
@@ -150,11 +154,14 @@ void compact_cache::learned(int32_t first, int32_t n, float * out) const {
     if (first < 0 || n < 0 || first > position() - n) {
         fail(EDGEKV_E_ARGUMENT, "scores of positions %d .. %d were asked for, the cache has %d", first, first + n - 1, position());
     }
-    if (m_learned.size() < (first + n) * per_token) {
-        fail(EDGEKV_E_STATE, "positions from %zu on were read without a score map", m_learned.size() / per_token);
+    if (first < m_learned_first) {
+        fail(EDGEKV_E_STATE, "the scores of positions before %d were forgotten when positions closed up", m_learned_first);
+    }
+    if (m_learned.size() < (first - m_learned_first + n) * per_token) {
+        fail(EDGEKV_E_STATE, "positions from %zu on were read without a score map", m_learned_first + m_learned.size() / per_token);
     }
     for (int32_t t = 0; t < n; ++t) {
-        const float * from = m_learned.data() + (first + t) * per_token;
+        const float * from = m_learned.data() + (first - m_learned_first + t) * per_token;
         for (size_t i = 0; i < per_token; ++i) {
             out[i * n + t] = from[i];
         }

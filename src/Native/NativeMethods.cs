@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 5;
+    public const uint AbiVersion = 6;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -219,6 +219,16 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial long edgekv_queries_count(ContextHandle context);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_rope(
+        ContextHandle context,
+        int layer,
+        out NativeRopePairs pairs,
+        double* frequencies,
+        nuint capacity,
+        out nuint n,
+        out double scale);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_rows(

@@ -17,6 +17,8 @@ namespace EdgeKV.Cli.Asking;
 /// <param name="ContextSize">Cells of the full cache; 0: what this run needs.</param>
 /// <param name="Threads">0: one for each physical core.</param>
 /// <param name="WhileReading">Drop rows while the document is read, so that the full cache is never there.</param>
+/// <param name="Rerotate">Close the kept rows' positions up; while reading, the document may then be longer than the model's window.</param>
+/// <param name="Merge">Take the values of dropped rows into kept ones.</param>
 /// <param name="GpuLayers">Layers put on the GPU; negative: all.</param>
 internal sealed record AskRequest(
     string? Model,
@@ -38,6 +40,8 @@ internal sealed record AskRequest(
     int MaxTokens,
     bool Compare,
     bool WhileReading,
+    bool Rerotate,
+    bool Merge,
     bool Json);
 
 /// <param name="Temperature">0: greedy, and the rest is not used.</param>

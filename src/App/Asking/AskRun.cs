@@ -36,7 +36,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         // A blank line between document and question, whatever the file ends with.
         string text = document.Text.TrimEnd() + "\n\n";
         int[] tokens = model.TokenizeDocument(text);
-        CheckLength(document, tokens.Length, model);
+        CheckLength(document, tokens.Length, policy, model);
 
         using EdgeSession session = model.CreateSession(new SessionOptions
         {
@@ -160,7 +160,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         return TaskSet.Texts(texts.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }
 
-    private void CheckLength(Document document, int tokens, EdgeModel model)
+    private void CheckLength(Document document, int tokens, ICompressionPolicy policy, EdgeModel model)
     {
         if (request.ContextSize > model.Window)
         {
@@ -173,17 +173,36 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         int limit = bounded ? request.ContextSize : model.Window;
         int question = request.Questions.Max(question => model.TokenizeQuestion(question).Length);
         long allowed = (long)limit - question - request.MaxTokens;
-        if (tokens > allowed)
+        if (request is { WhileReading: true, Rerotate: true })
+        {
+            // What stays of the document takes positions, and no more; that a chunk fits beside it is the session's to say.
+            CheckKept(document, tokens, policy, model, allowed);
+        }
+        else if (tokens > allowed)
         {
             string holder = bounded ? "--context of" : "the model's window of";
             string remedy = bounded && request.ContextSize < model.Window
                 ? "raise --context, shorten the document or lower --max-tokens"
+                : request.Rerotate
+                ? "read it in parts with --while-reading, shorten it or lower --max-tokens"
                 : "shorten the document, lower --max-tokens or take a model with a longer window";
             throw new CommandException(
                 ExitCode.Document,
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"document {document.Name} is {tokens:N0} tokens long and may be {Math.Max(0, allowed):N0}: {holder} {limit:N0} also holds the question ({question:N0}) and the answer (up to {request.MaxTokens:N0}); {remedy}."));
+        }
+    }
+
+    private static void CheckKept(Document document, int tokens, ICompressionPolicy policy, EdgeModel model, long allowed)
+    {
+        if (policy.Budget.Bytes is null && policy.Budget.EqualRows(model.Layers, model.KvHeads, tokens) is var kept && kept > allowed)
+        {
+            throw new CommandException(
+                ExitCode.Document,
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{kept:N0} of the {tokens:N0} tokens of document {document.Name} shall stay, and with question and answer the model's window has place for {Math.Max(0, allowed):N0}; give a higher --ratio, fewer --rows or lower --max-tokens."));
         }
     }
 
@@ -200,7 +219,8 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     {
         if (whileReading is not null)
         {
-            return await MetAsync(session.CompressWhileReadingAsync(tokens, whileReading, options: null, progress, ct));
+            return await MetAsync(session.CompressWhileReadingAsync(
+                tokens, whileReading, new ReadingOptions { Rerotate = request.Rerotate }, progress, ct));
         }
 
         await session.PrefillAsync(tokens, progress, ct);
@@ -210,7 +230,10 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     private Task<CompressionReport> CompressAsync(
         EdgeSession session, ICompressionPolicy policy, IProgress<double> progress, CancellationToken ct) => MetAsync(session.CompressAsync(
             policy,
-            new CompressOptions { MeasureTokens = request.Compare ? MeasuredTokens : 0 },
+            new CompressOptions
+            {
+                MeasureTokens = request.Compare ? MeasuredTokens : 0, Rerotate = request.Rerotate, Merge = request.Merge,
+            },
             new ScoringProgress(progress),
             ct));
 

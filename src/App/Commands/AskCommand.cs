@@ -124,6 +124,17 @@ internal sealed class AskCommand
         Description = "Remove while the document is read, by learned scores: the full cache is never there, and --context does not bound the document",
     };
 
+    private readonly Option<bool> _rerotate = new("--rerotate")
+    {
+        Description = "Close the kept rows' positions up, keys turned to their new places; needs equally many rows in all heads, which --while-reading then keeps: "
+            + "the document may be longer than the model's window",
+    };
+
+    private readonly Option<bool> _merge = new("--merge")
+    {
+        Description = "Take the values of removed rows into the kept rows whose keys are most like theirs",
+    };
+
     private readonly Option<bool> _json = new("--json")
     {
         Description = "One JSON object on standard output, everything else on standard error",
@@ -136,7 +147,7 @@ internal sealed class AskCommand
             _document, _questions, _model,
             _ratio, _rows, _kvMemory, _threshold, _quality, _recent,
             _policy, _score, _profile, _taskSet,
-            _compare, _whileReading, _json,
+            _compare, _whileReading, _rerotate, _merge, _json,
             _maxTokens, _temperature, _topK, _topP, _minP, _seed,
             _cacheType, _context, _threads, _gpuLayers,
         };
@@ -163,6 +174,17 @@ internal sealed class AskCommand
             if (result.GetValue(_whileReading) && result.GetValue(_compare))
             {
                 result.AddError("--while-reading and --compare exclude each other; while reading there is no full cache to compare with.");
+            }
+        });
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(_whileReading) && result.GetValue(_merge))
+            {
+                result.AddError("--while-reading and --merge exclude each other; rows are merged when the whole document has been read.");
+            }
+            else if (result.GetValue(_whileReading) && result.GetValue(_rerotate) && (IsGiven(result, _threshold) || IsGiven(result, _quality)))
+            {
+                result.AddError("--rerotate needs equally many rows in all heads, which a threshold does not keep; give --ratio, --rows or --kv-memory.");
             }
         });
         command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
@@ -313,6 +335,8 @@ internal sealed class AskCommand
             parsed.GetValue(_maxTokens),
             parsed.GetValue(_compare),
             parsed.GetValue(_whileReading),
+            parsed.GetValue(_rerotate),
+            parsed.GetValue(_merge),
             parsed.GetValue(_json));
     }
 

@@ -10,8 +10,8 @@ namespace EdgeKV.Policies;
 /// <remarks>
 /// <para>
 /// s[h, j] = mean over the last w queries i of their weights on j times i, their position, mean over the attention heads of KV head h (NVIDIA/kvpress,
-/// finch_press). Nothing is pooled. Keys stay at their positions, and the whole context is planned at once, where the paper turns keys to
-/// new positions and reads in chunks.
+/// finch_press). Nothing is pooled. The whole context is planned at once, where the paper reads in chunks, and keys stay at their
+/// positions unless <see cref="CompressOptions.Rerotate"/> turns them to new ones, as the paper does.
 /// </para>
 /// <para>
 /// The weight is made of plain sums: that over the last w queries times tokens - w, and those over the last 1 to w - 1. So it asks for w windows,

@@ -13,12 +13,15 @@ namespace EdgeKV.Policies;
 /// A row among the best of the whole context is among the best of every beginning of it that holds the row, as learned scores depend on
 /// nothing that comes later and recent positions are counted from the whole context's end. So no row is dropped that the last plan wants, and
 /// that plan is the one of <see cref="RowPolicy.Plan"/> over all scores at once, however the context is cut into chunks.
+/// Where kept rows close up, every KV head keeps the best of its own rows, as many as the others, and plans are over the rows that are there: a row's
+/// position is its index among its head's.
 /// Memory: 8 bytes for each row that is still there. Not for several threads at once.
 /// </remarks>
 public sealed class ReadingPlanner
 {
     private readonly GlobalTopK _policy;
     private readonly int _keepLatest;
+    private readonly bool _closesUp;
     private readonly uint? _limit;
     private readonly HeadRows[] _heads;
 
@@ -29,9 +32,13 @@ public sealed class ReadingPlanner
     /// <param name="tokens">Tokens of the whole context, 1 and up.</param>
     /// <param name="keepLatest">Latest tokens that all KV heads keep until the next chunk, beside the budget, 0 and up.</param>
     /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
-    /// <exception cref="PlanException">The policy needs a pass over the whole context, or its budget cannot be met.</exception>
+    /// <param name="closesUp">Whether kept rows take the positions 0 to rows - 1 after every plan, and so all KV heads keep equally many.</param>
+    /// <exception cref="PlanException">
+    /// The policy needs a pass over the whole context, or its budget cannot be met; it has a threshold, and all heads shall keep equally many.
+    /// </exception>
     /// <exception cref="ArgumentOutOfRangeException">A number is out of its range.</exception>
-    public ReadingPlanner(GlobalTopK policy, int layers, int kvHeads, int tokens, int keepLatest, RowCost cost = default)
+    public ReadingPlanner(
+        GlobalTopK policy, int layers, int kvHeads, int tokens, int keepLatest, RowCost cost = default, bool closesUp = false)
     {
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
@@ -39,13 +46,21 @@ public sealed class ReadingPlanner
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(keepLatest);
         ThrowIfNeedsAPass(policy);
+        if (closesUp && policy.Threshold is not null)
+        {
+            throw new PlanException("By a threshold KV heads keep different numbers of rows, and positions close up where all keep equally many. Give a budget.");
+        }
+
         _policy = policy;
+        _closesUp = closesUp;
         _keepLatest = keepLatest;
         _limit = policy.Limit;
         Layers = layers;
         KvHeads = kvHeads;
         Tokens = tokens;
-        Budget = policy.Budget.RaggedRows(layers, kvHeads, tokens, cost);
+        Budget = closesUp
+            ? (long)policy.Budget.EqualRows(layers, kvHeads, tokens, cost) * layers * kvHeads
+            : policy.Budget.RaggedRows(layers, kvHeads, tokens, cost);
         _heads = new HeadRows[layers * kvHeads];
         for (int i = 0; i < _heads.Length; i++)
         {
@@ -93,13 +108,14 @@ public sealed class ReadingPlanner
         {
             for (int head = 0; head < KvHeads; head++)
             {
-                Span<uint> keys = _heads[layer * KvHeads + head].Append(Read, chunk.Tokens);
+                HeadRows rows = _heads[layer * KvHeads + head];
+                Span<uint> keys = rows.Append(_closesUp ? rows.Count : Read, chunk.Tokens);
                 ScoreOrder.Keys(chunk.Learned(layer, head), keys);
                 _policy.Protect(Tokens, Tokens).Rank(keys, Read, Tokens);
             }
         });
         Read += chunk.Tokens;
-        return Drop();
+        return _closesUp ? DropEqually() : Drop();
     }
 
     /// <summary>Refuses policies that cannot judge a row before the whole context has been read.</summary>
@@ -140,6 +156,31 @@ public sealed class ReadingPlanner
         }
 
         return CompressionPlan.Adopt(Layers, KvHeads, Read, counts, positions, Budget + (long)(Read - Math.Min(latest, Read)) * _heads.Length);
+    }
+
+    private CompressionPlan DropEqually()
+    {
+        int there = _heads[0].Count;
+        int latest = Read == Tokens ? 0 : Math.Min(_keepLatest, there);
+        int others = there - latest;
+        int best = (int)Math.Min(others, Budget / _heads.Length);
+        int[] positions = GC.AllocateUninitializedArray<int>(checked((best + latest) * _heads.Length));
+        Parallel.For(0, Layers, layer =>
+        {
+            int[] counters = new int[ScoreOrder.Digits];
+            for (int list = layer * KvHeads; list < (layer + 1) * KvHeads; list++)
+            {
+                HeadRows head = _heads[list];
+                (uint end, int ties) = ScoreOrder.Cut(head.Keys[..others], best, counters);
+                head.Drop(end, ties, others);
+                head.Positions.CopyTo(positions.AsSpan(list * (best + latest)));
+                head.CloseUp();
+            }
+        });
+
+        int[] counts = new int[_heads.Length];
+        Array.Fill(counts, best + latest);
+        return CompressionPlan.Adopt(Layers, KvHeads, there, counts, positions, Budget + (long)latest * _heads.Length);
     }
 
     private void ThrowIfNotFinite(AttentionScores chunk)
@@ -188,6 +229,15 @@ public sealed class ReadingPlanner
 
             Count += rows;
             return _keys.AsSpan(Count - rows, rows);
+        }
+
+        // Positions become 0 to Count - 1.
+        public void CloseUp()
+        {
+            for (int i = 0; i < Count; i++)
+            {
+                _positions[i] = i;
+            }
         }
 
         // Keeps the rows before a key, the first ones equal to it, and those from a position on.

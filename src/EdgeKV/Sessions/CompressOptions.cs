@@ -17,6 +17,21 @@ public sealed record CompressOptions
     /// </summary>
     public int MeasureTokens { get; init; }
 
+    /// <summary>
+    /// Whether the kept rows' positions close up to 0 to rows - 1 afterwards, each key turned from its old position to its new one by the model's own
+    /// RoPE; the next token gets the position rows. For plans whose KV heads all keep equally many rows, in all layers. Quantized keys are
+    /// rounded once more. Default: false, rows stay where they are.
+    /// </summary>
+    public bool Rerotate { get; init; }
+
+    /// <summary>
+    /// Whether the value of every dropped row goes into the kept row of its head whose key is most like its own, before the cache is rewritten
+    /// (NVIDIA/kvpress, merging_press): with c their cosine, if above 0, it weighs c ||v|| / (||v|| + ||v_kept||), and the kept value is divided by 1 + the
+    /// weights. Keys stay. Takes dropped rows x kept rows x head size multiplications for every KV head. Once values are rewritten, a
+    /// failure leaves the session of no more use. Default: false.
+    /// </summary>
+    public bool Merge { get; init; }
+
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfNegative(ScoreMemory);

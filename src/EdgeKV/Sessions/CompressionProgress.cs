@@ -9,6 +9,9 @@ public enum CompressionStage
     /// <summary>Choosing the rows that stay.</summary>
     Planning,
 
+    /// <summary>Finding the kept rows that take in the values of dropped ones.</summary>
+    Merging,
+
     /// <summary>Rewriting the cache.</summary>
     Applying,
 

@@ -27,6 +27,9 @@ public sealed record CompressionReport
     /// <summary>Whether the KV heads of each layer keep equally many rows.</summary>
     public required bool IsComposite { get; init; }
 
+    /// <summary>Whether positions have closed up: the kept rows are at 0 to rows - 1, and the next token comes after them.</summary>
+    public bool Rerotated { get; init; }
+
     /// <summary>Bytes of one row of one KV head, key and value together.</summary>
     public required long RowBytes { get; init; }
 
@@ -63,7 +66,13 @@ public sealed record CompressionReport
     /// <summary>Time that the policy took.</summary>
     public required TimeSpan Planning { get; init; }
 
-    /// <summary>Time that rewriting the cache took.</summary>
+    /// <summary>Dropped rows whose values went into kept ones, over all layers and KV heads; 0 where none were asked to.</summary>
+    public long MergedRows { get; init; }
+
+    /// <summary>Time that finding those rows took, rewriting their values being a part of <see cref="Applying"/>; null where none were asked to.</summary>
+    public TimeSpan? Merging { get; init; }
+
+    /// <summary>Time that rewriting the cache took, and turning keys or merging values where that was asked for.</summary>
     public required TimeSpan Applying { get; init; }
 
     /// <summary>Decode steps per second over the cache as it was; null when not measured.</summary>

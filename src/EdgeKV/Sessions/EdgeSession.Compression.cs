@@ -42,7 +42,7 @@ public sealed partial class EdgeSession
 
     /// <summary>
     /// Compresses everything that the session has read: scores it as the policy asks, has the policy plan, rewrites the cache. What comes
-    /// afterwards continues at the same positions as before.
+    /// afterwards continues at the same positions as before, unless <see cref="CompressOptions.Rerotate"/> closes them up.
     /// </summary>
     /// <param name="policy">Decides which rows stay, and how many.</param>
     /// <param name="options">How it is carried out; null for the defaults.</param>
@@ -177,17 +177,44 @@ public sealed partial class EdgeSession
                 + $"the session has {Position} in {Model.Layers} x {Model.KvHeads}.");
         }
 
+        if (options.Rerotate)
+        {
+            EnsureClosesUp(plan);
+        }
+
+        long start = Stopwatch.GetTimestamp();
+        MergedRows[] merged = options.Merge ? PlanMerging(plan, progress, cancellation) : [];
+        TimeSpan merging = Stopwatch.GetElapsedTime(start);
         cancellation.ThrowIfCancellationRequested();
         progress?.Report(new CompressionProgress(CompressionStage.Applying, 0));
         long bytesBefore = CacheValue(NativeCacheKey.Bytes);
         int[] rowsBefore = ContextRows();
-        long start = Stopwatch.GetTimestamp();
-        Rewrite(plan, options, cancellation);
-        TimeSpan applying = Stopwatch.GetElapsedTime(start);
+        start = Stopwatch.GetTimestamp();
+        if (options.Merge)
+        {
+            MergeAndRewrite(merged, plan, options);
+        }
+        else
+        {
+            Rewrite(plan, options, cancellation);
+        }
+
         _compact = true;
+        if (options.Rerotate)
+        {
+            CloseUp();
+        }
+
+        TimeSpan applying = Stopwatch.GetElapsedTime(start);
         progress?.Report(new CompressionProgress(CompressionStage.Applying, 1));
 
-        CompressionReport report = Report(plan, planned, rowsBefore, bytesBefore, applying) with { TokensPerSecondBefore = speedBefore };
+        CompressionReport report = Report(plan, planned, rowsBefore, bytesBefore, applying) with
+        {
+            TokensPerSecondBefore = speedBefore,
+            Rerotated = options.Rerotate,
+            MergedRows = merged.Sum(head => (long)head.Dropped.Length),
+            Merging = options.Merge ? merging : null,
+        };
         return options.MeasureTokens == 0
             ? report
             : report with { TokensPerSecondAfter = MeasureSpeed(options.MeasureTokens, progress, cancellation) };
@@ -218,6 +245,55 @@ public sealed partial class EdgeSession
             Planning = planned.Planning,
             Applying = applying,
         };
+    }
+
+    private void MergeAndRewrite(MergedRows[] merged, CompressionPlan plan, CompressOptions options)
+    {
+        try
+        {
+            Merge(merged);
+            Rewrite(plan, options, CancellationToken.None);
+        }
+        catch (Exception e) when (e is EdgeKVException or OperationCanceledException)
+        {
+            _fault = $"values were merged and the cache was not rewritten ({e.Message}) Dispose it and make another one.";
+            throw;
+        }
+    }
+
+    /// <summary>Refuses to close positions up, before anything is changed: for plans whose heads differ, and models whose RoPE does not allow it.</summary>
+    private void EnsureClosesUp(CompressionPlan plan)
+    {
+        int other = plan.Counts.IndexOfAnyExcept(plan.Counts[0]);
+        if (other >= 0)
+        {
+            throw new PlanException(
+                $"Positions close up where all KV heads keep equally many rows: layer 0, KV head 0 keeps {plan.Counts[0]}, layer {other / plan.KvHeads}, "
+                + $"KV head {other % plan.KvHeads} keeps {plan.Counts[other]}. Take a policy whose heads and layers keep equally many, or leave positions as they are.");
+        }
+
+        _ = ReadRotary(0);
+    }
+
+    /// <summary>Turns the kept keys to the positions 0 to rows - 1.</summary>
+    private void CloseUp()
+    {
+        try
+        {
+            lock (_native)
+            {
+                NativeErrors.ThrowIfFailed(NativeMethods.edgekv_rerotate(Changing), nameof(NativeMethods.edgekv_rerotate));
+            }
+        }
+        catch (Exception e) when (e is EdgeKVException or OperationCanceledException)
+        {
+            _fault = $"keys were lost while they were turned to their new positions ({e.Message}) Dispose it and make another one.";
+            throw;
+        }
+
+        // Heads kept rows of different tokens; the latest ones stand for them all.
+        _tokens.RemoveRange(0, Position - (int)CacheValue(NativeCacheKey.ContextTokens));
+        _firstTurn = _firstTurn is null ? null : Position;
     }
 
     private unsafe void Rewrite(CompressionPlan plan, CompressOptions options, CancellationToken cancellation)

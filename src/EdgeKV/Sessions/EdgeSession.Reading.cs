@@ -16,7 +16,7 @@ public sealed partial class EdgeSession
     /// <remarks>
     /// Needs learned scores (<see cref="SessionOptions.Profile"/>), which depend on nothing that comes later. The cache takes the budget's
     /// rows, the latest tokens' and one chunk's; while rows are moved, the old and the new buffers. The window alone bounds the document, not
-    /// <see cref="SessionOptions.ContextSize"/>. A document of one chunk is compressed as by
+    /// <see cref="SessionOptions.ContextSize"/>, and with <see cref="ReadingOptions.Rerotate"/> not even that. A document of one chunk is compressed as by
     /// <see cref="CompressAsync(ICompressionPolicy, CompressOptions, IProgress{CompressionProgress}, CancellationToken)"/>.
     /// </remarks>
     /// <param name="document">The document.</param>
@@ -25,7 +25,7 @@ public sealed partial class EdgeSession
     /// <param name="progress">Gets the share done, 0 to 1.</param>
     /// <param name="cancellationToken">Stops the work; the session is then as empty as before and may be used again.</param>
     /// <exception cref="PlanException">The policy needs more than learned scores, or its budget cannot be met. The session is empty.</exception>
-    /// <exception cref="ContextWindowException">The document is longer than the model's window.</exception>
+    /// <exception cref="ContextWindowException">The document, or what has to fit of it, is longer than the model's window.</exception>
     /// <exception cref="UnsupportedModelException">
     /// The model has no chat template that llama.cpp knows, or its cache cannot be made compact.
     /// </exception>
@@ -58,7 +58,7 @@ public sealed partial class EdgeSession
     /// <param name="progress">Gets the share done, 0 to 1.</param>
     /// <param name="cancellationToken">Stops the work; the session is then as empty as before and may be used again.</param>
     /// <exception cref="PlanException">The policy needs more than learned scores, or its budget cannot be met. The session is empty.</exception>
-    /// <exception cref="ContextWindowException">More tokens than the model's window.</exception>
+    /// <exception cref="ContextWindowException">More tokens, or more that have to fit, than the model's window.</exception>
     /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory for the cache. The session is empty.</exception>
     /// <exception cref="SessionStateException">The session has no profile, has read something already, or work is running.</exception>
@@ -88,14 +88,28 @@ public sealed partial class EdgeSession
         Model.EnsureSupported();
         ReadingPlanner.ThrowIfNeedsAPass(policy);
         ThrowIfNoProfile();
-        ThrowIfBeyondTheWindow(tokens);
+        int used = tokens.Length;
+        if (options.Rerotate)
+        {
+            used = ThrowIfPartsAreBeyondTheWindow(tokens.Length, policy, options);
+        }
+        else
+        {
+            ThrowIfBeyondTheWindow(tokens);
+        }
 
         // As many positions as a full cache would have had: models that choose by them are then the same model.
-        int positions = Math.Max(FullSize(tokens.Length), tokens.Length);
+        int positions = Math.Max(FullSize(used), used);
         try
         {
             DropContext();
             CreateContext(Math.Min(options.ChunkTokens, tokens.Length), positions);
+            if (options.Rerotate)
+            {
+                // Said before the document is read.
+                _ = ReadRotary(0);
+            }
+
             return ReadChunks(tokens, policy, options, progress, cancellation);
         }
         catch
@@ -104,8 +118,26 @@ public sealed partial class EdgeSession
             DropContext();
             _tokens.Clear();
             _prefillTime = default;
+            _fault = null;
             throw;
         }
+    }
+
+    /// <returns>The most positions that are used at one time.</returns>
+    private int ThrowIfPartsAreBeyondTheWindow(int tokens, GlobalTopK policy, ReadingOptions options)
+    {
+        // A budget in bytes is met later, when a row's cost is known; it cannot be more rows than tokens.
+        int kept = policy.Budget.Bytes is { } bytes
+            ? (int)Math.Min(tokens, bytes / (Model.KvMemory.BytesPerRow(_options.CacheType) * Model.Layers * Model.KvHeads))
+            : policy.Budget.EqualRows(Model.Layers, Model.KvHeads, tokens);
+        long used = Math.Min(tokens, (long)kept + options.KeepLatest + options.ChunkTokens);
+        return used <= Model.Window
+            ? (int)used
+            : throw new ContextWindowException(
+                $"{kept} of the document's {tokens} tokens shall stay, which with {options.KeepLatest} latest ones and a chunk of {options.ChunkTokens} take {used} positions; "
+                + $"the model's window holds {Model.Window}. Keep fewer, or read in smaller chunks.",
+                (int)Math.Min(used, int.MaxValue),
+                Model.Window);
     }
 
     private CompressionReport ReadChunks(
@@ -116,7 +148,7 @@ public sealed partial class EdgeSession
         CancellationToken cancellation)
     {
         CompressOptions last = new() { Room = options.Room, Align = options.Align };
-        ReadingPlanner planner = new(policy, Model.Layers, Model.KvHeads, tokens.Length, options.KeepLatest, Cost(last));
+        ReadingPlanner planner = new(policy, Model.Layers, Model.KvHeads, tokens.Length, options.KeepLatest, Cost(last), options.Rerotate);
         TimeSpan reading = default;
         TimeSpan scoring = default;
         TimeSpan planning = default;
@@ -126,6 +158,7 @@ public sealed partial class EdgeSession
         do
         {
             int start = planner.Read;
+            int position = Position;
             int left = tokens.Length - start;
             int count = Math.Min(options.ChunkTokens, left);
             long began = Stopwatch.GetTimestamp();
@@ -140,7 +173,7 @@ public sealed partial class EdgeSession
             Lap(ref reading, ref began);
 
             using (AttentionScores chunk = new(
-                Model.Layers, Model.Heads, Model.KvHeads, count, [new(new Learned(), new StatisticValues(ReadLearned(start, count)))]))
+                Model.Layers, Model.Heads, Model.KvHeads, count, [new(new Learned(), new StatisticValues(ReadLearned(position, count)))]))
             {
                 Lap(ref scoring, ref began);
                 plan = planner.Next(chunk);
@@ -150,6 +183,11 @@ public sealed partial class EdgeSession
             // Room for the next chunk, so that the cache need not grow while it is fed.
             Rewrite(plan, count == left ? last : last with { Room = Math.Min(options.ChunkTokens, left - count) }, cancellation);
             _compact = true;
+            if (options.Rerotate)
+            {
+                CloseUp();
+            }
+
             peak = Math.Max(peak, CacheValue(NativeCacheKey.Bytes));
             Lap(ref applying, ref began);
         }
@@ -166,7 +204,13 @@ public sealed partial class EdgeSession
             Scoring = scoring,
             Planning = planning,
         };
-        return Report(plan, planned, rowsBefore, bytesBefore, applying) with { PeakBytes = peak };
+        return Report(plan, planned, rowsBefore, bytesBefore, applying) with
+        {
+            PeakBytes = peak,
+            Rerotated = options.Rerotate,
+            ContextTokens = tokens.Length,
+            RatioAchieved = 1 - plan.TotalRows / ((double)rowsBefore.Length * tokens.Length),
+        };
 
         static void Lap(ref TimeSpan sum, ref long began)
         {

@@ -21,6 +21,13 @@ public sealed record ReadingOptions
     /// <summary>Kept rows and room of every KV head are rounded up to a multiple of this; 0 (default) = what the device is fast with.</summary>
     public int Align { get; init; }
 
+    /// <summary>
+    /// Whether the kept rows' positions close up to 0 to rows - 1 after every chunk, their keys turned by the model's own RoPE, so that a document may
+    /// be longer than the model's window: only the rows that stay, the latest tokens and one chunk must fit. Every KV head then keeps the best of
+    /// its own rows, as many as all others. Default: false.
+    /// </summary>
+    public bool Rerotate { get; init; }
+
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(ChunkTokens, 1);

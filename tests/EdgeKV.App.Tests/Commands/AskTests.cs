@@ -132,6 +132,19 @@ public sealed class AskTests : IDisposable
         Assert.Contains("2187", run.GetProperty("answers")[0].GetProperty("compact").GetProperty("text").GetString(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("--while-reading")]
+    [InlineData("--policy", "snapkv", "--merge")]
+    public async Task Ask_Rerotate_AnswersFromEquallyManyRows(params string[] how)
+    {
+        using JsonDocument json = JsonDocument.Parse(await SucceedsAsync(
+            ["--document", _document, "--question", Question, "--rerotate", .. how, "--max-tokens", "4", "--json"]));
+
+        int[] rows = [.. json.RootElement.GetProperty("rows").EnumerateArray().SelectMany(layer => layer.EnumerateArray()).Select(count => count.GetInt32())];
+        Assert.All(rows, count => Assert.Equal(rows[0], count));
+        Assert.Equal(0.8, json.RootElement.GetProperty("ratio").GetDouble(), 0.015);
+    }
+
     [Fact]
     public async Task Ask_KvMemory_IsKept()
     {

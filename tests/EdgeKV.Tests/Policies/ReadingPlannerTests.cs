@@ -66,6 +66,49 @@ public class ReadingPlannerTests
         Assert.All(small.Zip(large), pair => Assert.Subset(Rows(pair.Second), Rows(pair.First)));
     }
 
+    [Theory]
+    [MemberData(nameof(Seeds))]
+    public void Next_RowsCloseUp_EndsWithTheBestOfEveryHead(int seed)
+    {
+        var random = new Random(seed + 30_000);
+        (int layers, int heads, int tokens, float[] learned) = RandomScores(random);
+        GlobalTopK policy = RandomPolicy(random, tokens) with { Threshold = null, Recent = 0 };
+        int rows = policy.Budget.EqualRows(layers, heads, tokens);
+        var planner = new ReadingPlanner(policy, layers, heads, tokens, random.Next(20), closesUp: true);
+
+        // Which tokens each head's rows are: the plans know indices alone.
+        List<int>[] there = [.. Enumerable.Range(0, layers * heads).Select(_ => new List<int>())];
+        foreach (int chunk in RandomChunks(random, tokens))
+        {
+            int read = planner.Read;
+            using AttentionScores scores = Slice(learned, layers, heads, tokens, read, chunk);
+            CompressionPlan plan = planner.Next(scores);
+            Assert.Equal(there[0].Count + chunk, plan.ContextTokens);
+            Assert.Equal(-1, plan.Counts.IndexOfAnyExcept(plan.Counts[0]));
+            for (int list = 0; list < there.Length; list++)
+            {
+                there[list].AddRange(Enumerable.Range(read, chunk));
+                there[list] = [.. plan.Positions(list / heads, list % heads).ToArray().Select(index => there[list][index])];
+            }
+        }
+
+        for (int list = 0; list < there.Length; list++)
+        {
+            IEnumerable<int> best = Enumerable.Range(0, tokens)
+                .OrderBy(token => token < policy.Protected ? 0 : 1)
+                .ThenByDescending(token => token < policy.Protected ? 0 : learned[list * tokens + token])
+                .ThenBy(token => token)
+                .Take(rows);
+            Assert.Equal(best.Order(), there[list]);
+        }
+    }
+
+    [Fact]
+    public void Create_ThresholdWhereRowsCloseUp_IsRefused() => Assert.Contains(
+        "By a threshold KV heads keep different numbers",
+        Assert.Throws<PlanException>(() => new ReadingPlanner(new GlobalTopK { Threshold = -5 }, 1, 1, 10, 0, closesUp: true)).Message,
+        StringComparison.Ordinal);
+
     [Fact]
     public void Next_LatestTokens_StayBesideTheBudgetUntilTheNextChunk()
     {
