@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 5;
+    public const uint AbiVersion = 6;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -183,6 +183,21 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_score_end(ContextHandle context);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_eviction_errors(
+        ContextHandle context,
+        int n_context,
+        int* counts,
+        int* positions,
+        nuint n_positions,
+        int* tokens,
+        int n_tokens,
+        double epsilon,
+        double* errors,
+        nuint count,
+        delegate* unmanaged[Cdecl]<float, void*, byte> progress,
+        void* user);
 
     [LibraryImport(Library)]
     public static partial float* edgekv_scores_data(ScoresHandle scores, NativeAggregates aggregate);
