@@ -97,6 +97,14 @@ public:
     // Rotates each kept key to its index, where all heads kept equally many.
     void rerotate();
 
+    // How a layer rotates keys. Throws EDGEKV_E_UNSUPPORTED where some layer does not by one position, last of all.
+    struct rotation {
+        int32_t             pairs; // an edgekv_rope_pairs
+        std::vector<double> frequencies;
+        double              scale;
+    };
+    rotation rope_of_layer(int32_t layer);
+
     // Score passes: between begin and end attention is built so that its weights can be seen. Which of the tokens that are there now is scores' to say.
     void begin_scores(const edgekv_scores & scores);
     // After each decode: adds the weights of its n_tokens queries.
@@ -258,6 +266,8 @@ private:
 
     void add_eviction(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * weights, int32_t l);
 
+    // Throws EDGEKV_E_UNSUPPORTED where some layer's keys are not rotated by one position, last of all.
+    void require_ropes();
     void rotate_layer(const compact_layer & layer, const rope & rope);
 
     ggml_tensor * store(ggml_context * ctx, ggml_tensor * target, ggml_tensor * cur, ggml_tensor * idxs, int32_t il);

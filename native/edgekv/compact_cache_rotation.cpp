@@ -1,4 +1,4 @@
-// Kept rows closed up: every key rotated from its old position to its index.
+// How keys are rotated, and kept rows closed up: every key rotated from its old position to its index.
 #include "compact_cache.h"
 
 #include "objects.h"
@@ -22,6 +22,25 @@ float as_float(int32_t bits) {
 
 } // namespace
 
+void compact_cache::require_ropes() {
+    const auto unknown = [&] { return std::find_if(m_ropes.begin(), m_ropes.end(), [](const rope & r) { return !r.found; }); };
+    if (unknown() != m_ropes.end()) {
+        reserve(); // a state was loaded, and no graph built yet
+        m_ctx.sched_reserve();
+    }
+    const std::string arch = m_ctx.get_model().arch_name();
+    if (unknown() != m_ropes.end()) {
+        fail(EDGEKV_E_UNSUPPORTED, "%s does not rotate the keys of layer %d (RoPE) as the last thing", arch.c_str(),
+             (int) (unknown() - m_ropes.begin()));
+    }
+    for (const rope & r : m_ropes) {
+        const int32_t mode = r.params[2];
+        if (mode != GGML_ROPE_TYPE_NORMAL && mode != GGML_ROPE_TYPE_NEOX) {
+            fail(EDGEKV_E_UNSUPPORTED, "%s rotates keys in a way (RoPE type %d) that takes more than one position", arch.c_str(), mode);
+        }
+    }
+}
+
 void compact_cache::rerotate() {
     if (!m_compact) {
         fail(EDGEKV_E_STATE, "positions close up after a plan, and this cache is full");
@@ -39,22 +58,7 @@ void compact_cache::rerotate() {
     }
 
     m_ctx.synchronize();
-    const auto unknown = [&] { return std::find_if(m_ropes.begin(), m_ropes.end(), [](const rope & r) { return !r.found; }); };
-    if (unknown() != m_ropes.end()) {
-        reserve(); // a state was loaded, and no graph built yet
-        m_ctx.sched_reserve();
-    }
-    const std::string arch = m_ctx.get_model().arch_name();
-    if (unknown() != m_ropes.end()) {
-        fail(EDGEKV_E_UNSUPPORTED, "%s does not rotate the keys of layer %d (RoPE) as the last thing", arch.c_str(),
-             (int) (unknown() - m_ropes.begin()));
-    }
-    for (const rope & r : m_ropes) {
-        const int32_t mode = r.params[2];
-        if (mode != GGML_ROPE_TYPE_NORMAL && mode != GGML_ROPE_TYPE_NEOX) {
-            fail(EDGEKV_E_UNSUPPORTED, "%s rotates keys in a way (RoPE type %d) that takes more than one position", arch.c_str(), mode);
-        }
-    }
+    require_ropes();
 
     try {
         for (int32_t l = 0; l < n_layer() && m_n_kept > 0; ++l) {
@@ -144,6 +148,39 @@ void compact_cache::rotate_layer(const compact_layer & layer, const rope & rope)
     graph.compute(backend_of(layer.buft));
 }
 
+compact_cache::rotation compact_cache::rope_of_layer(int32_t l) {
+    if (l < 0 || l >= n_layer()) {
+        fail(EDGEKV_E_ARGUMENT, "there is no layer %d, the model has %d", l, n_layer());
+    }
+    m_ctx.synchronize();
+    require_ropes();
+
+    const rope & rope        = m_ropes[l];
+    const int    n_dims      = rope.params[1];
+    const double freq_base   = as_float(rope.params[5]);
+    const double freq_scale  = as_float(rope.params[6]);
+    const double ext_factor  = as_float(rope.params[7]);
+    const double attn_factor = as_float(rope.params[8]);
+
+    std::vector<float> factors((size_t) n_dims / 2, 1.0f);
+    if (rope.factors) {
+        ggml_backend_tensor_get(rope.factors, factors.data(), 0, factors.size() * sizeof(float));
+    }
+    float ramp[2];
+    ggml_rope_yarn_corr_dims(n_dims, rope.params[4], (float) freq_base, as_float(rope.params[9]), as_float(rope.params[10]), ramp);
+
+    rotation found = { rope.params[2] == GGML_ROPE_TYPE_NEOX ? EDGEKV_ROPE_HALF_SPLIT : EDGEKV_ROPE_ADJACENT, {}, attn_factor };
+    if (ext_factor != 0) {
+        found.scale *= 1 + 0.1 * std::log(1 / freq_scale); // YaRN's own, as ggml has it
+    }
+    for (int i = 0; i < n_dims / 2; ++i) {
+        const double turn = std::pow(freq_base, -2.0 * i / n_dims) / factors[i];
+        const double mix  = ext_factor * (1 - std::clamp((i - ramp[0]) / std::max(0.001, (double) ramp[1] - ramp[0]), 0.0, 1.0));
+        found.frequencies.push_back(turn * (freq_scale * (1 - mix) + mix));
+    }
+    return found;
+}
+
 } // namespace edgekv
 
 using namespace edgekv;
@@ -154,5 +191,22 @@ int32_t edgekv_rerotate(edgekv_context * context) {
             fail(EDGEKV_E_ARGUMENT, "no context was given");
         }
         context->cache->rerotate();
+    });
+}
+
+int32_t edgekv_rope(edgekv_context * context, int32_t layer, int32_t * pairs, double * frequencies, size_t capacity, size_t * n,
+                    double * scale) {
+    return guarded([&] {
+        if (!context || !pairs || !frequencies || !n || !scale) {
+            fail(EDGEKV_E_ARGUMENT, "no %s given", !context ? "context was" : "place for the rotation was");
+        }
+        const auto found = context->cache->rope_of_layer(layer);
+        *n               = found.frequencies.size();
+        if (capacity < *n) {
+            fail(EDGEKV_E_ARGUMENT, "the rotation has %zu pairs, room was given for %zu", *n, capacity);
+        }
+        *pairs = found.pairs;
+        *scale = found.scale;
+        std::copy(found.frequencies.begin(), found.frequencies.end(), frequencies);
     });
 }

@@ -300,6 +300,17 @@ EDGEKV_API int32_t edgekv_queries(const edgekv_context * context, int32_t which,
 // Tokens in the sums so far: what turns a sum into a mean.
 EDGEKV_API int64_t edgekv_queries_count(const edgekv_context * context);
 
+enum edgekv_rope_pairs {
+    EDGEKV_ROPE_ADJACENT   = 0, // channels 2i and 2i + 1
+    EDGEKV_ROPE_HALF_SPLIT = 1, // channels i and i + pairs
+};
+
+// How a layer rotates keys (RoPE): at position p, pair i is turned by p * frequencies[i] radians and multiplied by *scale, other channels stay. Linear and YaRN scaling
+// and the model's own factors are in the frequencies. *n: pairs; with capacity too small nothing else is written and EDGEKV_E_ARGUMENT returned.
+// EDGEKV_E_UNSUPPORTED for models whose keys RoPE does not make last, in any layer, or with several positions each: what edgekv_rerotate refuses.
+EDGEKV_API int32_t edgekv_rope(edgekv_context * context, int32_t layer, int32_t * pairs, double * frequencies, size_t capacity, size_t * n,
+                               double * scale);
+
 enum edgekv_norm {
     EDGEKV_NORM_K = 0,
     EDGEKV_NORM_V = 1,

@@ -1079,6 +1079,17 @@ void rerotated_rope_is_that_by_hand() {
 
         std::vector<std::vector<float>> expected;
         for (int32_t l = 0; l < n_layer; ++l) {
+            int32_t             pairs = -1;
+            size_t              n     = 0;
+            double              scale = 0;
+            std::vector<double> turns(d / 2);
+            OK(edgekv_rope(c.c, l, &pairs, turns.data(), turns.size(), &n, &scale));
+            CHECK(pairs == (adjacent ? EDGEKV_ROPE_ADJACENT : EDGEKV_ROPE_HALF_SPLIT));
+            CHECK(n == d / 2 && scale == 1);
+            for (size_t pair = 0; pair < n; ++pair) {
+                CHECK(std::fabs(turns[pair] - std::pow(10000.0, -2.0 * (double) pair / (double) d)) < 1e-9);
+            }
+
             const auto         rows = rows_of(c, EDGEKV_ROW_K, l, 0, 200);
             std::vector<float> keys;
             for (size_t h = 0; h < n_kv; ++h) {
@@ -1135,6 +1146,16 @@ void rerotated_rope_is_that_by_hand() {
 void rerotation_without_a_plan_for_rope_is_an_error() {
     context c;
     CHECK(edgekv_rerotate(nullptr) == EDGEKV_E_ARGUMENT);
+
+    int32_t pairs = 0;
+    size_t  n     = 0;
+    double  turn  = 0;
+    double  scale = 0;
+    CHECK(edgekv_rope(nullptr, 0, &pairs, &turn, 1, &n, &scale) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rope(c.c, -1, &pairs, &turn, 1, &n, &scale) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_rope(c.c, 0, &pairs, &turn, 1, &n, &scale) == EDGEKV_E_ARGUMENT &&
+          n == (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K) / 2);
+    CHECK(turn == 0 && scale == 0);
     feed(c, random_tokens(100, 95));
     CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // full
 

@@ -56,6 +56,13 @@ internal enum NativeAggregates : uint
     Sum = 2,
 }
 
+/// <summary><c>edgekv_rope_pairs</c>.</summary>
+internal enum NativeRopePairs
+{
+    Adjacent = 0,
+    HalfSplit = 1,
+}
+
 /// <summary><c>edgekv_query_sum</c>.</summary>
 internal enum NativeQuerySum
 {

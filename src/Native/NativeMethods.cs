@@ -236,6 +236,16 @@ internal static unsafe partial class NativeMethods
     public static partial long edgekv_queries_count(ContextHandle context);
 
     [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_rope(
+        ContextHandle context,
+        int layer,
+        out NativeRopePairs pairs,
+        double* frequencies,
+        nuint capacity,
+        out nuint n,
+        out double scale);
+
+    [LibraryImport(Library)]
     public static partial NativeStatus edgekv_rows(
         ContextHandle context,
         NativeRow which,

@@ -30,6 +30,9 @@ public enum TinyModel
     /// <summary>llama: longrope, with other RoPE factors from 1025 positions on.</summary>
     LlamaLongRope,
 
+    /// <summary>llama: YaRN, four times the original context.</summary>
+    LlamaYarn,
+
     /// <summary>gemma3: sliding windows. Refused.</summary>
     Gemma3,
 

@@ -72,6 +72,7 @@ public static class TinyModels
         TinyModel.Phi3 => Dense(new("phi3", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 64, Embedding: 256) { Fused = true, FusedGate = true }),
         TinyModel.LlamaLongWindow => Dense(new("llama", Layers: 2, Heads: 2, KvHeads: 2, HeadSize: 64, Embedding: 128) { Window = 1 << 30 }),
         TinyModel.LlamaLongRope => LongRope(),
+        TinyModel.LlamaYarn => Yarn(),
         TinyModel.Gemma3 => Gemma3(),
         TinyModel.Mamba => Mamba(),
         TinyModel.DeepSeek2 => DeepSeek2(),
@@ -102,6 +103,15 @@ public static class TinyModels
         file.Add("llama.rope.scaling.original_context_length", Short);
         file.AddTensor("rope_factors_short.weight", [.. Enumerable.Repeat(1f, shape.RopeSize / 2)], shape.RopeSize / 2);
         file.AddTensor("rope_factors_long.weight", [.. Enumerable.Range(0, shape.RopeSize / 2).Select(i => 1 + i / 4f)], shape.RopeSize / 2);
+        return file;
+    }
+
+    private static GgufWriter Yarn()
+    {
+        GgufWriter file = Dense(new("llama", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 64, Embedding: 256));
+        file.Add("llama.rope.scaling.type", "yarn");
+        file.Add("llama.rope.scaling.factor", 4f);
+        file.Add("llama.rope.scaling.original_context_length", DefaultWindow / 4u);
         return file;
     }
 

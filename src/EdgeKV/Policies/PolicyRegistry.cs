@@ -88,6 +88,20 @@ public static class PolicyRegistry
                 ExtraPass = PolicyTrait.Yes, QueryAware = PolicyTrait.If,
             }),
         PolicyEntry.Of(
+            ExpectedAttention.PolicyName,
+            () => new ExpectedAttention(),
+            new("Rows that the queries to be expected after the context would attend to, times the length of their values", "2510.00636", PolicyRows.Equal)
+            {
+                ExtraPass = PolicyTrait.Yes,
+            }),
+        PolicyEntry.Of(
+            CapKV.PolicyName,
+            () => new CapKV(),
+            new("Rows whose values add most to what a head can give out to the queries to be expected", "2604.25975", PolicyRows.Equal)
+            {
+                ExtraPass = PolicyTrait.Yes,
+            }),
+        PolicyEntry.Of(
             Knorm.PolicyName,
             () => new Knorm(),
             new("Rows with the shortest keys", "2406.11430", PolicyRows.Equal)),

@@ -45,8 +45,11 @@ public sealed record ScoreRequest
         }
     }
 
-    /// <summary>Whether any tokens have to be fed; key and value norms come from the cache alone, learned scores from the prefill.</summary>
+    /// <summary>Whether any tokens have to be fed so that their attention can be seen.</summary>
     public bool NeedsAttention => _statistics.Any(statistic => statistic.NeedsAttention);
+
+    /// <summary>Whether any tokens have to be fed; key and value norms come from the cache alone, learned scores from the prefill.</summary>
+    public bool NeedsPass => _statistics.Any(statistic => statistic.NeedsPass);
 
     /// <summary>Whether the cache must still have all of its rows.</summary>
     public bool NeedsFullCache => _statistics.Any(statistic => statistic.NeedsFullCache);

@@ -24,6 +24,9 @@ public abstract record Statistic
     /// <summary>Whether tokens have to be fed for it, so that their attention can be seen.</summary>
     public virtual bool NeedsAttention => false;
 
+    /// <summary>Whether tokens have to be fed for it: for their attention, or for their queries.</summary>
+    public virtual bool NeedsPass => NeedsAttention;
+
     /// <summary>Whether it is read from a cache that still has all of its rows.</summary>
     public virtual bool NeedsFullCache => true;
 
@@ -162,7 +165,8 @@ public sealed record CacheRows(RowKind Kind) : Statistic
 
 /// <summary>
 /// A moment of the context's own queries before position encoding, after the query norm where the model has one, over the tokens from
-/// <paramref name="First"/> on: [layers, heads, headSize] means, or [layers, heads, headSize, headSize] covariances.
+/// <paramref name="First"/> on: [layers, heads, headSize] means, or [layers, heads, headSize, headSize] covariances. These tokens are taken back
+/// and fed once more, in one pass with those of <see cref="WindowAttention"/>.
 /// </summary>
 /// <param name="Moment">Mean or covariance; who needs both asks for both.</param>
 /// <param name="First">The first token that counts, 0 and up: attention sinks have queries unlike all others. Default: 4.</param>
@@ -170,6 +174,9 @@ public sealed record QueryMoments(QueryMoment Moment, int First = 4) : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "queries";
+
+    /// <inheritdoc/>
+    public override bool NeedsPass => true;
 
     /// <inheritdoc/>
     public override bool IsPerAttentionHead => true;

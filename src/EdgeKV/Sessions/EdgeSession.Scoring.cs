@@ -16,12 +16,13 @@ public sealed partial class EdgeSession
     /// <summary>
     /// Sees what is asked for of everything that the session has read. The tokens of a task set are fed on top of the cache and taken back
     /// (KVCompose, arXiv 2509.05165, section 3), once for all aggregates of it; a reconstruction is a pass for each length of its chunks; one pass
-    /// serves all windows; norms and learned scores need none. Cached rows are read when they are wanted, for as long as the session does
+    /// serves all windows and query moments; norms and learned scores need none. Cached rows are read when they are wanted, for as long as the session does
     /// nothing else.
     /// </summary>
     /// <remarks>
     /// The context as its own task set needs as many positions again as the context has. Where the cache holds fewer it is fed in the largest
-    /// chunks that fit, each taken back before the next. A window is taken back and fed once more with scoring on: a few tokens. Memory: 4 bytes
+    /// chunks that fit, each taken back before the next. A window is taken back and fed once more with scoring on: a few tokens.
+    /// Query moments take back and feed all tokens that count. Memory: 4 bytes
     /// for each layer, head and context token of every statistic.
     /// </remarks>
     /// <param name="request">The statistics.</param>
@@ -70,13 +71,13 @@ public sealed partial class EdgeSession
         {
             foreach (Statistic statistic in request.Statistics)
             {
-                if (!statistic.NeedsAttention && statistic is not Scoring.CacheRows)
+                if (!statistic.NeedsPass && statistic is not Scoring.CacheRows)
                 {
                     values.Add(statistic, new StatisticValues(Read(statistic)));
                 }
             }
 
-            long fed = request.NeedsAttention ? RunPasses(request, values, (ulong)scoreMemory, progress, cancellation) : 0;
+            long fed = request.NeedsPass ? RunPasses(request, values, (ulong)scoreMemory, progress, cancellation) : 0;
             return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, Position, values, Rows(request))
             {
                 PassTokens = fed,
@@ -106,7 +107,7 @@ public sealed partial class EdgeSession
 
     private static ArgumentException Unknown(Statistic statistic) => new($"The session cannot read the statistic {statistic}.", nameof(statistic));
 
-    /// <summary>One pass for each task set and reconstruction, and one for all windows together. Leaves the cache as it was.</summary>
+    /// <summary>One pass for each task set and reconstruction, and one for all windows and query moments together. Leaves the cache as it was.</summary>
     /// <returns>Tokens fed.</returns>
     private long RunPasses(
         ScoreRequest request,
@@ -118,7 +119,8 @@ public sealed partial class EdgeSession
         List<Window> windows = [];
         List<TaskAttention> tasks = [];
         List<ReconstructionAttention> reconstructions = [];
-        foreach (Statistic statistic in request.Statistics.Where(statistic => statistic.NeedsAttention))
+        List<QueryMoments> moments = [];
+        foreach (Statistic statistic in request.Statistics.Where(statistic => statistic.NeedsPass))
         {
             switch (statistic)
             {
@@ -134,13 +136,17 @@ public sealed partial class EdgeSession
                 case ReconstructionAttention reconstruction:
                     reconstructions.Add(reconstruction);
                     break;
+                case QueryMoments queries:
+                    moments.Add(queries);
+                    break;
                 default:
                     throw Unknown(statistic);
             }
         }
 
         IGrouping<TaskSet, TaskAttention>[] sets = [.. tasks.GroupBy(task => task.TaskSet)];
-        int passes = sets.Length + reconstructions.Count + (windows.Count > 0 ? 1 : 0);
+        bool feedsAgain = windows.Count > 0 || moments.Count > 0;
+        int passes = sets.Length + reconstructions.Count + (feedsAgain ? 1 : 0);
         int pass = 0;
         long fed = 0;
         try
@@ -155,8 +161,8 @@ public sealed partial class EdgeSession
                 fed += RunReconstruction(reconstruction, values, scoreMemory, PassProgress.Of(progress, pass++, passes), cancellation);
             }
 
-            return windows.Count > 0
-                ? fed + RunWindows(windows, values, scoreMemory, PassProgress.Of(progress, pass, passes), cancellation)
+            return feedsAgain
+                ? fed + RunAgain(windows, moments, values, scoreMemory, PassProgress.Of(progress, pass, passes), cancellation)
                 : fed;
         }
         finally
@@ -306,12 +312,13 @@ public sealed partial class EdgeSession
     }
 
     /// <summary>
-    /// Takes back the longest window and feeds it once more with scoring on, in segments: what each window has beyond the next shorter one.
-    /// A window's aggregate is that of its segments together.
+    /// Takes back the end of the context and feeds it once more: the longest window with scoring on, in segments, what each window has beyond the
+    /// next shorter one, and what comes before it for its queries. A window's aggregate is that of its segments together.
     /// </summary>
     /// <returns>Tokens fed.</returns>
-    private long RunWindows(
-        IReadOnlyList<Window> windows,
+    private long RunAgain(
+        List<Window> windows,
+        List<QueryMoments> moments,
         Dictionary<Statistic, StatisticValues> values,
         ulong scoreMemory,
         IProgress<double>? progress,
@@ -328,7 +335,10 @@ public sealed partial class EdgeSession
                     windows.Where(window => Math.Min(window.Length, context) >= length).Select(window => window.Aggregate))));
             }
 
-            FeedAgain(segments, lengths, scoreMemory, progress, cancellation);
+            QueryPass? queries = moments.Count > 0 ? new QueryPass(this, moments) : null;
+            int longest = context - lengths.FirstOrDefault();
+            int start = Math.Min(longest, queries?.Start ?? longest);
+            FeedAgain(start, segments, lengths, queries, values, scoreMemory, progress, cancellation);
 
             // From the shortest window on, each one's segment takes in the window before.
             for (int i = lengths.Length - 1; i >= 0; i--)
@@ -354,7 +364,7 @@ public sealed partial class EdgeSession
                 }
             }
 
-            return lengths[0];
+            return context - start;
         }
         catch
         {
@@ -367,25 +377,47 @@ public sealed partial class EdgeSession
         }
     }
 
-    /// <summary>Feeds the end of the context once more, each segment with its own scores.</summary>
+    /// <summary>Feeds the end of the context once more, each window's segment with its own scores.</summary>
     private void FeedAgain(
-        List<ScoresHandle> segments, int[] lengths, ulong scoreMemory, IProgress<double>? progress, CancellationToken cancellation)
+        int start,
+        List<ScoresHandle> segments,
+        int[] lengths,
+        QueryPass? queries,
+        Dictionary<Statistic, StatisticValues> values,
+        ulong scoreMemory,
+        IProgress<double>? progress,
+        CancellationToken cancellation)
     {
         int context = Position;
-        int start = context - lengths[0];
         int[] tail = [.. CollectionsMarshal.AsSpan(_tokens)[start..]];
+        int[] starts = [.. lengths.Select(length => context - length)];
+        int[] stops = [.. starts.Concat(queries?.Stops ?? []).Where(stop => stop > start).Append(context).Distinct().Order()];
         int? firstTurn = _firstTurn;
-        TakeBack(start);
+        queries?.Begin();
         try
         {
-            for (int i = 0; i < lengths.Length; i++)
+            TakeBack(start);
+            foreach (int stop in stops)
             {
-                int from = lengths[0] - lengths[i];
-                int to = lengths[0] - lengths.ElementAtOrDefault(i + 1);
-                ReadOnlySpan<int> segment = tail.AsSpan(from..to);
-                FeedScored(segments[i], segment, scoreMemory, progress, (double)from / tail.Length, (double)to / tail.Length, cancellation);
-                _tokens.AddRange(segment);
+                int from = Position;
+                ReadOnlySpan<int> tokens = tail.AsSpan(from - start, stop - from);
+                double done = (double)(from - start) / tail.Length;
+                double next = (double)(stop - start) / tail.Length;
+                int segment = Array.FindLastIndex(starts, first => first <= from);
+                if (segment < 0)
+                {
+                    Feed(tokens, stop == context ? NativeLogits.Last : NativeLogits.None, progress, done, next, cancellation);
+                }
+                else
+                {
+                    FeedScored(segments[segment], tokens, scoreMemory, progress, done, next, cancellation);
+                    _tokens.AddRange(tokens);
+                }
+
+                queries?.Reached(stop);
             }
+
+            queries?.AddTo(values);
         }
         catch
         {
@@ -395,6 +427,7 @@ public sealed partial class EdgeSession
         finally
         {
             _firstTurn = firstTurn;
+            queries?.End();
         }
     }
 

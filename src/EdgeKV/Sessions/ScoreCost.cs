@@ -41,8 +41,8 @@ public sealed record ScoreCost
         return new ScoreCost
         {
             Name = request.Name,
-            Pass = request.NeedsAttention ? scoring : null,
-            PassTokens = request.NeedsAttention ? passTokens : 0,
+            Pass = request.NeedsPass ? scoring : null,
+            PassTokens = request.NeedsPass ? passTokens : 0,
             WeightBytes = bytes,
             WeightShare = model.Bytes > 0 ? (double)bytes / model.Bytes : 0,
         };

@@ -49,7 +49,7 @@ public class PolicyRegistryTests
         Assert.All(PolicyRegistry.Entries.Where(entry => entry.ExtraPass is (PolicyTrait.No or PolicyTrait.Yes) && !Incomplete.ContainsKey(entry.Name)), entry =>
         {
             ScoreRequest request = entry.Create().Request;
-            bool pass = request.Statistics.Any(statistic => statistic is TaskAttention or ReconstructionAttention || statistic == WindowAttention.All);
+            bool pass = request.Statistics.Any(statistic => statistic is TaskAttention or ReconstructionAttention or QueryMoments || statistic == WindowAttention.All);
             Assert.Equal(entry.ExtraPass == PolicyTrait.Yes, pass);
             Assert.Equal(entry.Profile == PolicyTrait.Yes, request.Statistics.Any(statistic => statistic is Learned));
 
