@@ -7,7 +7,7 @@ internal static class TableCalibrations
 {
     // Of the texts whose queries and keys are looked at: kvpress takes 50 for DuoAttention's stand-in.
     private const int Texts = 50;
-    private const int TextTokens = 500;
+    private const int TextTokens = 250;
 
     private static readonly Dictionary<string, Func<EdgeModel, CalibrationTexts, CalibrationOptions, TableCalibration>> All = new(StringComparer.Ordinal)
     {
