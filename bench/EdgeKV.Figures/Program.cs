@@ -8,6 +8,8 @@ using EdgeKV.Testing.Measurements;
 //                                       named, the figures of the others stay as they are
 // figures picture RUN_JSON OUTPUT_SVG   draws the rows of a run of `edgekv ask --json`
 // figures variants TOKENS               learns maps in several ways from so many tokens and prints what they keep (docs/learned-scores.md)
+// figures compresskv THREADS [PROMPTS [CHECKPOINT]]
+//                                       compares CompressKV's calibration with the golden one, over its first prompts or all (docs/calibration-tables.md)
 // figures soundness FIRST               what the first form starts to try bad inputs
 // figures device NUMBER                 what it starts to measure one case on a device
 if (args is ["picture", var json, var svg])
@@ -26,6 +28,12 @@ if (args is ["variants", var tokens])
     }
 
     return 0;
+}
+
+if (args is [CompressKVRun.Verb, var threads, .. var rest])
+{
+    int prompts = rest is [var count, ..] ? int.Parse(count, CultureInfo.InvariantCulture) : int.MaxValue;
+    return await CompressKVRun.RunAsync(int.Parse(threads, CultureInfo.InvariantCulture), prompts, rest.ElementAtOrDefault(1)).ConfigureAwait(false);
 }
 
 if (args is [SoundnessRun.Verb, var first])

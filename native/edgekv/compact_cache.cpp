@@ -205,8 +205,9 @@ compact_cache::compact_cache(llama_context & ctx)
 compact_cache::~compact_cache() = default;
 
 uint32_t compact_cache::n_nodes() const {
-    // per run of heads: views and permutations of Q, K, V, the mask, the call, the concatenation; per layer: storing, the weights' reductions, learned scores, sums of queries
-    return (uint32_t) m_layers.size() * (60 + 16 * (uint32_t) m_n_head_kv);
+    // per run of heads: views and permutations of Q, K, V, the mask, the call, the concatenation; per layer: storing, the weights' reductions, learned scores, sums of queries,
+    // eviction errors
+    return (uint32_t) m_layers.size() * (100 + 16 * (uint32_t) m_n_head_kv);
 }
 
 void compact_cache::changed() {

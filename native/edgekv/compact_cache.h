@@ -113,6 +113,12 @@ public:
     // Gives the memory back that passes took in the scheduler.
     void release_scores();
 
+    // Eviction errors: between begin and end attention is computed over the kept positions of each layer too, those before n_context that are not among them left out.
+    void begin_eviction(int32_t n_context, const int32_t * counts, const int32_t * positions, size_t n_positions);
+    // After each decode, of n_tokens: adds ||O_c - O_f|| / (||O_f|| + epsilon) of each token to errors [n_layer].
+    void collect_eviction(int32_t n_tokens, double epsilon, double * errors);
+    void end_eviction();
+
     // Learned scores: from here on every token is scored as it is read. Null: none. Throws EDGEKV_E_UNSUPPORTED for models that do not name the input of their attention.
     void set_score_map(std::shared_ptr<const score_map> map);
     // After each decode, of n_tokens from position start on.
@@ -256,6 +262,11 @@ private:
     void see(const edgekv_scores & scores);
     void forget_seen();
 
+    // Throws EDGEKV_E_UNSUPPORTED where something lies between a layer's heads and its output matrix.
+    void require_output_matrix() const;
+
+    void add_eviction(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * weights, int32_t l);
+
     // Throws EDGEKV_E_UNSUPPORTED where some layer's keys are not rotated by one position, last of all.
     void require_ropes();
     void rotate_layer(const compact_layer & layer, const rope & rope);
@@ -320,7 +331,15 @@ private:
         bool          mean = false;
     };
     std::vector<weights_out> m_weights; // by layer, of the graph built last
-    std::vector<float>       m_weights_scratch;
+
+    struct eviction_out {
+        ggml_tensor * full       = nullptr; // ||O_f||, [1, n_tokens]
+        ggml_tensor * difference = nullptr; // ||O_c - O_f||, [1, n_tokens]
+    };
+    std::vector<device_tensor> m_kept_cells;   // by layer, 1 for what stays; empty: no eviction is looked at
+    std::vector<eviction_out>  m_eviction_out; // by layer, of the graph built last
+
+    std::vector<float> m_weights_scratch;
 
     std::shared_ptr<const score_map> m_map;
     std::vector<ggml_tensor *>       m_learned_out; // by layer, of the graph built last: [n_head_kv, n_tokens]
@@ -340,15 +359,19 @@ private:
     int64_t m_n_queries    = 0;
 
     struct query_sums_out {
-        bool          found = false;
-        ggml_tensor * q     = nullptr; // [1, d, n_head]
-        ggml_tensor * qq    = nullptr; // [d, d, n_head]
-        ggml_tensor * k     = nullptr; // [1, d, n_head_kv]
+        bool          found      = false;
+        ggml_tensor * q          = nullptr; // [1, d, n_head]
+        ggml_tensor * qq         = nullptr; // [d, d, n_head]
+        ggml_tensor * k          = nullptr; // [1, d, n_head_kv]
+        ggml_tensor * rotated_q  = nullptr; // as q and qq, after RoPE
+        ggml_tensor * rotated_qq = nullptr;
     };
     struct query_sums {
         std::vector<double> q;
         std::vector<double> qq;
         std::vector<double> k;
+        std::vector<double> rotated_q;
+        std::vector<double> rotated_qq;
     };
     std::vector<query_sums_out> m_query_out;  // by layer, of the graph built last
     std::vector<query_sums>     m_query_sums; // by layer

@@ -117,9 +117,8 @@ private:
 
 } // namespace
 
-void compact_cache::output_norms(int32_t kind, int32_t n_context, float * out) {
-    const llama_model & model   = m_ctx.get_model();
-    const int32_t       n_group = m_n_head / m_n_head_kv;
+void compact_cache::require_output_matrix() const {
+    const llama_model & model = m_ctx.get_model();
 
     for (int32_t l = 0; l < n_layer(); ++l) {
         const llama_layer & weights = model.layers[m_layers[l].il];
@@ -128,6 +127,12 @@ void compact_cache::output_norms(int32_t kind, int32_t n_context, float * out) {
                  model.arch_name().c_str());
         }
     }
+}
+
+void compact_cache::output_norms(int32_t kind, int32_t n_context, float * out) {
+    const llama_model & model   = m_ctx.get_model();
+    const int32_t       n_group = m_n_head / m_n_head_kv;
+    require_output_matrix();
 
     std::unique_ptr<head_output> output;
     std::vector<float>           values((size_t) n_context * m_n_head_kv * m_d_v);

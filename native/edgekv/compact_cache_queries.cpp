@@ -59,13 +59,17 @@ void compact_cache::add_heads(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor 
         return ggml_cont(ctx, ggml_permute(ctx, t, 1, 2, 0, 3));
     };
     ggml_tensor * channels = by_channel(rope_q->src[0]);
+    ggml_tensor * rotated  = by_channel(const_cast<ggml_tensor *>(rope_q));
 
-    out.q  = ggml_sum_rows(ctx, channels);
-    out.qq = ggml_mul_mat(ctx, channels, channels);
-    out.k  = ggml_sum_rows(ctx, by_channel(rope_k->src[0]));
+    out.q          = ggml_sum_rows(ctx, channels);
+    out.qq         = ggml_mul_mat(ctx, channels, channels);
+    out.k          = ggml_sum_rows(ctx, by_channel(rope_k->src[0]));
+    out.rotated_q  = ggml_sum_rows(ctx, rotated);
+    out.rotated_qq = ggml_mul_mat(ctx, rotated, rotated);
     ggml_mul_mat_set_prec(out.qq, GGML_PREC_F32);
+    ggml_mul_mat_set_prec(out.rotated_qq, GGML_PREC_F32);
 
-    for (ggml_tensor * t : { out.q, out.qq, out.k }) {
+    for (ggml_tensor * t : { out.q, out.qq, out.k, out.rotated_q, out.rotated_qq }) {
         ggml_set_output(t);
         ggml_build_forward_expand(gf, t);
     }
@@ -92,6 +96,8 @@ void compact_cache::keep_queries(bool keep, int32_t first) {
         sums.q.assign(m_n_head * d, 0.0);
         sums.qq.assign(m_n_head * d * d, 0.0);
         sums.k.assign(m_n_head_kv * d, 0.0);
+        sums.rotated_q.assign(m_n_head * d, 0.0);
+        sums.rotated_qq.assign(m_n_head * d * d, 0.0);
     }
 
     m_keep_queries = true;
@@ -132,6 +138,8 @@ void compact_cache::collect_queries(int32_t n_tokens) {
         add(m_query_out[l].q, m_query_sums[l].q);
         add(m_query_out[l].qq, m_query_sums[l].qq);
         add(m_query_out[l].k, m_query_sums[l].k);
+        add(m_query_out[l].rotated_q, m_query_sums[l].rotated_q);
+        add(m_query_out[l].rotated_qq, m_query_sums[l].rotated_qq);
     }
     m_n_queries += n_tokens - m_query_skip;
 }
@@ -143,8 +151,9 @@ void compact_cache::queries(int32_t which, int32_t layer, double * out, size_t c
     if (!m_keep_queries) {
         fail(EDGEKV_E_STATE, "no queries are kept: ask for them before decoding");
     }
-    const query_sums &          sums = m_query_sums[layer];
-    const std::vector<double> & sum  = which == EDGEKV_QUERIES_Q ? sums.q : which == EDGEKV_QUERIES_QQ ? sums.qq : sums.k;
+    const query_sums &          sums      = m_query_sums[layer];
+    const std::vector<double> * by_name[] = { &sums.q, &sums.qq, &sums.k, &sums.rotated_q, &sums.rotated_qq };
+    const std::vector<double> & sum       = *by_name[which];
     if (count != sum.size()) {
         fail(EDGEKV_E_ARGUMENT, "the sums of layer %d are %zu numbers, room was given for %zu", layer, sum.size(), count);
     }
@@ -169,7 +178,7 @@ int32_t edgekv_queries(const edgekv_context * context, int32_t which, int32_t la
         if (!context || !sums) {
             fail(EDGEKV_E_ARGUMENT, "no %s given", !context ? "context was" : "place for the sums was");
         }
-        if (which < EDGEKV_QUERIES_Q || which > EDGEKV_QUERIES_K) {
+        if (which < EDGEKV_QUERIES_Q || which > EDGEKV_QUERIES_QQ_ROTATED) {
             fail(EDGEKV_E_ARGUMENT, "there is no sum %d", which);
         }
         context->cache->queries(which, layer, sums, count);

@@ -152,7 +152,11 @@ void compact_cache::release_scores() {
 }
 
 void compact_cache::add_weights(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * weights, int32_t il) {
-    const int32_t l   = m_layer_of[il];
+    const int32_t l = m_layer_of[il];
+    if (!m_kept_cells.empty()) {
+        add_eviction(ctx, gf, weights, l);
+        return;
+    }
     weights_out & out = m_weights[l];
 
     if (m_layers[l].host) {

@@ -59,6 +59,18 @@ int32_t threads_or_default(int32_t n) {
     return std::max(1, (int32_t) std::thread::hardware_concurrency());
 }
 
+// Tokens fed at one time so that their attention weights, [n_kv, tokens, heads] f32 of one layer at a time, take no more than bytes_max; 0 = 64 MiB.
+int32_t tokens_with_weights(const edgekv_context & context, int32_t n_tokens, uint64_t bytes_max) {
+    constexpr uint64_t BYTES_DEFAULT = 64ull << 20;
+
+    const uint64_t n_kv      = std::min<uint64_t>(context.cache->n_ctx(), (context.position() + n_tokens + 255) / 256 * 256);
+    const uint64_t per_token = n_kv * context.cache->n_head() * sizeof(float);
+    const uint64_t n_fit     = (bytes_max ? bytes_max : BYTES_DEFAULT) / per_token;
+    const int32_t  n_batch   = (int32_t) std::min(llama_n_batch(context.ctx), llama_n_ubatch(context.ctx));
+
+    return (int32_t) std::clamp<uint64_t>(n_fit, 1, n_batch);
+}
+
 void check_tokens(const edgekv_context & context, const int32_t * tokens, int32_t n_tokens) {
     if (n_tokens <= 0 || !tokens) {
         fail(EDGEKV_E_ARGUMENT, "no tokens were given");
@@ -380,8 +392,6 @@ int32_t edgekv_scores_see(edgekv_scores * scores, const int32_t * ranges, size_t
 int32_t edgekv_score(edgekv_context * context, edgekv_scores * scores, const int32_t * tokens, int32_t n_tokens, uint64_t bytes_max,
                      edgekv_progress_fn progress, void * user) {
     return guarded([&] {
-        constexpr uint64_t BYTES_DEFAULT = 64ull << 20;
-
         edgekv_context & c = checked(context);
         check_tokens(c, tokens, n_tokens);
         if (!scores) {
@@ -392,12 +402,7 @@ int32_t edgekv_score(edgekv_context * context, edgekv_scores * scores, const int
         }
         c.check_window(n_tokens);
 
-        // weights are [n_kv, tokens, heads] f32, for one layer at a time
-        const uint64_t n_kv      = std::min<uint64_t>(c.cache->n_ctx(), (c.position() + n_tokens + 255) / 256 * 256);
-        const uint64_t per_token = n_kv * c.cache->n_head() * sizeof(float);
-        const uint64_t n_fit     = (bytes_max ? bytes_max : BYTES_DEFAULT) / per_token;
-        const int32_t  n_batch   = (int32_t) std::min(llama_n_batch(c.ctx), llama_n_ubatch(c.ctx));
-        const int32_t  step      = (int32_t) std::clamp<uint64_t>(n_fit, 1, n_batch);
+        const int32_t step = tokens_with_weights(c, n_tokens, bytes_max);
 
         c.cache->begin_scores(*scores);
         try {
@@ -413,6 +418,34 @@ int32_t edgekv_score(edgekv_context * context, edgekv_scores * scores, const int
 
 int32_t edgekv_score_end(edgekv_context * context) {
     return guarded([&] { checked(context).cache->release_scores(); });
+}
+
+int32_t edgekv_eviction_errors(edgekv_context * context, int32_t n_context, const int32_t * counts, const int32_t * positions,
+                               size_t n_positions, const int32_t * tokens, int32_t n_tokens, double epsilon, double * errors, size_t count,
+                               edgekv_progress_fn progress, void * user) {
+    return guarded([&] {
+        edgekv_context & c = checked(context);
+        check_tokens(c, tokens, n_tokens);
+        if (!counts || (!positions && n_positions > 0) || !errors || count != (size_t) c.cache->n_layer()) {
+            fail(EDGEKV_E_ARGUMENT, "counts, positions and errors are needed, room for %d errors", c.cache->n_layer());
+        }
+        if (!(epsilon > 0)) {
+            fail(EDGEKV_E_ARGUMENT, "epsilon is %g and must be above 0", epsilon);
+        }
+        c.check_window(n_tokens);
+
+        std::vector<double> sums(count, 0.0);
+        c.cache->begin_eviction(n_context, counts, positions, n_positions);
+        try {
+            c.feed(tokens, n_tokens, tokens_with_weights(c, n_tokens, 0), EDGEKV_LOGITS_LAST, progress, user,
+                   [&](int32_t, int32_t n) { c.cache->collect_eviction(n, epsilon, sums.data()); });
+        } catch (...) {
+            c.cache->end_eviction();
+            throw;
+        }
+        c.cache->end_eviction();
+        std::copy(sums.begin(), sums.end(), errors);
+    });
 }
 
 const float * edgekv_scores_data(const edgekv_scores * scores, int32_t aggregate) {

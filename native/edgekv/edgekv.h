@@ -240,6 +240,17 @@ EDGEKV_API int32_t edgekv_score(edgekv_context * context, edgekv_scores * scores
 // Frees the memory that score passes left in the scheduler. Called by edgekv_apply.
 EDGEKV_API int32_t edgekv_score_end(edgekv_context * context);
 
+// What layers would lose if they kept few rows (CompressKV, arXiv 2508.02401, equations 8-12). Feeds tokens as edgekv_decode does; they stay. For each token and layer
+// the attention after the output matrix is computed twice from the same query: O_f over all rows, O_c over the rows at the layer's given positions and every
+// one from n_context on. What the layer hands on is O_f.
+//   counts     [n_layer], given positions of each layer, 0 and up
+//   positions  for each layer in that order, counts[] positions, ascending, below n_context, which is at most edgekv_position()
+//   errors     [n_layer] (count), set to the sum over the tokens of ||O_c - O_f|| / (||O_f|| + epsilon), epsilon > 0
+// Needs a full cache of f32 or f16. The last token's logits are there afterwards. EDGEKV_E_UNSUPPORTED for models with something between the heads and the output matrix.
+EDGEKV_API int32_t edgekv_eviction_errors(edgekv_context * context, int32_t n_context, const int32_t * counts, const int32_t * positions,
+                                          size_t n_positions, const int32_t * tokens, int32_t n_tokens, double epsilon, double * errors,
+                                          size_t count, edgekv_progress_fn progress, void * user);
+
 // The array of one aggregate, [n_layer, n_head, n_context]; NULL when it was not asked for. Valid as long as scores.
 EDGEKV_API const float * edgekv_scores_data(const edgekv_scores * scores, int32_t aggregate);
 
@@ -278,6 +289,9 @@ enum edgekv_query_sum {
     EDGEKV_QUERIES_Q  = 0, // queries, [n_head, head size]
     EDGEKV_QUERIES_QQ = 1, // each query's product with itself, [n_head, head size, head size]
     EDGEKV_QUERIES_K  = 2, // keys, [n_head_kv, head size]
+
+    EDGEKV_QUERIES_Q_ROTATED  = 3, // as the first two, after RoPE
+    EDGEKV_QUERIES_QQ_ROTATED = 4,
 };
 
 // Of one layer, into sums (count elements). EDGEKV_E_STATE when they are not kept.

@@ -903,7 +903,7 @@ void query_sums_are_those_before_rope() {
     std::vector<double> q(n_head * d);
     CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, n_layer, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, 0, q.data(), q.size() - 1) == EDGEKV_E_ARGUMENT);
-    CHECK(edgekv_queries(c.c, 3, 0, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_queries(c.c, 5, 0, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_queries_keep(c.c, true, -1) == EDGEKV_E_ARGUMENT);
     OK(edgekv_queries_keep(c.c, false, 0));
     CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, 0, q.data(), q.size()) == EDGEKV_E_STATE);
@@ -1242,6 +1242,180 @@ void output_norms_are_those_of_the_product() {
     CHECK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()) == EDGEKV_E_STATE);
 }
 
+// RoPE turns: position 0 not at all, others without another length.
+void rotated_query_sums_keep_their_length() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+
+    context c;
+    OK(edgekv_queries_keep(c.c, true, 0));
+    const auto sums = [&](int32_t which, int32_t l) {
+        std::vector<double> read(n_head * d * (which == EDGEKV_QUERIES_QQ || which == EDGEKV_QUERIES_QQ_ROTATED ? d : 1));
+        OK(edgekv_queries(c.c, which, l, read.data(), read.size()));
+        return read;
+    };
+
+    c.step(3);
+    for (int32_t l = 0; l < n_layer; ++l) {
+        CHECK(sums(EDGEKV_QUERIES_Q, l) == sums(EDGEKV_QUERIES_Q_ROTATED, l));
+        CHECK(sums(EDGEKV_QUERIES_QQ, l) == sums(EDGEKV_QUERIES_QQ_ROTATED, l));
+    }
+
+    feed(c, random_tokens(40, 91));
+    for (int32_t l = 0; l < n_layer; ++l) {
+        CHECK(sums(EDGEKV_QUERIES_Q, l) != sums(EDGEKV_QUERIES_Q_ROTATED, l));
+        const auto plain   = sums(EDGEKV_QUERIES_QQ, l);
+        const auto rotated = sums(EDGEKV_QUERIES_QQ_ROTATED, l);
+        for (size_t h = 0; h < n_head; ++h) {
+            double before = 0;
+            double after  = 0;
+            for (size_t i = 0; i < d; ++i) {
+                before += plain[(h * d + i) * d + i];
+                after += rotated[(h * d + i) * d + i];
+            }
+            CHECK(std::fabs(before - after) < 1e-3 * before);
+        }
+    }
+}
+
+// Both outputs by hand, from the weights of a score pass, the cached values and the output matrix.
+void eviction_errors_are_those_by_hand() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
+    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const auto    n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t n       = 120;
+    const double  epsilon = 1e-6;
+    const auto    answer  = random_tokens(5, 93);
+
+    std::vector<int32_t> counts;
+    std::vector<int32_t> positions;
+    for (int32_t l = 0; l < n_layer; ++l) {
+        counts.push_back(l % 3 == 2 ? 0 : 10 + l);
+        for (int32_t i = 0; i < counts.back(); ++i) {
+            positions.push_back(3 * i + l % 3);
+        }
+    }
+
+    for (const int32_t type : { EDGEKV_TYPE_F32, EDGEKV_TYPE_F16 }) {
+        context c(512, type);
+        context plain(512, type);
+        feed(c, random_tokens(n, 92));
+        feed(plain, random_tokens(n, 92));
+
+        std::vector<double> errors(n_layer, -1);
+        OK(edgekv_eviction_errors(c.c, n, counts.data(), positions.data(), positions.size(), answer.data(), (int32_t) answer.size(),
+                                  epsilon, errors.data(), errors.size(), nullptr, nullptr));
+        CHECK(edgekv_position(c.c) == n + (int32_t) answer.size());
+
+        std::vector<double> expected(n_layer, 0.0);
+        for (size_t step = 0; step < answer.size(); ++step) {
+            const int32_t   n_rows = n + (int32_t) step + 1;
+            edgekv_scores * scores = nullptr;
+            OK(edgekv_scores_create(plain.c, n_rows, EDGEKV_AGGREGATE_SUM, &scores));
+            OK(edgekv_score(plain.c, scores, &answer[step], 1, 0, nullptr, nullptr));
+            const float * weights = edgekv_scores_data(scores, EDGEKV_AGGREGATE_SUM);
+
+            const int32_t * kept = positions.data();
+            for (int32_t l = 0; l < n_layer; ++l) {
+                std::vector<char> stays(n_rows, 0);
+                std::fill(stays.begin() + n, stays.end(), 1);
+                for (int32_t i = 0; i < counts[l]; ++i) {
+                    stays[*kept++] = 1;
+                }
+
+                const auto          wo     = values_of(weights_of(plain, l).wo);
+                const auto          values = rows_of(plain, EDGEKV_ROW_V, l, 0, n_rows);
+                std::vector<double> full(n_head * d);
+                std::vector<double> few(n_head * d);
+                for (size_t h = 0; h < n_head; ++h) {
+                    const float * w   = weights + (l * n_head + h) * n_rows;
+                    double        sum = 0;
+                    for (int32_t p = 0; p < n_rows; ++p) {
+                        sum += stays[p] ? w[p] : 0;
+                    }
+                    for (int32_t p = 0; p < n_rows; ++p) {
+                        for (size_t i = 0; i < d; ++i) {
+                            const double value = values[(p * n_kv + h / (n_head / n_kv)) * d + i];
+                            full[h * d + i] += w[p] * value;
+                            few[h * d + i] += stays[p] ? w[p] / sum * value : 0;
+                        }
+                    }
+                }
+                double full_square       = 0;
+                double difference_square = 0;
+                for (size_t e = 0; e < n_embd; ++e) {
+                    double y = 0;
+                    double z = 0;
+                    for (size_t i = 0; i < n_head * d; ++i) {
+                        y += wo[e * n_head * d + i] * full[i];
+                        z += wo[e * n_head * d + i] * (few[i] - full[i]);
+                    }
+                    full_square += y * y;
+                    difference_square += z * z;
+                }
+                expected[l] += std::sqrt(difference_square) / (std::sqrt(full_square) + epsilon);
+            }
+            edgekv_scores_free(scores);
+        }
+        for (int32_t l = 0; l < n_layer; ++l) {
+            CHECK(expected[l] > 0.01);
+            CHECK(std::fabs(errors[l] - expected[l]) < 5e-3 * expected[l]);
+        }
+        CHECK(kl(plain.logits(), c.logits()) < 1e-3);
+    }
+}
+
+void eviction_errors_of_wrong_rows_are_refused() {
+    const int32_t        n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t        token   = 3;
+    std::vector<int32_t> counts(n_layer, 1);
+    std::vector<int32_t> positions(n_layer, 19);
+    std::vector<double>  errors(n_layer, -1);
+
+    context c;
+    feed(c, random_tokens(20, 94));
+    const auto call = [&](const context & of, int32_t n_context = 20, double epsilon = 1e-6) {
+        return edgekv_eviction_errors(of.c, n_context, counts.data(), positions.data(), positions.size(), &token, 1, epsilon, errors.data(),
+                                      errors.size(), nullptr, nullptr);
+    };
+    CHECK(call(c, 21) == EDGEKV_E_ARGUMENT);
+    CHECK(call(c, 19) == EDGEKV_E_ARGUMENT);
+    CHECK(call(c, 20, 0) == EDGEKV_E_ARGUMENT);
+    counts[0] = 2;
+    CHECK(call(c) == EDGEKV_E_ARGUMENT);
+    positions.push_back(19);
+    CHECK(call(c) == EDGEKV_E_ARGUMENT); // twice in one layer
+    positions = std::vector<int32_t>(n_layer, 19);
+    counts[0] = -1;
+    CHECK(call(c) == EDGEKV_E_ARGUMENT);
+    counts[0] = 0;
+    CHECK(call(c) == EDGEKV_E_ARGUMENT); // one too many
+    counts[0] = 1;
+    CHECK(std::all_of(errors.begin(), errors.end(), [](double e) { return e == -1; }));
+    CHECK(edgekv_position(c.c) == 20);
+
+    context quantized(256, EDGEKV_TYPE_Q8_0);
+    feed(quantized, random_tokens(20, 94));
+    CHECK(call(quantized) == EDGEKV_E_UNSUPPORTED);
+
+    // all rows kept: nothing is lost
+    counts.assign(n_layer, 20);
+    positions.clear();
+    for (int32_t l = 0; l < n_layer; ++l) {
+        for (int32_t p = 0; p < 20; ++p) {
+            positions.push_back(p);
+        }
+    }
+    OK(call(c));
+    CHECK(std::all_of(errors.begin(), errors.end(), [](double e) { return e >= 0 && e < 1e-3; }));
+
+    OK(apply(c, random_plan(21, 95)));
+    CHECK(call(c) == EDGEKV_E_STATE);
+}
+
 void bad_plans_change_nothing() {
     context c;
     feed(c, random_tokens(100, 25));
@@ -1363,6 +1537,9 @@ int main(int argc, char ** argv) {
         { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
         { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
         { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
+        { "rotated_query_sums_keep_their_length", rotated_query_sums_keep_their_length },
+        { "eviction_errors_are_those_by_hand", eviction_errors_are_those_by_hand },
+        { "eviction_errors_of_wrong_rows_are_refused", eviction_errors_of_wrong_rows_are_refused },
         { "merged_values_are_weighted_means", merged_values_are_weighted_means },
         { "rerotated_rope_is_that_of_a_k_shift", rerotated_rope_is_that_of_a_k_shift },
         { "rerotated_rope_is_that_by_hand", rerotated_rope_is_that_by_hand },

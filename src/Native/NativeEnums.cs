@@ -69,6 +69,8 @@ internal enum NativeQuerySum
     Queries = 0,
     QueryProducts = 1,
     Keys = 2,
+    RotatedQueries = 3,
+    RotatedQueryProducts = 4,
 }
 
 /// <summary><c>edgekv_norm</c>.</summary>

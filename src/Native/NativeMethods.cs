@@ -185,6 +185,21 @@ internal static unsafe partial class NativeMethods
     public static partial NativeStatus edgekv_score_end(ContextHandle context);
 
     [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_eviction_errors(
+        ContextHandle context,
+        int n_context,
+        int* counts,
+        int* positions,
+        nuint n_positions,
+        int* tokens,
+        int n_tokens,
+        double epsilon,
+        double* errors,
+        nuint count,
+        delegate* unmanaged[Cdecl]<float, void*, byte> progress,
+        void* user);
+
+    [LibraryImport(Library)]
     public static partial float* edgekv_scores_data(ScoresHandle scores, NativeAggregates aggregate);
 
     [LibraryImport(Library)]

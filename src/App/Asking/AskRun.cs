@@ -43,7 +43,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             ContextSize = request.WhileReading ? 0 : request.ContextSize,
             CacheType = request.CacheType,
             Threads = request.Threads,
-            LearnedScores = profile is not null,
+            LearnedScores = profile is not null && policy.Request.Statistics.Any(statistic => statistic is Learned),
             Profile = profile,
         });
         if (profile is null && policy is GlobalTopK && request is { Score: null, TaskSet: null } && !GivesScores(request.Policy))
@@ -82,6 +82,17 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         ICompressionPolicy policy = request.Policy.Create(request.Questions);
         policy = tasks is not null && policy is KVCompose compose ? compose with { TaskSet = tasks } : policy;
         policy = request.Budget is { } budget ? policy.WithBudget(budget) : policy;
+        if (policy is ICalibratedPolicy { MissingTables: [var table, ..] } calibrated)
+        {
+            ScoreProfile given = Profile(model) ?? throw NoTable(table, "there is no profile for this model", model);
+            if (calibrated.MissingTables.FirstOrDefault(name => !given.Tables.ContainsKey(name)) is { } missing)
+            {
+                throw NoTable(missing, $"the profile {given.Path} has none", model);
+            }
+
+            return ((ICompressionPolicy)calibrated.WithTables(given), given);
+        }
+
         return policy.Request.Statistics.Any(statistic => statistic is Learned)
             ? (policy, Profile(model) ?? throw NoProfile($"--policy {request.Policy}", model))
             : (policy, null);
@@ -121,6 +132,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
 
     private CommandException NoProfile(string needs, string model) => new(
         ExitCode.Usage, $"{needs} needs a profile, and there is none for this model; make one with `{Calibrate(model)}` or give --profile FILE.");
+
+    private CommandException NoTable(string table, string found, string model) => new(
+        ExitCode.Usage, $"--policy {request.Policy} needs a table about the model, and {found}; make it with `{Calibrate(model)} --for {table}`.");
 
     private string Calibrate(string model) => $"edgekv calibrate {request.Model ?? model}";
 

@@ -209,11 +209,12 @@ internal sealed class AskCommand
     }
 
     // Wrong options have been reported.
-    private static bool ReadsLearnedScores(string typed)
+    private static bool ReadsProfile(string typed)
     {
         try
         {
-            return PolicyOptions.Parse(typed).Create([typed]).Request.Statistics.Any(statistic => statistic is Learned);
+            ICompressionPolicy policy = PolicyOptions.Parse(typed).Create([typed]);
+            return policy is ICalibratedPolicy { MissingTables.Count: > 0 } || policy.Request.Statistics.Any(statistic => statistic is Learned);
         }
         catch (ArgumentException)
         {
@@ -265,7 +266,7 @@ internal sealed class AskCommand
                 result.AddError($"--task-set is for the kvcompose policies; leave it out with {policy}.");
             }
             else if (((Option[])[_threshold, _quality, _recent, _profile]).FirstOrDefault(option => IsGiven(result, option)) is { } other
-                && !(other == _profile && ReadsLearnedScores(Typed(result, _policy)!)))
+                && !(other == _profile && ReadsProfile(Typed(result, _policy)!)))
             {
                 result.AddError($"{other.Name} is for {Global}; leave it out or take that policy.");
             }

@@ -24,6 +24,14 @@ internal sealed class CalibrateCommand
 
     private readonly Option<int> _tokens = OptionParsing.WholeNumber("--tokens", "Tokens to learn from", 100_000, 1000, int.MaxValue);
 
+    private readonly Option<string[]> _for = new("--for")
+    {
+        Description = $"Tables to find for policies that need one, with commas between them: {string.Join(", ", Calibrator.Tables)}; "
+            + $"{Calibrator.Learned}: the map itself; all: everything. They join the profile that is there; without --for the map is learned and tables stay",
+        HelpName = "NAME,...",
+        AllowMultipleArgumentsPerToken = false,
+    };
+
     private readonly Option<string?> _output = new("--output", "-o")
     {
         Description = $"Profile to write; default: beside the model, with the ending {ScoreProfile.Extension}",
@@ -42,7 +50,7 @@ internal sealed class CalibrateCommand
         Command command = new(
             "calibrate", "Learn to score a model's rows while a document is read. Goes on where it was when it was interrupted.")
         {
-            _model, _texts, _tokens, _output, _seed, _threads, _gpuLayers,
+            _model, _for, _texts, _tokens, _output, _seed, _threads, _gpuLayers,
         };
         command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
         return command;
@@ -50,6 +58,7 @@ internal sealed class CalibrateCommand
 
     private async Task<int> RunAsync(ParseResult parsed, Terminal terminal, CancellationToken ct)
     {
+        string[] names = Names(parsed.GetValue(_for) ?? []);
         string path = ModelLoading.Find(parsed.GetValue(_model));
         string output = parsed.GetValue(_output) ?? ProfileLocator.DefaultPath(path);
         if (Directory.Exists(output))
@@ -57,6 +66,8 @@ internal sealed class CalibrateCommand
             throw new CommandException(ExitCode.Usage, $"--output {output} is a folder; name the file to write.");
         }
 
+        bool forTables = names.Any(name => name != Calibrator.Learned);
+        ScoreProfile? profile = Existing(parsed.GetValue(_output) is null ? ProfileLocator.Find(path) : output, forTables);
         CalibrationTexts texts = Texts(Paths(parsed));
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
@@ -68,26 +79,74 @@ internal sealed class CalibrateCommand
             Threads = parsed.GetValue(_threads),
             Checkpoint = output,
         };
-        string title = string.Create(CultureInfo.InvariantCulture, $"Learning from {options.Tokens:N0} tokens");
-        ScoreProfile profile;
+
+        // Another model's tables are not for this one; who adds to them is told.
+        profile = forTables || profile?.Model == model.Fingerprint ? profile : null;
+        bool learns = profile is null || names.Contains(Calibrator.Learned);
+        string title = string.Join("; ", ((string?[])
+        [
+            forTables ? $"Calibrating for {string.Join(", ", names.Where(name => name != Calibrator.Learned))}" : null,
+            learns ? string.Create(CultureInfo.InvariantCulture, $"Learning from {options.Tokens:N0} tokens") : null,
+        ]).Where(part => part is not null));
+        ScoreProfile made;
         try
         {
-            profile = await screen.StageAsync(
-                title, progress => Calibrator.RunAsync(model, texts, options, new StageProgress(progress), ct));
+            made = await screen.StageAsync(
+                title, progress => Calibrator.RunAsync(model, texts, names, profile, options, new StageProgress(progress), ct));
         }
         catch (OperationCanceledException e)
         {
             throw new CommandException(ExitCode.Interrupted, "interrupted; the same command goes on from here.", e);
         }
 
-        profile.Save(output);
-        terminal.Out.WriteLine($"{output}: {profile.Provenance["tokens"]}.");
-        terminal.Out.WriteLine($"R2 {profile.Provenance["r2"]}; overlap {profile.Provenance["overlap"]}.");
-        foreach (string name in profile.Thresholds.Keys)
+        made.Save(output);
+        if (learns)
         {
-            terminal.Out.WriteLine($"--quality {name}: {profile.Provenance["quality " + name]}.");
+            terminal.Out.WriteLine($"{output}: {made.Provenance["tokens"]}.");
+            terminal.Out.WriteLine($"R2 {made.Provenance["r2"]}; overlap {made.Provenance["overlap"]}.");
+            foreach (string name in made.Thresholds.Keys)
+            {
+                terminal.Out.WriteLine($"--quality {name}: {made.Provenance["quality " + name]}.");
+            }
         }
+
+        foreach (string name in names.Where(name => name != Calibrator.Learned))
+        {
+            terminal.Out.WriteLine($"{output}, table {name}:");
+            foreach ((string key, string value) in made.Tables[name].Provenance.Where(entry => !entry.Key.StartsWith("layer ", StringComparison.Ordinal)))
+            {
+                terminal.Out.WriteLine($"  {key}: {value}");
+            }
+        }
+
         return (int)ExitCode.Success;
+    }
+
+    /// <summary>What is to be calibrated; the learned map where nothing is said.</summary>
+    private static string[] Names(string[] given)
+    {
+        const string All = "all";
+        string[] names = [.. given.SelectMany(list => list.Split(',', StringSplitOptions.TrimEntries)).Select(name => name.ToLowerInvariant()).Distinct()];
+        string[] known = [Calibrator.Learned, .. Calibrator.Tables];
+        if (names.FirstOrDefault(name => name != All && !known.Contains(name)) is { } unknown)
+        {
+            throw new CommandException(ExitCode.Usage, $"--for {unknown} is unknown; choose from {string.Join(", ", known)}, {All}.");
+        }
+
+        return names.Length == 0 ? [Calibrator.Learned] : names.Contains(All) ? known : names;
+    }
+
+    /// <summary>The profile that tables join. One that cannot be read is no reason not to learn another map, but nothing can join it.</summary>
+    private static ScoreProfile? Existing(string? file, bool required)
+    {
+        try
+        {
+            return file is not null && File.Exists(file) ? ScoreProfile.Load(file) : null;
+        }
+        catch (ProfileException) when (!required)
+        {
+            return null;
+        }
     }
 
     private string[] Paths(ParseResult parsed)

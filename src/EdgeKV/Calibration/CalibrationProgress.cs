@@ -8,6 +8,21 @@ public enum CalibrationStage
 
     /// <summary>Comparing predictions with what the model does, on texts that were not learned from.</summary>
     Checking,
+
+    /// <summary>Seeing which attention heads find a needle again (CompressKV).</summary>
+    RetrievalHeads,
+
+    /// <summary>Seeing what layers lose with few rows (CompressKV).</summary>
+    LayerErrors,
+
+    /// <summary>Averaging queries and keys (DuoAttention's stand-in gates).</summary>
+    Gates,
+
+    /// <summary>Seeing which heads look back to earlier copies (RazorAttention).</summary>
+    EchoHeads,
+
+    /// <summary>Finding the main directions of queries (Q-Filters).</summary>
+    QueryDirections,
 }
 
 /// <summary>How far a calibration is.</summary>

@@ -6,6 +6,15 @@ namespace EdgeKV.Calibration;
 /// </summary>
 public static class Calibrator
 {
+    /// <summary>The name of the learned map among what can be calibrated.</summary>
+    public const string Learned = "learned";
+
+    // The map reads far more than any table.
+    private const double LearnedShare = 8;
+
+    /// <summary>The policies whose tables about a model can be found.</summary>
+    public static IReadOnlyList<string> Tables => TableCalibrations.Names;
+
     /// <summary>Learns and checks a profile. One text's inputs and X^T X of every layer are held in memory; nothing else grows with the tokens.</summary>
     /// <param name="model">The model.</param>
     /// <param name="texts">What to learn from.</param>
@@ -29,5 +38,88 @@ public static class Calibrator
         options ??= new CalibrationOptions();
         options.Validate();
         return Task.Run(() => new CalibrationRun(model, texts, options, progress).RunAsync(cancellationToken), cancellationToken);
+    }
+
+    /// <summary>
+    /// Finds tables that policies need and adds them to a profile, whose learned map stays as it is unless it is asked for too, or there is none: then
+    /// it is learned last.
+    /// </summary>
+    /// <param name="model">The model.</param>
+    /// <param name="texts">What prompts and texts are made from.</param>
+    /// <param name="names">Some of <see cref="Tables"/>, and <see cref="Learned"/>.</param>
+    /// <param name="profile">The profile that the model has; null: none.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="progress">Gets stage and share.</param>
+    /// <param name="cancellationToken">Stops the work; with <see cref="CalibrationOptions.Checkpoint"/> nothing but the prompt or text at hand is lost.</param>
+    /// <exception cref="ArgumentException">A name is none of these.</exception>
+    /// <exception cref="ProfileException">
+    /// The profile is another model's, the texts are too few, the model gives no table, or a checkpoint cannot be read or written.
+    /// </exception>
+    /// <exception cref="ContextWindowException">The model's window is too short for any text.</exception>
+    /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact, or a table needs what its graph does not show.</exception>
+    /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public static Task<ScoreProfile> RunAsync(
+        EdgeModel model,
+        CalibrationTexts texts,
+        IEnumerable<string> names,
+        ScoreProfile? profile,
+        CalibrationOptions? options = null,
+        IProgress<CalibrationProgress>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(texts);
+        ArgumentNullException.ThrowIfNull(names);
+        HashSet<string> wanted = [.. names];
+        if (wanted.FirstOrDefault(name => name != Learned && !Tables.Contains(name)) is { } unknown)
+        {
+            throw new ArgumentException($"There is no table for '{unknown}'; there are {Learned}, {string.Join(", ", Tables)}.", nameof(names));
+        }
+
+        options ??= new CalibrationOptions();
+        options.Validate();
+        model.EnsureSupported();
+        profile?.EnsureFits(model);
+        return Task.Run(() => TablesAsync(model, texts, wanted, profile, options, progress, cancellationToken), cancellationToken);
+    }
+
+    private static async Task<ScoreProfile> TablesAsync(
+        EdgeModel model,
+        CalibrationTexts texts,
+        HashSet<string> names,
+        ScoreProfile? profile,
+        CalibrationOptions options,
+        IProgress<CalibrationProgress>? progress,
+        CancellationToken cancellation)
+    {
+        string[] tables = [.. Tables.Where(names.Contains)];
+        bool learns = profile is null || names.Contains(Learned);
+        double all = tables.Length + (learns ? LearnedShare : 0);
+
+        // None is forgotten before all are done: an interrupted command goes on from all of them.
+        List<TableRun> runs = [];
+        List<ProfileTable> found = [];
+        for (int i = 0; i < tables.Length; i++)
+        {
+            double before = i;
+            using TableCalibration calibration = TableCalibrations.Of(tables[i], model, texts, options);
+            TableRun run = new(calibration, model, options.Checkpoint);
+            found.Add(await run.RunAsync(
+                (stage, share) => progress?.Report(new CalibrationProgress(stage, (before + share) / all)), cancellation).ConfigureAwait(false));
+            runs.Add(run);
+        }
+
+        ScoreProfile map = learns
+            ? await new CalibrationRun(model, texts, options, progress is null ? null : new Rest(progress, tables.Length / all)).RunAsync(cancellation).ConfigureAwait(false)
+            : profile!;
+        runs.ForEach(run => run.Forget());
+        return map.With([.. profile?.Tables.Values ?? [], .. found]);
+    }
+
+    // The learned map's share of work that began with tables.
+    private sealed class Rest(IProgress<CalibrationProgress> all, double from) : IProgress<CalibrationProgress>
+    {
+        public void Report(CalibrationProgress value) => all.Report(value with { Share = from + (1 - from) * value.Share });
     }
 }

@@ -22,7 +22,7 @@ namespace EdgeKV.Policies;
 /// layer until its bound; this goes round them, as the authors' code does. Ties go to the lower layer, then the earlier position.
 /// </para>
 /// </remarks>
-public sealed record CompressKV : RowPolicy, IRowScorer
+public sealed record CompressKV : RowPolicy, IRowScorer, ICalibratedPolicy
 {
     /// <summary>The policy's name.</summary>
     public const string PolicyName = "compresskv";
@@ -33,7 +33,7 @@ public sealed record CompressKV : RowPolicy, IRowScorer
     /// <inheritdoc/>
     public override string Name => PolicyName;
 
-    /// <summary>The model's heads and layer errors. Has no default: it must be given.</summary>
+    /// <summary>The model's heads and layer errors. Has no default: it must be given, or come from the model's profile.</summary>
     public CompressKVCalibration? Calibration { get; init; }
 
     /// <summary>Last tokens whose queries judge, and which stay, 1 and up. Default: 8.</summary>
@@ -75,7 +75,14 @@ public sealed record CompressKV : RowPolicy, IRowScorer
     private WindowAttention Attention => new(Window);
 
     private CompressKVCalibration Given => Calibration
-        ?? throw new ArgumentException($"{Name} needs the model's {nameof(Calibration)}: its heads and layer errors, found once. Only code can give them: set the property.");
+        ?? throw new ArgumentException($"{Name} needs the model's {nameof(Calibration)}: its heads and layer errors. `edgekv calibrate MODEL --for {PolicyName}` finds them for the model's profile.");
+
+    /// <inheritdoc/>
+    IReadOnlyList<string> ICalibratedPolicy.MissingTables => Calibration is null ? [PolicyName] : [];
+
+    /// <inheritdoc/>
+    ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile) =>
+        this with { Calibration = CompressKVCalibration.Of(ICalibratedPolicy.Table(profile, PolicyName)) };
 
     /// <inheritdoc/>
     public ProtectedRows Protect(int tokens, int rows) => new(0, Window);

@@ -3,6 +3,13 @@ namespace EdgeKV.Policies;
 /// <summary>What <see cref="CompressKV"/> has to know of a model, found once (arXiv 2508.02401, equations 5 and 8-12). Immutable; compares by value.</summary>
 public sealed record CompressKVCalibration
 {
+    // Arrays of a profile's table.
+    internal const string HeadScores = "head scores";
+    internal const string Errors = "layer errors";
+
+    // Of a layer, where scores tell: as the paper takes, or all that there are.
+    private const int BestHeads = 4;
+
     // Errors that were written down and read again are a little off.
     private const double Tolerance = 1e-6;
 
@@ -36,6 +43,40 @@ public sealed record CompressKVCalibration
         {
             throw new ArgumentException($"Layer errors are shares, 0 and up and together 1, not {sum}: divide them by their sum.", nameof(layerErrors));
         }
+    }
+
+    /// <summary>The calibration that a profile's table holds.</summary>
+    /// <param name="table">Scores of the attention heads, [layers, heads], and errors of the layers, [layers].</param>
+    /// <exception cref="ProfileException">It is no such table.</exception>
+    internal static CompressKVCalibration Of(ProfileTable table)
+    {
+        ProfileArray scores = table.Array(HeadScores, 2);
+        ReadOnlySpan<float> errors = table.Array(Errors, 1).Values.Span;
+        double sum = 0;
+        foreach (float error in errors)
+        {
+            sum += error;
+        }
+
+        try
+        {
+            return new CompressKVCalibration(BestOf(scores.Values.Span, scores.Shape[0]), [.. errors.ToArray().Select(error => error / sum)]);
+        }
+        catch (ArgumentException e)
+        {
+            throw new ProfileException($"The profile's table {table.Name} cannot be used: {e.Message}", e);
+        }
+    }
+
+    /// <summary>The best heads of every layer by their scores, the lower head first among equal ones.</summary>
+    /// <param name="scores">[layers, heads].</param>
+    /// <param name="layers">Layers.</param>
+    internal static HeadsByLayer BestOf(ReadOnlySpan<float> scores, int layers)
+    {
+        int heads = scores.Length / layers;
+        float[] all = scores.ToArray();
+        return new HeadsByLayer(Enumerable.Range(0, layers).Select(
+            layer => Enumerable.Range(0, heads).OrderByDescending(head => all[layer * heads + head]).Take(BestHeads)));
     }
 
     /// <summary>Attention heads of every layer whose attention judges, the best first.</summary>

@@ -12,7 +12,7 @@ namespace EdgeKV.Policies;
 /// The round(layers * kvHeads * share) KV heads of lowest gate keep first and last rows, rounded half to even; of equal gates the lower layer, then
 /// the lower KV head keeps all. A context no longer than first and last rows together stays whole.
 /// </remarks>
-public sealed record DuoAttention : RowPolicy
+public sealed record DuoAttention : RowPolicy, ICalibratedPolicy
 {
     /// <summary>The policy's name.</summary>
     public const string PolicyName = "duo-attention";
@@ -20,7 +20,7 @@ public sealed record DuoAttention : RowPolicy
     /// <inheritdoc/>
     public override string Name => PolicyName;
 
-    /// <summary>The model's gates. Has no default: it must be given.</summary>
+    /// <summary>The model's gates: a file of the authors' by name, or those of the model's profile, which are a stand-in. Has no default.</summary>
     public DuoAttentionGates? Gates { get; init; }
 
     /// <summary>
@@ -71,7 +71,14 @@ public sealed record DuoAttention : RowPolicy
     }
 
     private DuoAttentionGates Given => Gates
-        ?? throw new ArgumentException($"{Name} needs the model's {nameof(Gates)}: {nameof(DuoAttentionGates)}.{nameof(DuoAttentionGates.Load)} reads them. Only code can give them: set the property.");
+        ?? throw new ArgumentException($"{Name} needs the model's {nameof(Gates)}: gates=FILE reads a file of them, `edgekv calibrate MODEL --for {PolicyName}` finds a stand-in for the model's profile.");
+
+    /// <inheritdoc/>
+    IReadOnlyList<string> ICalibratedPolicy.MissingTables => Gates is null ? [PolicyName] : [];
+
+    /// <inheritdoc/>
+    ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile) =>
+        this with { Gates = DuoAttentionGates.Of(ICalibratedPolicy.Table(profile, PolicyName)) };
 
     private protected override Budget DefaultBudget => StreamingShare is null ? base.DefaultBudget : Budget.FromRatio(0);
 

@@ -5,6 +5,9 @@ namespace EdgeKV.Policies;
 /// <summary>How much every KV head of a model needs its distant rows, as DuoAttention (arXiv 2410.10819) learns it. Immutable; compares by value.</summary>
 public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
 {
+    // The array of a profile's table.
+    internal const string Gates = "gates";
+
     private readonly double[] _gates;
 
     /// <summary>Copies and checks gates.</summary>
@@ -78,6 +81,15 @@ public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
         return layers.Count > 0
             ? new DuoAttentionGates(layers)
             : throw new ProfileException($"{file} has no gates: it needs a line for each layer, with a number for each KV head.");
+    }
+
+    /// <summary>The gates that a profile's table holds.</summary>
+    /// <param name="table">[layers, kvHeads].</param>
+    /// <exception cref="ProfileException">It is no such table.</exception>
+    internal static DuoAttentionGates Of(ProfileTable table)
+    {
+        ProfileArray gates = table.Array(Gates, 2);
+        return new DuoAttentionGates(gates.Values.ToArray().Select(gate => (double)gate).Chunk(gates.Shape[1]));
     }
 
     /// <inheritdoc/>

@@ -34,6 +34,14 @@ public sealed record LayerBudgets : ScorerWrapper
     /// <inheritdoc/>
     public override ScoreRequest Request => ScoreRequest.Union(Counts.Request, Scorer.Request);
 
+    private protected override IReadOnlyList<string> Missing => [.. base.Missing.Union(ICalibratedPolicy.MissingOf(Counts))];
+
+    private protected override ScorerWrapper Complete(ScoreProfile profile) => this with
+    {
+        Counts = ICalibratedPolicy.Complete(Counts, profile),
+        Scorer = ICalibratedPolicy.Complete(Scorer, profile),
+    };
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         CompressionPlan plan = Counts.WithBudget(Budget).Plan(scores, cost);

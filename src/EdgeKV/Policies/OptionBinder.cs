@@ -147,6 +147,7 @@ internal sealed class OptionBinder
             _ when type == typeof(double) => double.TryParse(text, NumberStyles.Float, culture, out double real) ? real : throw NotA("number"),
             _ when type == typeof(bool) => bool.TryParse(text, out bool flag) ? flag : throw new ArgumentException("must be true or false."),
             _ when type == typeof(TaskSet) => Tasks(text, questions),
+            _ when type == typeof(DuoAttentionGates) => Gates(text),
             { IsEnum: true } => Enum.GetValues(type).Cast<object>().FirstOrDefault(word => Plain(word.ToString()!) == Plain(text))
                 ?? throw new ArgumentException($"must be one of {Words(type)}."),
             _ => throw new NotSupportedException($"Options of type {type.Name} have no text."),
@@ -169,6 +170,18 @@ internal sealed class OptionBinder
         };
     }
 
+    private static DuoAttentionGates Gates(string file)
+    {
+        try
+        {
+            return DuoAttentionGates.Load(file);
+        }
+        catch (ProfileException e)
+        {
+            throw new ArgumentException(e.Message, e);
+        }
+    }
+
     private static bool IsPolicy(Type type) => type == typeof(IRowScorer) || type == typeof(ICompressionPolicy);
 
     // What a value of a type is called; null: it has no text.
@@ -181,6 +194,7 @@ internal sealed class OptionBinder
             _ when type == typeof(double) => "number",
             _ when type == typeof(bool) => "true, false",
             _ when type == typeof(TaskSet) => "context, repeat, question, window, window-N",
+            _ when type == typeof(DuoAttentionGates) => "file",
             _ when IsPolicy(type) => "policy",
             { IsEnum: true } => Words(type),
             _ => null,
@@ -194,6 +208,7 @@ internal sealed class OptionBinder
         Enum word => Kebab(word.ToString()),
         WindowTaskSet window => $"window-{window.Tokens}",
         TaskSet tasks => tasks.Name,
+        DuoAttentionGates gates => gates.ToString(),
         IRowScorer scorer => scorer.Name,
         ICompressionPolicy policy => policy.Name,
         IFormattable number => number.ToString(null, CultureInfo.InvariantCulture),

@@ -110,8 +110,8 @@ public sealed class PolicyOptions
     {
         ICompressionPolicy policy = PolicyRegistry.Find(Policy).Bind(_values, questions, isWrapped: false);
 
-        // Refuses options that contradict each other.
-        _ = policy.Request;
+        // Refuses options that contradict each other; what lacks tables says so when it has seen the model's profile.
+        _ = ICalibratedPolicy.MissingOf(policy).Count > 0 ? null : policy.Request;
         return policy;
     }
 

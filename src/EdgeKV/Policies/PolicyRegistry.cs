@@ -110,6 +110,10 @@ public static class PolicyRegistry
             () => new KeyDiff(),
             new("Rows whose keys are least like the others", "2504.15364", PolicyRows.Equal)),
         PolicyEntry.Of(
+            QFilters.PolicyName,
+            () => new QFilters(),
+            new("Rows whose keys lie along the main direction of their head's queries", "2503.02812", PolicyRows.Equal) { Profile = PolicyTrait.Yes }),
+        PolicyEntry.Of(
             LagKV.PolicyName,
             () => new LagKV(),
             new("Rows whose keys and values spread most against the next 128 tokens", "2504.04704", PolicyRows.Equal)),

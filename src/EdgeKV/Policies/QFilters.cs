@@ -8,7 +8,7 @@ namespace EdgeKV.Policies;
 /// once per model. Looks at no attention.
 /// </summary>
 /// <remarks>Memory: the keys of one layer in float32 per thread.</remarks>
-public sealed record QFilters : ScoredPolicy
+public sealed record QFilters : ScoredPolicy, ICalibratedPolicy
 {
     /// <summary>The policy's name.</summary>
     public const string PolicyName = "q-filters";
@@ -16,13 +16,24 @@ public sealed record QFilters : ScoredPolicy
     /// <inheritdoc/>
     public override string Name => PolicyName;
 
-    /// <summary>The directions. Have no default: they must be given, of the model that the context was read by.</summary>
+    /// <summary>The directions. Have no default: they must be given, of the model that the context was read by, or come from its profile.</summary>
     public QueryDirections? Directions { get; init; }
 
     /// <inheritdoc/>
     public override ScoreRequest Request => Directions is null
-        ? throw new ArgumentException($"{Name} needs {nameof(Directions)}: the main directions of the model's queries.")
+        ? throw new ArgumentException(
+            $"{Name} needs {nameof(Directions)}: the main directions of the model's queries. `edgekv calibrate MODEL --for {PolicyName}` finds them for the model's profile.")
         : new(new CacheRows(RowKind.Keys));
+
+    /// <inheritdoc/>
+    IReadOnlyList<string> ICalibratedPolicy.MissingTables => Directions is null ? [PolicyName] : [];
+
+    /// <inheritdoc/>
+    ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile)
+    {
+        ProfileArray directions = ICalibratedPolicy.Table(profile, PolicyName).Array(QueryDirections.Directions, 3);
+        return this with { Directions = new QueryDirections(directions.Shape[0], directions.Shape[1], directions.Values) };
+    }
 
     /// <inheritdoc/>
     public override void Score(AttentionScores scores, int layer, Span<float> destination)

@@ -3,6 +3,9 @@ namespace EdgeKV.Policies;
 /// <summary>The main direction of every KV head's queries, found once per model (Q-Filters, arXiv 2503.02812, section 3).</summary>
 public sealed class QueryDirections
 {
+    // The array of a profile's table.
+    internal const string Directions = "directions";
+
     private readonly ReadOnlyMemory<float> _values;
 
     /// <summary>Directions that were found.</summary>

@@ -3,7 +3,7 @@ using EdgeKV.Scoring;
 namespace EdgeKV.Policies;
 
 /// <summary>A policy that shares its budget in its own way by the scores of another. The scorer's own budget has no say.</summary>
-public abstract record ScorerWrapper : RowPolicy
+public abstract record ScorerWrapper : RowPolicy, ICalibratedPolicy
 {
     /// <summary>A wrapper with its defaults.</summary>
     /// <param name="scorer">What rows are scored by unless another scorer is given.</param>
@@ -21,4 +21,14 @@ public abstract record ScorerWrapper : RowPolicy
 
     /// <inheritdoc/>
     public override ScoreRequest Request => Scorer.Request;
+
+    /// <inheritdoc/>
+    IReadOnlyList<string> ICalibratedPolicy.MissingTables => Missing;
+
+    /// <inheritdoc/>
+    ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile) => Complete(profile);
+
+    private protected virtual IReadOnlyList<string> Missing => ICalibratedPolicy.MissingOf(Scorer);
+
+    private protected virtual ScorerWrapper Complete(ScoreProfile profile) => this with { Scorer = ICalibratedPolicy.Complete(Scorer, profile) };
 }

@@ -9,11 +9,12 @@ namespace EdgeKV;
 /// <summary>
 /// What was learned about one model: a linear map per layer, y = W_l x + b_l, from the input of its attention to the natural logarithm of the
 /// attention that a repeat pass would give, per KV head (policies of learned scores; KVzap, arXiv 2601.07891, with another teacher).
-/// Bound to the model file it was made for.
+/// Bound to the model file it was made for. Tables that policies need go with it.
 /// </summary>
 /// <remarks>
 /// A file is one line that says what it is, a JSON object that a person can read, a zero byte, and the weights as little-endian float32,
-/// [layers][embedding + 1][KV heads] with the bias last.
+/// [layers][embedding + 1][KV heads] with the bias last; in version 2 the numbers of the tables follow, in the order of their names. Without tables
+/// version 1 is written, which is what there was before tables.
 /// </remarks>
 public sealed class ScoreProfile
 {
@@ -21,13 +22,15 @@ public sealed class ScoreProfile
     public const string Extension = ".edgekv";
 
     private const string FirstLine = "EDGEKV-PROFILE 1\n";
+    private const string FirstLineWithTables = "EDGEKV-PROFILE 2\n";
     private const int LongestHeader = 1 << 20;
     private const string Remedy = "Make one with `edgekv calibrate`, or take it away.";
 
-    private ScoreProfile(ProfileHeader header, float[] weights, string? path)
+    private ScoreProfile(ProfileHeader header, ReadOnlyMemory<float> weights, IReadOnlyDictionary<string, ProfileTable> tables, string? path)
     {
         Header = header;
         Weights = weights;
+        Tables = tables;
         Path = path;
         Thresholds = header.Thresholds ?? [];
     }
@@ -58,6 +61,9 @@ public sealed class ScoreProfile
 
     /// <summary>[layers][embedding + 1][KV heads], the bias last.</summary>
     public ReadOnlyMemory<float> Weights { get; }
+
+    /// <summary>What policies have to know about the model, by the policy's name; in the order of the names.</summary>
+    public IReadOnlyDictionary<string, ProfileTable> Tables { get; }
 
     private ProfileHeader Header { get; }
 
@@ -107,7 +113,33 @@ public sealed class ScoreProfile
                 new Dictionary<string, string>(provenance),
                 named),
             weights.ToArray(),
+            new SortedDictionary<string, ProfileTable>(StringComparer.Ordinal),
             path: null);
+    }
+
+    /// <summary>The same learned map with more tables, each in place of one of the same name.</summary>
+    /// <param name="tables">The tables.</param>
+    public ScoreProfile With(params IEnumerable<ProfileTable> tables)
+    {
+        ArgumentNullException.ThrowIfNull(tables);
+        SortedDictionary<string, ProfileTable> all = new(StringComparer.Ordinal);
+        foreach (ProfileTable table in Tables.Values.Concat(tables))
+        {
+            all[table.Name] = table;
+        }
+
+        SortedDictionary<string, ProfileTableHeader> headers = new(StringComparer.Ordinal);
+        foreach (ProfileTable table in all.Values)
+        {
+            headers.Add(
+                table.Name,
+                new ProfileTableHeader(
+                    Hash(Numbers(table)),
+                    [.. table.Arrays.Select(array => new ProfileArrayHeader(array.Name, [.. array.Shape]))],
+                    new Dictionary<string, string>(table.Provenance)));
+        }
+
+        return new ScoreProfile(Header with { Tables = headers.Count > 0 ? headers : null }, Weights, all, path: null);
     }
 
     /// <summary>Reads a file that <see cref="Save"/> wrote.</summary>
@@ -121,7 +153,7 @@ public sealed class ScoreProfile
             using FileStream file = File.OpenRead(path);
             byte[] first = new byte[FirstLine.Length];
             if (file.ReadAtLeast(first, first.Length, throwOnEndOfStream: false) < first.Length
-                || Encoding.ASCII.GetString(first) != FirstLine)
+                || Encoding.ASCII.GetString(first) is not (FirstLine or FirstLineWithTables))
             {
                 throw new ProfileException($"{path} is not an EdgeKV profile of this version. {Remedy}");
             }
@@ -138,18 +170,40 @@ public sealed class ScoreProfile
                 throw new ProfileException($"{path} is damaged: {wrong}. {Remedy}");
             }
 
-            long bytes = (long)sizeof(float) * header.Layers * (header.EmbeddingSize + 1L) * header.KvHeads;
-            if (file.Length - file.Position != bytes)
+            bool hasTables = Encoding.ASCII.GetString(first) == FirstLineWithTables;
+            if (hasTables != header.Tables is { Count: > 0 })
             {
-                throw new ProfileException($"{path} is damaged: it has {file.Length - file.Position} bytes of weights rather than {bytes}. {Remedy}");
+                throw new ProfileException($"{path} is damaged: its version {(hasTables ? "has tables, and there are none" : "has no tables, and there are some")}. {Remedy}");
             }
 
-            float[] weights = new float[bytes / sizeof(float)];
-            file.ReadExactly(MemoryMarshal.AsBytes(weights.AsSpan()));
-            FromLittleEndian(weights);
-            return Hash(weights) == header.Weights
-                ? new ScoreProfile(header, weights, System.IO.Path.GetFullPath(path))
-                : throw new ProfileException($"{path} is damaged: its weights are not those that were written. {Remedy}");
+            foreach ((string name, ProfileTableHeader table) in header.Tables ?? [])
+            {
+                if (string.IsNullOrWhiteSpace(name) || ProfileTable.WrongShapes(table.Arrays.Select(array => (array.Name, (IReadOnlyList<int>)array.Shape))) is not null)
+                {
+                    throw new ProfileException($"{path} is damaged: the sizes of its table '{name}' make no sense. {Remedy}");
+                }
+            }
+
+            long count = header.Layers * (header.EmbeddingSize + 1L) * header.KvHeads;
+            long bytes = sizeof(float) * (count + (header.Tables ?? []).Values.SelectMany(table => table.Arrays).Sum(array => ProfileTable.Elements(array.Shape)));
+            if (file.Length - file.Position != bytes)
+            {
+                throw new ProfileException($"{path} is damaged: it has {file.Length - file.Position} bytes of numbers rather than {bytes}. {Remedy}");
+            }
+
+            float[] weights = ReadNumbers(file, count);
+            if (Hash(weights) != header.Weights)
+            {
+                throw new ProfileException($"{path} is damaged: its weights are not those that were written. {Remedy}");
+            }
+
+            SortedDictionary<string, ProfileTable> tables = new(StringComparer.Ordinal);
+            foreach ((string name, ProfileTableHeader table) in (header.Tables ?? []).OrderBy(table => table.Key, StringComparer.Ordinal))
+            {
+                tables.Add(name, ReadTable(file, name, table));
+            }
+
+            return new ScoreProfile(header, weights, tables, System.IO.Path.GetFullPath(path));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -158,6 +212,22 @@ public sealed class ScoreProfile
         catch (Exception e) when (e is JsonException or NotSupportedException)
         {
             throw new ProfileException($"{path} is damaged: {e.Message} {Remedy}", e);
+        }
+
+        ProfileTable ReadTable(FileStream file, string name, ProfileTableHeader header)
+        {
+            ProfileArray[] arrays = [.. header.Arrays.Select(array => new ProfileArray(array.Name, array.Shape, ReadNumbers(file, ProfileTable.Elements(array.Shape))))];
+            try
+            {
+                ProfileTable table = new(name, arrays, header.Provenance);
+                return Hash(Numbers(table)) == header.Values
+                    ? table
+                    : throw new ProfileException($"{path} is damaged: the numbers of its table {name} are not those that were written. {Remedy}");
+            }
+            catch (ArgumentException e)
+            {
+                throw new ProfileException($"{path} is damaged: its table {name} has a number that is not finite. {Remedy}", e);
+            }
         }
     }
 
@@ -173,12 +243,14 @@ public sealed class ScoreProfile
             Directory.GetParent(path)?.Create();
             using (FileStream file = File.Create(part))
             {
-                file.Write(Encoding.ASCII.GetBytes(FirstLine));
+                file.Write(Encoding.ASCII.GetBytes(Tables.Count > 0 ? FirstLineWithTables : FirstLine));
                 JsonSerializer.Serialize(file, Header, ProfileJson.Default.ProfileHeader);
                 file.Write("\n\0"u8);
-                float[] weights = Weights.ToArray();
-                FromLittleEndian(weights);
-                file.Write(MemoryMarshal.AsBytes(weights.AsSpan()));
+                foreach (float[] numbers in Tables.Values.Select(Numbers).Prepend(Weights.ToArray()))
+                {
+                    FromLittleEndian(numbers);
+                    file.Write(MemoryMarshal.AsBytes(numbers.AsSpan()));
+                }
             }
 
             File.Move(part, path, overwrite: true);
@@ -236,6 +308,17 @@ public sealed class ScoreProfile
 
         return [.. header];
     }
+
+    private static float[] ReadNumbers(FileStream file, long count)
+    {
+        float[] numbers = new float[count];
+        file.ReadExactly(MemoryMarshal.AsBytes(numbers.AsSpan()));
+        FromLittleEndian(numbers);
+        return numbers;
+    }
+
+    // All arrays of a table, one after another; a copy.
+    private static float[] Numbers(ProfileTable table) => [.. table.Arrays.SelectMany(array => array.Values.ToArray())];
 
     private static string Hash(ReadOnlySpan<float> weights)
     {

@@ -53,6 +53,7 @@ public sealed partial class EdgeSession
     /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory beside the old cache; that is whole.</exception>
     /// <exception cref="PlanException">The policy cannot plan, or its plan does not fit.</exception>
+    /// <exception cref="ProfileException">The policy needs a table about the model that no profile has.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The session or the model has been disposed.</exception>
     public Task<CompressionReport> CompressAsync(
@@ -115,6 +116,7 @@ public sealed partial class EdgeSession
         IProgress<CompressionProgress>? progress,
         CancellationToken cancellation)
     {
+        policy = Complete(policy);
         double? before = MeasureSpeed(options.MeasureTokens, progress, cancellation);
 
         ScoreRequest request = policy.Request;
@@ -140,6 +142,19 @@ public sealed partial class EdgeSession
         // Before the new cache is built: the peak is the old cache plus the kept rows.
         scores.Dispose();
         return Apply(plan, planned, options, before, progress, cancellation);
+    }
+
+    /// <summary>A policy with the tables that it still lacks from the model's profile.</summary>
+    private ICompressionPolicy Complete(ICompressionPolicy policy)
+    {
+        if (ICalibratedPolicy.MissingOf(policy) is not [var first, ..])
+        {
+            return policy;
+        }
+
+        ScoreProfile profile = _options.Profile ?? Model.Profile
+            ?? throw new ProfileException($"Policy {policy.Name} needs a table about the model, and there is no profile for it; make it with `edgekv calibrate MODEL --for {first}`.");
+        return ICalibratedPolicy.Complete(policy, profile);
     }
 
     // All that reaches a threshold: no ratio was asked for.

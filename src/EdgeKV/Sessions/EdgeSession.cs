@@ -52,6 +52,7 @@ public sealed partial class EdgeSession : IDisposable
 
         Model = model;
         _options = options;
+        options.Profile?.EnsureFits(model);
         Profile = options.LearnedScores ? options.Profile ?? model.Profile : null;
         if (options.ContextSize > 0)
         {

@@ -45,7 +45,60 @@ public sealed class CalibrateTests : IDisposable
         Assert.Contains("Scores: learned;", asking.OutText, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Calibrate_ForTables_JoinsTheProfileThatAskTakes()
+    {
+        string profile = Path.Combine(_folder.Path, "tiny.edgekv");
+        using (EdgeModel model = EdgeModel.Load(_model))
+        {
+            RandomProfile.Of(model, 1).Save(profile);
+        }
+
+        ScoreProfile before = ScoreProfile.Load(profile);
+        string document = _folder.File("short.txt", "Twelve plain words are enough for a model that knows nothing anyway."u8);
+        string[] ask =
+        [
+            "ask", "--model", _model, "--document", document, "--question", "What?", "--policy", "ada:scorer=q-filters", "--max-tokens", "2", "--threads", "1",
+        ];
+        using TestTerminal lacking = new();
+        Assert.Equal(2, await CommandLineApp.RunAsync(ask, lacking.Terminal, TestContext.Current.CancellationToken));
+        Assert.Contains("needs a table about the model", lacking.ErrorText, StringComparison.Ordinal);
+        Assert.Contains($"edgekv calibrate {_model} --for q-filters", lacking.ErrorText, StringComparison.Ordinal);
+
+        using TestTerminal calibrating = new();
+        int code = await CommandLineApp.RunAsync(
+            ["calibrate", _model, "--for", "Q-Filters,razor-attention", "--text", Places.Document, "--threads", "1"],
+            calibrating.Terminal,
+            TestContext.Current.CancellationToken);
+
+        Assert.Equal(string.Empty, calibrating.ErrorText);
+        Assert.Equal(0, code);
+        Assert.Contains("table q-filters:", calibrating.OutText, StringComparison.Ordinal);
+        ScoreProfile after = ScoreProfile.Load(profile);
+        Assert.Equal(before.Weights.ToArray(), after.Weights.ToArray());
+        Assert.Equal(["q-filters", "razor-attention"], after.Tables.Keys);
+        Assert.Equal(["short.txt", "tiny.edgekv", "tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order());
+
+        using TestTerminal asking = new();
+        Assert.Equal(0, await CommandLineApp.RunAsync(ask, asking.Terminal, TestContext.Current.CancellationToken));
+        Assert.Equal(string.Empty, asking.ErrorText);
+    }
+
+    [Fact]
+    public async Task Calibrate_ForATableToADamagedProfile_SaysSo()
+    {
+        _folder.File("tiny.edgekv", "what is this?"u8);
+        using TestTerminal terminal = new();
+
+        int code = await CommandLineApp.RunAsync(
+            ["calibrate", _model, "--for", "q-filters", "--text", Places.Document], terminal.Terminal, TestContext.Current.CancellationToken);
+
+        Assert.NotEqual(0, code);
+        Assert.Contains("tiny.edgekv is not an EdgeKV profile", terminal.ErrorText, StringComparison.Ordinal);
+    }
+
     [Theory]
+    [InlineData(2, "--for snapkv is unknown; choose from learned, compresskv, duo-attention, q-filters, razor-attention, all", "--for", "q-filters,snapkv")]
     [InlineData(4, "--text none.txt does not exist", "--text", "none.txt")]
     [InlineData(2, "must be a whole number from 1000", "--tokens", "10")]
     [InlineData(2, "is a folder; name the file to write", "--output", ".")]

@@ -31,7 +31,7 @@ public class UsageTests
     [InlineData("--policy snapkv:window", "window is no option; write NAME=VALUE")]
     [InlineData("--policy ada:scorer=pyramidkv", "pyramidkv does not score rows; global, kvcompose")]
     [InlineData("--policy threshold", "threshold needs a Limit")]
-    [InlineData("--policy compresskv", "compresskv needs the model's Calibration: its heads and layer errors, found once. Only code can give them")]
+    [InlineData("--policy duo-attention:gates=none.tsv", "Policy duo-attention: gates=none.tsv: none.tsv: the gates cannot be read")]
     [InlineData("--policy snapkv:ratio=0.5 --rows 7", "--rows and --policy snapkv:ratio exclude each other")]
     [InlineData("--policy global:source=both --score repeat", "--score and --policy global:source exclude each other")]
     [InlineData("--policy global:recent=2 --recent 3", "--recent and --policy global:recent exclude each other")]

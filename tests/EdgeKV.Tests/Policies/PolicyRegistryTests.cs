@@ -13,6 +13,7 @@ public class PolicyRegistryTests
         ["duo-attention"] = "Gates",
         ["fastgen"] = "Tokens",
         ["finch"] = "Window",
+        ["q-filters"] = "Directions",
         ["razor-attention"] = "Heads",
         ["threshold"] = "Limit",
     };

@@ -1,0 +1,173 @@
+using EdgeKV.Calibration;
+using EdgeKV.Policies;
+using EdgeKV.Testing;
+
+namespace EdgeKV.ModelTests;
+
+/// <summary>Tables of a tiny model: the same bytes whatever happens meanwhile, and profiles that policies can use.</summary>
+public sealed class TableTests : IDisposable
+{
+    private static readonly CalibrationOptions Options = new() { Tokens = 1200, TextTokens = 150, Threads = 1 };
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("edgekv-tables-").FullName;
+
+    public static TheoryData<string> Names => [.. Calibrator.Tables];
+
+    private string Checkpoint => Path.Combine(_folder, "checkpoint");
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public async Task Run_InterruptedAfterEveryUnit_GivesTheSameBytes(string name)
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        byte[] expected = Bytes(model, await Whole(model, name, cancellation));
+        Assert.Equal(expected, Bytes(model, await Whole(model, name, cancellation)));
+
+        int rounds = 0;
+        ProfileTable? table = null;
+        while (table is null)
+        {
+            Assert.True(++rounds < 100, "It never ends.");
+            using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            using TableCalibration calibration = Small(model, name);
+            int units = 0;
+            try
+            {
+                table = await new TableRun(calibration, model, Checkpoint).RunAsync(
+                    (_, _) =>
+                    {
+                        units++;
+                        stop.Cancel();
+                    },
+                    stop.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                Assert.Equal(1, units);
+            }
+        }
+
+        using TableCalibration sizes = Small(model, name);
+        Assert.Equal(sizes.Units, rounds);
+        Assert.Equal(expected, Bytes(model, table));
+    }
+
+    [Fact]
+    public async Task Run_DamagedCheckpoint_IsNamed()
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        using TableCalibration calibration = Small(model, QFilters.PolicyName);
+        await new TableRun(calibration, model, Checkpoint).RunAsync(report: null, cancellation);
+        string file = Assert.Single(Directory.GetFiles(_folder));
+        byte[] bytes = File.ReadAllBytes(file);
+        bytes[^100] ^= 1;
+        File.WriteAllBytes(file, bytes);
+
+        ProfileException error = await Assert.ThrowsAsync<ProfileException>(() => new TableRun(calibration, model, Checkpoint).RunAsync(report: null, cancellation));
+
+        Assert.Contains(file, error.Message, StringComparison.Ordinal);
+        Assert.Contains("is damaged", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Run_AddedToAProfile_LeavesTheMapAndServesThePolicies()
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        ScoreProfile before = RandomProfile.Of(model, 1);
+        List<CalibrationProgress> seen = [];
+
+        ScoreProfile profile = await Calibrator.RunAsync(
+            model,
+            CalibrationTexts.From(Places.Document),
+            ["razor-attention", "q-filters", "duo-attention"],
+            before,
+            Options with { Checkpoint = Checkpoint },
+            new Watcher(seen.Add),
+            cancellation);
+
+        Assert.Equal(before.Weights.ToArray(), profile.Weights.ToArray());
+        Assert.Equal(before.Provenance, profile.Provenance);
+        Assert.Equal(["duo-attention", "q-filters", "razor-attention"], profile.Tables.Keys);
+        Assert.Equal([CalibrationStage.Gates, CalibrationStage.QueryDirections, CalibrationStage.EchoHeads], seen.Select(progress => progress.Stage).Distinct());
+        Assert.Equal(seen.Select(progress => progress.Share).Order(), seen.Select(progress => progress.Share));
+        Assert.Equal(1, seen[^1].Share, 9);
+        Assert.Empty(Directory.GetFiles(_folder));
+
+        // The session finds the tables in its profile, also below a wrapper.
+        foreach (ICompressionPolicy policy in (ICompressionPolicy[])
+            [new QFilters { Ratio = 0.5 }, new AdaKV { Scorer = new QFilters(), Ratio = 0.5 }, new DuoAttention { Sinks = 4, Recent = 8, Ratio = 0.5 }])
+        {
+            using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 512, Threads = 1, LearnedScores = false, Profile = profile });
+            await session.PrefillAsync(TinyModels.RandomTokens(100, 3), cancellationToken: cancellation);
+            CompressionReport report = await session.CompressAsync(policy, cancellationToken: cancellation);
+            Assert.InRange(report.RatioAchieved, 0.49, 0.7);
+        }
+
+        using EdgeSession without = model.CreateSession(new SessionOptions { ContextSize = 512, Threads = 1, LearnedScores = false, Profile = before });
+        await without.PrefillAsync(TinyModels.RandomTokens(100, 3), cancellationToken: cancellation);
+        ProfileException error = await Assert.ThrowsAsync<ProfileException>(() => without.CompressAsync(new QFilters(), cancellationToken: cancellation));
+        Assert.Contains("--for q-filters", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Run_ModelThatSaysNoNeedleAgain_SaysSo()
+    {
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        using CompressKVTable calibration = new(model, Options, Prompts(), "random tokens");
+
+        ProfileException error = await Assert.ThrowsAsync<ProfileException>(
+            () => new TableRun(calibration, model, checkpoint: null).RunAsync(report: null, TestContext.Current.CancellationToken));
+
+        Assert.Contains("none of the sentences again", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Run_UnknownName_ListsThoseThereAre()
+    {
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+
+        ArgumentException error = await Assert.ThrowsAsync<ArgumentException>(
+            () => Calibrator.RunAsync(model, CalibrationTexts.From(Places.Document), ["snapkv"], profile: null, Options, cancellationToken: TestContext.Current.CancellationToken));
+
+        Assert.Contains("'snapkv'; there are learned, compresskv, duo-attention, q-filters, razor-attention", error.Message, StringComparison.Ordinal);
+    }
+
+    // A model of random weights says nothing again, so every answer counts.
+    private static TableCalibration Small(EdgeModel model, string name) => name switch
+    {
+        CompressKV.PolicyName => new CompressKVTable(model, Options, Prompts(), "random tokens", least: -1),
+        RazorAttention.PolicyName => new RazorAttentionTable(model, Options, longestCopy: 20),
+        QFilters.PolicyName => new QFiltersTable(model, Options, Texts(), "random tokens"),
+        DuoAttention.PolicyName => new DuoAttentionTable(model, Options, Texts(), "random tokens"),
+        _ => throw new ArgumentOutOfRangeException(nameof(name), name, "A new table needs its case here."),
+    };
+
+    private static NeedlePrompt[] Prompts() => [.. Enumerable.Range(0, 3).Select(i => new NeedlePrompt(TinyModels.RandomTokens(90 + i, i), 20, 60))];
+
+    private static int[][] Texts() => [.. Enumerable.Range(0, 4).Select(i => TinyModels.RandomTokens(50 + i, i))];
+
+    private static async Task<ProfileTable> Whole(EdgeModel model, string name, CancellationToken cancellation)
+    {
+        using TableCalibration calibration = Small(model, name);
+        return await new TableRun(calibration, model, checkpoint: null).RunAsync(report: null, cancellation);
+    }
+
+    private byte[] Bytes(EdgeModel model, ProfileTable table)
+    {
+        string path = Path.Combine(_folder, "profile");
+        RandomProfile.Of(model, 1).With(table).Save(path);
+        byte[] bytes = File.ReadAllBytes(path);
+        File.Delete(path);
+        return bytes;
+    }
+
+    private sealed class Watcher(Action<CalibrationProgress> report) : IProgress<CalibrationProgress>
+    {
+        public void Report(CalibrationProgress value) => report(value);
+    }
+}

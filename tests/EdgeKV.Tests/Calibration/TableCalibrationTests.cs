@@ -1,0 +1,110 @@
+using EdgeKV.Calibration;
+using EdgeKV.Policies;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Tests.Calibration;
+
+/// <summary>What tables are computed from, by hand.</summary>
+public class TableCalibrationTests
+{
+    [Theory]
+    [InlineData("The cat sat on the mat.", "the CAT, the mat!", 4 / 6.0)]
+    [InlineData("The cat sat on the mat.", "the the the the", 2 / 6.0)]
+    [InlineData("one two", "two one one", 1)]
+    [InlineData("one two", "", 0)]
+    [InlineData("...", "one", 0)]
+    public void Recall_CountsEachWordAsOftenAsTheSentenceHasIt(string sentence, string answer, double expected) =>
+        Assert.Equal(expected, NeedlePrompt.Recall(sentence, answer), 12);
+
+    [Fact]
+    public void MainDirection_OfADiagonalTurned_IsTheLargestAxis()
+    {
+        // 9 along (3, 4) / 5, 1 along (-4, 3) / 5.
+        double[] matrix = [(9 * 9 + 16) / 25.0, 12 * (9 - 1) / 25.0, 12 * (9 - 1) / 25.0, (9 * 16 + 9) / 25.0];
+
+        (double[] direction, double share) = QFiltersTable.MainDirection(matrix, 2);
+
+        double sign = Math.Sign(direction[0]);
+        Assert.Equal(0.6, sign * direction[0], 12);
+        Assert.Equal(0.8, sign * direction[1], 12);
+        Assert.Equal(0.9, share, 12);
+    }
+
+    [Fact]
+    public void MainDirection_OfManyRandomVectors_IsAnEigenvector()
+    {
+        const int Size = 16;
+        var random = new Random(5);
+        double[] matrix = new double[Size * Size];
+        for (int i = 0; i < 40; i++)
+        {
+            double[] vector = [.. Enumerable.Range(0, Size).Select(_ => random.NextDouble() - 0.3)];
+            for (int j = 0; j < matrix.Length; j++)
+            {
+                matrix[j] += vector[j / Size] * vector[j % Size];
+            }
+        }
+
+        (double[] direction, double share) = QFiltersTable.MainDirection(matrix, Size);
+
+        double value = share * Enumerable.Range(0, Size).Sum(i => matrix[i * Size + i]);
+        for (int row = 0; row < Size; row++)
+        {
+            Assert.Equal(value * direction[row], Enumerable.Range(0, Size).Sum(column => matrix[row * Size + column] * direction[column]), 9);
+        }
+    }
+
+    [Fact]
+    public void MainDirection_OfNothing_IsNone() => Assert.Equal((0, 0), (QFiltersTable.MainDirection(new double[4], 2).Direction.Sum(), QFiltersTable.MainDirection(new double[4], 2).Share));
+
+    [Fact]
+    public void Gate_QueryThatSeesAllAlike_IsAHalf()
+    {
+        // Weights 1/4 each: running sums 1/4, 2/4, 3/4, 1, mean 10/16.
+        var rotary = new RotaryEncoding([1.0], RotaryPairs.Adjacent);
+
+        Assert.Equal(10 / 16.0, DuoAttentionTable.Gate([0, 0], [1, 1], rotary, 4), 12);
+    }
+
+    [Fact]
+    public void Gate_ByDefinition()
+    {
+        // One pair of channels: the product of what is turned by 3 f and by p f is the cosine of the difference.
+        var rotary = new RotaryEncoding([0.5], RotaryPairs.HalfSplit);
+        double[] logits = [.. Enumerable.Range(0, 4).Select(p => 2 * 3 * Math.Cos(0.5 * (3 - p)) / Math.Sqrt(2))];
+        double sum = logits.Sum(Math.Exp);
+        double running = 0;
+        double expected = logits.Sum(logit => running += Math.Exp(logit) / sum) / 4;
+
+        Assert.Equal(expected, DuoAttentionTable.Gate([2, 0], [3, 0], rotary, 4), 6);
+    }
+
+    [Fact]
+    public void RetrievalHeads_TwentyHeads_TakesThreeByInductionAndNoneByEcho()
+    {
+        // round(0.14 * 20) = 3, round(0.01 * 20) = 0; of equal ones the lower.
+        float[] echo = new float[20];
+        float[] induction = new float[20];
+        echo[7] = 1;
+        induction[19] = 0.9f;
+        induction[4] = 0.8f;
+        induction[6] = 0.5f;
+        induction[5] = 0.5f;
+
+        HeadsByLayer heads = RazorAttention.RetrievalHeads(echo, induction, layers: 5);
+
+        Assert.Equal(new HeadsByLayer([[], [0, 1], [], [], [3]]), heads);
+    }
+
+    [Fact]
+    public void RetrievalHeads_HundredHeads_TakesOneByEchoToo()
+    {
+        float[] echo = new float[100];
+        echo[99] = 1;
+
+        HeadsByLayer heads = RazorAttention.RetrievalHeads(echo, new float[100], layers: 10);
+
+        Assert.Equal(15, Enumerable.Range(0, 10).Sum(layer => heads[layer].Length));
+        Assert.Equal([9], heads[9].ToArray());
+    }
+}
