@@ -67,7 +67,7 @@ public sealed class CalibrateTests : IDisposable
 
         using TestTerminal calibrating = new();
         int code = await CommandLineApp.RunAsync(
-            ["calibrate", _model, "--for", "Q-Filters,razor-attention", "--text", Places.Document, "--threads", "1"],
+            ["calibrate", _model, "--for", "Q-Filters,duo-attention", "--text", Places.Document, "--threads", "1"],
             calibrating.Terminal,
             TestContext.Current.CancellationToken);
 
@@ -76,7 +76,7 @@ public sealed class CalibrateTests : IDisposable
         Assert.Contains("table q-filters:", calibrating.OutText, StringComparison.Ordinal);
         ScoreProfile after = ScoreProfile.Load(profile);
         Assert.Equal(before.Weights.ToArray(), after.Weights.ToArray());
-        Assert.Equal(["q-filters", "razor-attention"], after.Tables.Keys);
+        Assert.Equal(["duo-attention", "q-filters"], after.Tables.Keys);
         Assert.Equal(["short.txt", "tiny.edgekv", "tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order());
 
         using TestTerminal asking = new();
