@@ -219,11 +219,17 @@ internal sealed class EvalCommand
         {
             try
             {
-                if (policy.Create([samples[0].Question]).Request.Statistics.Any(statistic => statistic is Learned) && model.Profile is null)
+                ICompressionPolicy made = policy.Create([samples[0].Question]);
+                bool needsTables = made is ICalibratedPolicy { MissingTables.Count: > 0 };
+                if (model.Profile is { } profile && needsTables)
+                {
+                    ((ICalibratedPolicy)made).WithTables(profile);
+                }
+                else if (model.Profile is null && (needsTables || made.Request.Statistics.Any(statistic => statistic is Learned)))
                 {
                     throw new CommandException(
                         ExitCode.Usage,
-                        $"--policies {policy} needs a profile, and there is none for this model; make one with `{CommandLineApp.Name} calibrate {path}`, or take {GlobalTopK.PolicyName}:source=repeat.");
+                        $"--policies {policy} needs a profile, and there is none for this model; make one with `{CommandLineApp.Name} calibrate {path}{(needsTables ? $" --for {policy.Policy}" : "")}`, or take {GlobalTopK.PolicyName}:source=repeat.");
                 }
             }
             catch (ArgumentException e)

@@ -64,6 +64,7 @@ public sealed class EvalRun
     /// <param name="progress">Gets how far it is.</param>
     /// <param name="cancellationToken">Stops it; finished cells are there.</param>
     /// <exception cref="RunException">Results cannot be written.</exception>
+    /// <exception cref="ProfileException">A policy needs a table about the model that its profile does not have.</exception>
     /// <exception cref="ArgumentException">A policy's options contradict each other, or it needs learned scores and there is no profile.</exception>
     /// <exception cref="ContextWindowException">A sample, or a policy's task tokens on top of it, do not fit.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
@@ -107,13 +108,18 @@ public sealed class EvalRun
         string[]? questions = sample.Question.Length > 0 ? [sample.Question] : null;
         foreach (PolicyOptions options in _options.Policies)
         {
-            ICompressionPolicy policy = options.Create(questions);
+            ICompressionPolicy policy = Complete(options.Create(questions));
             foreach (EvalBudget budget in _options.Budgets.Where(budget => !budget.IsFull))
             {
                 yield return new Cell(options.ToString(), budget, policy.WithBudget(budget.ToBudget()));
             }
         }
     }
+
+    private ICompressionPolicy Complete(ICompressionPolicy policy) => policy is ICalibratedPolicy { MissingTables: [var first, ..] } calibrated
+        ? (ICompressionPolicy)calibrated.WithTables(_options.Profile ?? _model.Profile
+            ?? throw new ProfileException($"{policy.Name} needs the table {first} and the model has no profile; make it with `edgekv calibrate MODEL --for {first}`."))
+        : policy;
 
     private async Task RunAsync(Work work, string state, Action finished, CancellationToken cancellation)
     {
