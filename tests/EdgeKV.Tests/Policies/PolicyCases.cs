@@ -23,6 +23,9 @@ internal static class PolicyCases
         {
             LooksAtEveryRow = false,
         },
+
+        // Every head has the same direction: heads that change places take their rows with them.
+        new("q-filters", (_, _) => new QFilters()) { Fit = (policy, sizes) => (QFilters)policy with { Directions = Directions(sizes) } },
         new("tova", (_, _) => new Tova()),
         new("snapkv", (random, tokens) => Snap(random, tokens)),
         new("observed-attention", (_, _) => new ObservedAttention()),
@@ -109,6 +112,17 @@ internal static class PolicyCases
         IEnumerable<int> layers = Enumerable.Range(1, sizes.Layers);
         return new(new HeadsByLayer(layers.Select(_ => Enumerable.Range(0, sizes.Heads))), layers.Select(layer => (double)layer / layers.Sum()));
     }
+
+    private static QueryDirections Directions(ModelSizes sizes) => new(
+        sizes.Layers,
+        sizes.KvHeads,
+        (float[])
+        [
+            .. from layer in Enumerable.Range(1, sizes.Layers)
+               from head in Enumerable.Range(0, sizes.KvHeads)
+               from channel in Enumerable.Range(0, RandomScores.HeadSize)
+               select 1f / (layer + channel),
+        ]);
 
     private static DuoAttentionGates Gates(ModelSizes sizes) => new(Enumerable.Range(0, sizes.Layers).Select(
         layer => Enumerable.Range(0, sizes.KvHeads).Select(head => (layer + head) % 3 / 2.0).ToArray()));

@@ -7,7 +7,7 @@ namespace EdgeKV.Tests.Policies;
 internal static class RandomScores
 {
     // Of cached rows and queries.
-    private const int HeadSize = 4;
+    public const int HeadSize = 4;
 
     private static readonly RotaryEncoding Rotary = new([0.9, 0.04], RotaryPairs.HalfSplit, 1.1);
 
