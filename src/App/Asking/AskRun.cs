@@ -246,7 +246,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             policy,
             new CompressOptions
             {
-                MeasureTokens = request.Compare ? MeasuredTokens : 0, Rerotate = request.Rerotate, Merge = request.Merge,
+                MeasureTokens = request.Compare ? MeasuredTokens : 0,
+                Rerotate = request.Rerotate,
+                Merge = request.Merge,
             },
             new ScoringProgress(progress),
             ct));
