@@ -70,6 +70,10 @@ Task("device").IsDependentOn("native-vulkan").IsDependentOn("managed").Does(() =
 Task("figures").IsDependentOn("native-vulkan").Does(() =>
     Run("dotnet", ["run", "--project", "bench/EdgeKV.Figures", "-c", "Release"], environment: MeasuredDevice()));
 
+// Hours. What artifacts/results has is gone on with.
+Task("results").IsDependentOn("default").Does(() =>
+    Run("dotnet", ["run", "--project", "bench/EdgeKV.Figures", "-c", "Release", "--no-build", "--", "results", $"{artifacts}/results", "0"]));
+
 Task("sanitize").Does(() =>
 {
     var build = Compile(PatchedSource(), sanitize: true);

@@ -10,6 +10,9 @@ using EdgeKV.Testing.Measurements;
 // figures variants TOKENS               learns maps in several ways from so many tokens and prints what they keep (docs/learned-scores.md)
 // figures compresskv THREADS [PROMPTS [CHECKPOINT]]
 //                                       compares CompressKV's calibration with the golden one, over its first prompts or all (docs/calibration-tables.md)
+// figures results FOLDER [THREADS [RUN...]]
+//                                       measures what docs/results.md shows, all or the named runs, gone on with in FOLDER, and writes it; without
+//                                       THREADS writes it of what is there
 // figures soundness FIRST               what the first form starts to try bad inputs
 // figures device NUMBER                 what it starts to measure one case on a device
 if (args is ["picture", var json, var svg])
@@ -34,6 +37,12 @@ if (args is [CompressKVRun.Verb, var threads, .. var rest])
 {
     int prompts = rest is [var count, ..] ? int.Parse(count, CultureInfo.InvariantCulture) : int.MaxValue;
     return await CompressKVRun.RunAsync(int.Parse(threads, CultureInfo.InvariantCulture), prompts, rest.ElementAtOrDefault(1)).ConfigureAwait(false);
+}
+
+if (args is [ResultsRun.Verb, var runs, .. var how])
+{
+    int? asked = how is [var count, ..] ? int.Parse(count, CultureInfo.InvariantCulture) : null;
+    return ResultsRun.Measure(runs, asked, how.Skip(1).ToHashSet());
 }
 
 if (args is [SoundnessRun.Verb, var first])

@@ -25,7 +25,7 @@ score_map::score_map(const llama_model & model, const float * weights) {
 
     for (int64_t il = 0; il < n_layer; ++il) {
         const ggml_init_params params = {
-            /*.mem_size   =*/2 * ggml_tensor_overhead(),
+            /*.mem_size   =*/ggml_tensor_overhead(),
             /*.mem_buffer =*/nullptr,
             /*.no_alloc   =*/true,
         };
@@ -36,9 +36,7 @@ score_map::score_map(const llama_model & model, const float * weights) {
 
         layer l;
         l.weight = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_embd, n_head);
-        l.bias   = ggml_new_tensor_1d(ctx.get(), GGML_TYPE_F32, n_head);
         ggml_format_name(l.weight, "score_map_l%d", (int) il);
-        ggml_format_name(l.bias, "score_bias_l%d", (int) il);
 
         ggml_backend_buffer_type_t buft = ggml_backend_dev_buffer_type(model.dev_layer((uint32_t) il));
         ggml_backend_buffer_ptr    buffer{ ggml_backend_alloc_ctx_tensors_from_buft(ctx.get(), buft) };
@@ -55,17 +53,25 @@ score_map::score_map(const llama_model & model, const float * weights) {
             }
         }
         ggml_backend_tensor_set(l.weight, rows.data(), 0, ggml_nbytes(l.weight));
-        ggml_backend_tensor_set(l.bias, from + n_embd * n_head, 0, ggml_nbytes(l.bias));
+        l.bias.assign(from + n_embd * n_head, from + (n_embd + 1) * n_head);
 
-        m_layers.push_back(l);
+        m_layers.push_back(std::move(l));
         m_contexts.push_back(std::move(ctx));
         m_buffers.push_back(std::move(buffer));
     }
 }
 
 ggml_tensor * score_map::build(ggml_context * ctx, ggml_tensor * x, int32_t il) const {
-    const layer & l = m_layers.at(il);
-    return ggml_add(ctx, ggml_mul_mat(ctx, l.weight, x), l.bias);
+    return ggml_mul_mat(ctx, m_layers.at(il).weight, x);
+}
+
+void score_map::add_bias(int32_t il, int64_t n_tokens, float * scores) const {
+    const std::vector<float> & bias = m_layers.at(il).bias;
+    for (int64_t t = 0; t < n_tokens; ++t) {
+        for (size_t h = 0; h < bias.size(); ++h) {
+            scores[t * bias.size() + h] += bias[h];
+        }
+    }
 }
 
 //
@@ -136,6 +142,7 @@ void compact_cache::collect_learned(int32_t start, int32_t n_tokens) {
 
     for (size_t l = 0; l < m_layers.size(); ++l) {
         ggml_backend_tensor_get(m_learned_out[l], m_learned_scratch.data(), 0, m_learned_scratch.size() * sizeof(float));
+        m_map->add_bias(m_layers[l].il, n_tokens, m_learned_scratch.data());
         for (int32_t t = 0; t < n_tokens; ++t) {
             std::copy_n(m_learned_scratch.data() + (size_t) t * m_n_head_kv, m_n_head_kv,
                         m_learned.data() + (start - m_learned_first + t) * per_token + l * m_n_head_kv);

@@ -15,13 +15,16 @@ public:
 
     static size_t n_weights(const llama_model & model);
 
-    // x [n_embd, n_tokens] -> [n_head_kv, n_tokens]
+    // x [n_embd, n_tokens] -> [n_head_kv, n_tokens], the bias still to be added
     ggml_tensor * build(ggml_context * ctx, ggml_tensor * x, int32_t il) const;
+
+    // Adds the bias to [n_tokens][n_head_kv], on the host: in the graph it would be one more operation per layer and step.
+    void add_bias(int32_t il, int64_t n_tokens, float * scores) const;
 
 private:
     struct layer {
-        ggml_tensor * weight = nullptr; // [n_embd, n_head_kv]
-        ggml_tensor * bias   = nullptr; // [n_head_kv]
+        ggml_tensor *      weight = nullptr; // [n_embd, n_head_kv]
+        std::vector<float> bias;             // [n_head_kv]
     };
 
     std::vector<layer>                   m_layers;

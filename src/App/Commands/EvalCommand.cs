@@ -86,6 +86,11 @@ internal sealed class EvalCommand
         Description = "Compress the question with the context, so that policies see it",
     };
 
+    private readonly Option<bool> _merge = new("--merge")
+    {
+        Description = "Take the values of removed rows into the kept rows whose keys are most like theirs",
+    };
+
     private readonly Option<bool> _skipLong = new("--skip-long")
     {
         Description = "Leave samples out that are longer than the model's window; else they are an error",
@@ -104,7 +109,7 @@ internal sealed class EvalCommand
     {
         Command command = new("eval", "Measure what policies leave of a model's right answers. Goes on where it was with --resume.")
         {
-            _datasets, _synthetic, _lengths, _tasks, _haystack, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _skipLong, _model, _cacheType, _threads, _gpuLayers,
+            _datasets, _synthetic, _lengths, _tasks, _haystack, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _merge, _skipLong, _model, _cacheType, _threads, _gpuLayers,
         };
         command.Validators.Add(result =>
         {
@@ -144,6 +149,7 @@ internal sealed class EvalCommand
             },
             Threads = parsed.GetValue(_threads),
             QueryAware = parsed.GetValue(_queryAware),
+            Merge = parsed.GetValue(_merge),
         };
         string path = ModelLoading.Find(parsed.GetValue(_model));
 
@@ -288,6 +294,7 @@ internal sealed class EvalCommand
             Samples = parsed.GetValue(_samples),
             Seed = parsed.GetValue(_seed),
             QueryAware = options.QueryAware,
+            Merge = options.Merge,
             Command = string.Join(' ', parsed.Tokens.Select(token => token.Value).Prepend(CommandLineApp.Name)),
             Machine = Machine.Here.ToString(),
             Started = DateTimeOffset.UtcNow,

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Numerics.Tensors;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
@@ -15,7 +16,7 @@ namespace EdgeKV.Policies;
 /// the largest attention that a task token gave j, mean over the attention heads that h serves; nothing is added or multiplied (after KVzip,
 /// arXiv 2505.23416, which takes the largest over these heads too). <see cref="RowScore.Learned"/>: s is a linear prediction of
 /// ln(repeat + 1e-7) from what the layer reads (after KVzap, arXiv 2601.07891, which was taught by KVzip). <see cref="RowScore.Both"/>:
-/// ln(repeat + 1e-7) + learned.
+/// ln(repeat + 1e-7) + learned. <see cref="Weight"/> multiplies the attention in it, for logarithms by adding ln(weight + 1e-7).
 /// </para>
 /// <para>
 /// Protected rows rank above all others and use up the budget: the first positions of all heads, then the most recent. Ties go to the lower
@@ -37,6 +38,8 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
 
     private static readonly Budget Unbounded = Budget.FromRatio(0);
 
+    private static readonly Statistic OutputNormStatistic = new OutputNorms(NormKind.L2);
+
     // Null as long as nobody gave one: the default depends on another option, which may be set later.
     private readonly int? _protected;
 
@@ -55,6 +58,9 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     }
 
     = TaskSet.Repeat;
+
+    /// <summary>What a row's attention is multiplied by. Thresholds that a profile has names for were found without. Default: nothing.</summary>
+    public RowWeight Weight { get; init; }
 
     /// <summary>
     /// First positions that every KV head keeps before the rest is shared, 0 and up. Default: 4 for learned scores and for both, 0 for
@@ -103,14 +109,23 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
         get
         {
             CheckOptions();
-            return Source switch
+            ScoreRequest attention = Source switch
             {
                 RowScore.Learned => new ScoreRequest(new Learned()),
                 RowScore.Repeat => new ScoreRequest(new TaskAttention(TaskSet, AttentionAggregate.Max)),
                 _ => new ScoreRequest(new TaskAttention(TaskSet, AttentionAggregate.Max), new Learned()),
             };
+            return Weight switch
+            {
+                RowWeight.ValueNorm => ScoreRequest.Union(attention, new ScoreRequest(new ValueNorms())),
+                RowWeight.OutputNorm => ScoreRequest.Union(attention, new ScoreRequest(OutputNormStatistic)),
+                _ => attention,
+            };
         }
     }
+
+    /// <inheritdoc/>
+    public bool AreLogarithms => Source != RowScore.Repeat;
 
     /// <inheritdoc/>
     public bool SharesPositions => false;
@@ -133,16 +148,22 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
             if (Source == RowScore.Learned)
             {
                 scores.Learned(layer, head).CopyTo(row);
-                continue;
+            }
+            else
+            {
+                scores.CopyGroupMean(seen, layer, head, row);
             }
 
-            scores.CopyGroupMean(seen, layer, head, row);
             if (Source == RowScore.Both)
             {
-                TensorPrimitives.Add(row, Epsilon, row);
-                TensorPrimitives.Log<float>(row, row);
+                ToLogarithms(row);
                 TensorPrimitives.Add(row, scores.Learned(layer, head), row);
             }
+        }
+
+        if (Weight != RowWeight.None)
+        {
+            Weigh(scores, layer, destination);
         }
     }
 
@@ -156,11 +177,52 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
         return ranked.PlanOverall(budget, Limit);
     }
 
+    private static void ToLogarithms(Span<float> row)
+    {
+        TensorPrimitives.Add(row, Epsilon, row);
+        TensorPrimitives.Log<float>(row, row);
+    }
+
+    private void Weigh(AttentionScores scores, int layer, Span<float> destination)
+    {
+        float[] rented = ArrayPool<float>.Shared.Rent(scores.Tokens);
+        Span<float> weights = rented.AsSpan(0, scores.Tokens);
+        for (int head = 0; head < scores.KvHeads; head++)
+        {
+            if (Weight == RowWeight.ValueNorm)
+            {
+                scores.ValueNorms(layer, head).CopyTo(weights);
+            }
+            else
+            {
+                scores.CopyGroupMean(OutputNormStatistic, layer, head, weights);
+            }
+
+            Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
+            if (AreLogarithms)
+            {
+                ToLogarithms(weights);
+                TensorPrimitives.Add(row, weights, row);
+            }
+            else
+            {
+                TensorPrimitives.Multiply(row, weights, row);
+            }
+        }
+
+        ArrayPool<float>.Shared.Return(rented);
+    }
+
     private void CheckOptions()
     {
         if (!Enum.IsDefined(Source))
         {
             throw new ArgumentException($"There is no row score {Source}.");
+        }
+
+        if (!Enum.IsDefined(Weight))
+        {
+            throw new ArgumentException($"There is no row weight {Weight}.");
         }
     }
 }

@@ -18,6 +18,9 @@ public interface IRowScorer
     /// <summary>Whether all KV heads of a layer get the same scores, and so keep the same positions where they keep equally many.</summary>
     bool SharesPositions { get; }
 
+    /// <summary>Whether scores are natural logarithms, so that a wrapper that multiplies scores takes e^s for s. Default: no.</summary>
+    bool AreLogarithms => false;
+
     /// <summary>Writes the scores of a layer's rows, the higher, the more worth keeping.</summary>
     /// <param name="scores">At least the statistics that <see cref="Request"/> names.</param>
     /// <param name="layer">0 to layers - 1.</param>

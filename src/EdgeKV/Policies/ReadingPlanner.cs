@@ -126,6 +126,12 @@ public sealed class ReadingPlanner
             throw new PlanException(
                 $"Rows can be dropped while reading by learned scores alone: policy {policy.Name} needs a pass over the whole context.");
         }
+
+        if (policy.Weight != RowWeight.None)
+        {
+            throw new PlanException(
+                $"Rows can be dropped while reading by learned scores alone: policy {policy.Name} has a weight for them, {policy.Weight}. Leave it out.");
+        }
     }
 
     private CompressionPlan Drop()

@@ -282,6 +282,7 @@ internal sealed class ReportPage
             ("samples of a task, at most", Text($"{manifest.Samples}")),
             ("seed", Text($"{manifest.Seed}")),
             ("question", manifest.QueryAware ? "part of what was compressed" : "fed after compression"),
+            ("values of removed rows", manifest.Merge ? "merged into kept ones" : "removed"),
             ("intervals", Text($"{Interval}, seed {_run.Bootstrap.Seed}")),
         ];
         Add($"""

@@ -130,6 +130,11 @@ public static class ReportTables
             notes.Add("Policies saw the question when they compressed. Such figures cannot be compared with those of runs in which they did not.");
         }
 
+        if (run.Manifest.Merge)
+        {
+            notes.Add("The values of removed rows were merged into kept ones.");
+        }
+
         if (run.Missing > 0)
         {
             notes.Add(Text($"The run is not complete: {run.Missing} cells are missing. Means are over the samples that are there."));

@@ -23,6 +23,9 @@ public sealed record EvalOptions
     /// </summary>
     public bool QueryAware { get; init; }
 
+    /// <summary>Whether the values of removed rows go into kept ones, whatever the policy: <see cref="CompressOptions.Merge"/>. Default: false.</summary>
+    public bool Merge { get; init; }
+
     /// <summary>What learned scores come from; null (default): the model's own profile, where there is one.</summary>
     public ScoreProfile? Profile { get; init; }
 }

@@ -212,7 +212,7 @@ public sealed class EvalRun
         _restore.Stop();
         start = Stopwatch.GetTimestamp();
         _apply.Start();
-        CompressionReport report = await compact.ApplyAsync(plan, cancellationToken: cancellation).ConfigureAwait(false);
+        CompressionReport report = await compact.ApplyAsync(plan, new CompressOptions { Merge = _options.Merge }, cancellationToken: cancellation).ConfigureAwait(false);
         _apply.Stop();
         double applySeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         Answered answer = Answer(compact, asked, sample, cancellation);

@@ -230,6 +230,7 @@ public sealed class RunFolder : IDisposable
             ("data sets", string.Join(", ", before.Datasets), string.Join(", ", now.Datasets)),
             ("--seed", $"{before.Seed}", $"{now.Seed}"),
             ("--query-aware", $"{before.QueryAware}", $"{now.QueryAware}"),
+            ("--merge", $"{before.Merge}", $"{now.Merge}"),
         ];
         foreach ((string name, string there, string here) in facts)
         {

@@ -60,6 +60,9 @@ public sealed record RunManifest
     /// <summary>Whether policies saw the question when they scored.</summary>
     public required bool QueryAware { get; init; }
 
+    /// <summary>Whether the values of removed rows went into kept ones.</summary>
+    public bool Merge { get; init; }
+
     /// <summary>The command, as a person would type it again.</summary>
     public required string Command { get; init; }
 

@@ -72,6 +72,34 @@ public sealed class EvalTests : IDisposable
             .Select(cell => $"{cell.Id} {cell.Policy} {cell.Ratio} {cell.Bytes} {cell.Score} {cell.Answer}").Order(StringComparer.Ordinal)];
     }
 
+    [Fact]
+    public async Task Eval_Merge_ChangesWhatIsLeftAndIsAnotherRun()
+    {
+        string text = string.Join(' ', Enumerable.Range(0, 120).Select(word => $"word{word * 5 % 17}"));
+        string data = _folder.File("continued.jsonl", System.Text.Encoding.UTF8.GetBytes(JsonSerializer.Serialize(new
+        {
+            context = text,
+            question = "",
+            answers = new[] { text },
+            metric = MetricNames.Perplexity,
+        })));
+        string[] options = ["--dataset", data, "--policies", "knorm", "--ratios", "0.8"];
+        using TestTerminal terminal = new();
+        Assert.Equal(0, await RunAsync(terminal, options));
+        Assert.Equal(1, await RunAsync(terminal, [.. options, "--resume", "--merge"]));
+        Assert.Contains("another --merge: False there, True now", terminal.ErrorText, StringComparison.Ordinal);
+        double removed = Perplexity();
+        Directory.Delete(Output, recursive: true);
+
+        Assert.Equal(0, await RunAsync(terminal, [.. options, "--merge"]));
+
+        Assert.True(RunFolder.ReadManifest(Output).Merge);
+        Assert.True(double.IsFinite(removed));
+        Assert.NotEqual(removed, Perplexity());
+
+        double Perplexity() => RunFolder.ReadResults(Output).Single(cell => cell.Policy == "knorm").Score;
+    }
+
     [Theory]
     [InlineData(4, "none.jsonl: there is no such file or folder", "--dataset", "none.jsonl")]
     [InlineData(2, "--policies snapkv:width=3 is wrong", "--policies", "snapkv:width=3")]

@@ -36,6 +36,16 @@ public class CriticalKVTests
         Assert.Equal([1, 3, 4], policy.Plan(scores).Positions(0, 0).ToArray());
     }
 
+    [Fact]
+    public void Plan_ScoresThatAreLogarithms_AreTakenAsAttention()
+    {
+        // e^s * norm: 0.37 * 1, 0.14 * 4, 0.05 * 1; as they stand, -1 * 1, -2 * 4 and -3 * 1 would keep the first.
+        using AttentionScores scores = StatisticScores.Of(1, 1, 1, 3, (new Learned(), [-1, -2, -3]), (Norms, [1, 4, 1]));
+        var policy = new CriticalKV { Scorer = new GlobalTopK { Protected = 0 }, FirstStage = 0, Budget = Budget.FromRows(1) };
+
+        Assert.Equal([1], policy.Plan(scores).Positions(0, 0).ToArray());
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

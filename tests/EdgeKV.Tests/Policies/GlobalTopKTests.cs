@@ -33,6 +33,37 @@ public class GlobalTopKTests
         Assert.False(plan.IsComposite);
     }
 
+    [Theory]
+
+    // Scores 0, 1, 2, 3 by length of value 8, 4, 2, 1: e^s * w is 8, 10.9, 14.8, 20.1.
+    [InlineData(RowScore.Learned, RowWeight.ValueNorm, new[] { 2, 3 })]
+
+    // 0, 4, 4, 3: of equal ones all that fit.
+    [InlineData(RowScore.Repeat, RowWeight.ValueNorm, new[] { 1, 2 })]
+    [InlineData(RowScore.Repeat, RowWeight.None, new[] { 2, 3 })]
+
+    // The mean of two attention heads, 50, 2, 1, 0.5: e^s * w is 50, 5.4, 7.4, 10.0.
+    [InlineData(RowScore.Learned, RowWeight.OutputNorm, new[] { 0, 3 })]
+
+    // 0, 2, 2, 1.5.
+    [InlineData(RowScore.Repeat, RowWeight.OutputNorm, new[] { 1, 2 })]
+    public void Plan_Weight_MultipliesAttention(RowScore source, RowWeight weight, int[] expected)
+    {
+        using AttentionScores scores = StatisticScores.Of(
+            1,
+            2,
+            1,
+            4,
+            (new Learned(), [0, 1, 2, 3]),
+            (new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max), [0, 1, 2, 3, 0, 1, 2, 3]),
+            (new ValueNorms(), [8, 4, 2, 1]),
+            (new OutputNorms(NormKind.L2), [100, 1, 2, 0, 0, 3, 0, 1]));
+
+        CompressionPlan plan = new GlobalTopK { Source = source, Weight = weight, Protected = 0, Ratio = 0.5 }.Plan(scores);
+
+        Assert.Equal(expected, plan.Positions(0, 0).ToArray());
+    }
+
     [Fact]
     public void Plan_TiedScores_KeepsLowerLayerHeadAndPosition()
     {

@@ -81,6 +81,23 @@ internal static class PolicyCases
             Rows = PolicyCase.Overall, IsRagged = true, Permutes = false,
         },
         new("ragged over tova", (_, _) => new RaggedRanking { Scorer = new Tova() }) { Rows = PolicyCase.Overall, IsRagged = true, Permutes = false },
+
+        // Floors grow by whole rows of all heads at once.
+        new("ragged with floors", (random, tokens) => new RaggedRanking { Scorer = Snap(random, tokens), HeadFloor = random.NextDouble(), LayerFloor = random.NextDouble() })
+        {
+            Rows = PolicyCase.Overall, IsRagged = true, IsNested = false, Permutes = false,
+        },
+
+        // Of heads that lost equally many rows the lower gets what is left.
+        new("ragged in multiples", (random, _) => new RaggedRanking { Scorer = new Knorm(), RowMultiple = random.Next(1, 9) })
+        {
+            Rows = null, IsRagged = true, IsNested = false, Permutes = false,
+        },
+        new("global by value norms", (random, _) => new GlobalTopK { Weight = RowWeight.ValueNorm, Protected = 0 }) { Rows = PolicyCase.Overall, IsRagged = true },
+        new("global by output norms", (random, _) => new GlobalTopK { Weight = RowWeight.OutputNorm, Source = RowScore.Both, Protected = 0 })
+        {
+            Rows = PolicyCase.Overall, IsRagged = true,
+        },
         new("ragged composed", (_, _) => new RaggedRanking { Scorer = new Knorm(), Composed = true }) { Rows = null },
         new("threshold", (random, _) => new ScoreThreshold { Scorer = new Knorm(), Limit = -random.Next(0, 400), Recent = random.Next(0, 9) })
         {

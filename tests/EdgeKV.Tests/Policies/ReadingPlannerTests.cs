@@ -162,6 +162,14 @@ public class ReadingPlannerTests
     }
 
     [Fact]
+    public void Create_ScoresWithAWeight_AreRefused()
+    {
+        PlanException refusal = Assert.Throws<PlanException>(() => new ReadingPlanner(new GlobalTopK { Weight = RowWeight.ValueNorm }, 1, 1, 10, 0));
+
+        Assert.Contains("has a weight for them, ValueNorm", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Next_WrongScores_AreRefusedAndNothingIsRead()
     {
         float[] learned = TestScores.Random(4, 40);

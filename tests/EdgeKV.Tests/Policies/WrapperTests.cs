@@ -45,6 +45,43 @@ public class WrapperTests
     }
 
     [Fact]
+    public void RaggedRanking_Floors_SaveHeadsAndLayers()
+    {
+        // Two layers of two heads of four rows: the lower, the better.
+        using AttentionScores scores = Norms(2, 4, [1, 2, 3, 4, 11, 12, 13, 14, 5, 6, 7, 8, 15, 16, 17, 18]);
+        RaggedRanking policy = new() { Scorer = new Knorm(), Ratio = 0.5 };
+
+        // Eight rows, two for each head, four for each layer.
+        Assert.Equal([4, 0, 4, 0], policy.Plan(scores).Counts.ToArray());
+        Assert.Equal([4, 1, 2, 1], (policy with { HeadFloor = 0.5 }).Plan(scores).Counts.ToArray());
+        Assert.Equal([2, 2, 2, 2], (policy with { HeadFloor = 1 }).Plan(scores).Counts.ToArray());
+        using AttentionScores uneven = Norms(2, 4, [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18]);
+        Assert.Equal([4, 4, 0, 0], policy.Plan(uneven).Counts.ToArray());
+        Assert.Equal([4, 2, 2, 0], (policy with { LayerFloor = 0.5 }).Plan(uneven).Counts.ToArray());
+        Assert.Equal([4, 1, 2, 1], (policy with { LayerFloor = 0.75, HeadFloor = 0.5 }).Plan(uneven).Counts.ToArray());
+    }
+
+    [Fact]
+    public void RaggedRanking_RowMultiple_GivesWhatIsLeftToHeadsThatLostMost()
+    {
+        // Ten rows: 5, 3 and 2.
+        using AttentionScores scores = Norms(3, 6, [1, 2, 3, 4, 5, 91, 6, 7, 8, 92, 93, 94, 9, 10, 95, 96, 97, 98]);
+        RaggedRanking policy = new() { Scorer = new Knorm(), Ratio = 0.44 };
+
+        Assert.Equal([5, 3, 2], policy.Plan(scores).Counts.ToArray());
+
+        // 4, 2 and 2, or 3, 3 and 0: of the two heads that lost equally many the lower gets what is left.
+        Assert.Equal([6, 2, 2], (policy with { RowMultiple = 2 }).Plan(scores).Counts.ToArray());
+        Assert.Equal([6, 3, 0], (policy with { RowMultiple = 3 }).Plan(scores).Counts.ToArray());
+
+        // 4, 0 and 0: four more for the second, and too few for the third.
+        Assert.Equal([4, 4, 0], (policy with { RowMultiple = 4 }).Plan(scores).Counts.ToArray());
+
+        // A head with all rows keeps them.
+        Assert.Equal([6, 6, 6], (policy with { RowMultiple = 4, Ratio = 0 }).Plan(scores).Counts.ToArray());
+    }
+
+    [Fact]
     public void ChunkKV_Chunks_StayOrGoWhole()
     {
         // Chunks of 2 over two heads: sums 2 + 8, 5 + 5, 1 + 1 and the short one of 6.

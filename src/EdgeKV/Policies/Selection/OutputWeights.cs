@@ -12,7 +12,10 @@ internal static class OutputWeights
     /// <summary>The statistic: L1 norms of the values after W_O.</summary>
     public static Statistic Norms { get; } = new OutputNorms(NormKind.L1);
 
-    /// <summary>Turns every score s that is not protected into (s + 1e-4) * norm, the mean over the KV head's attention heads.</summary>
+    /// <summary>
+    /// Turns every score s that is not protected into (s + 1e-4) * norm, the mean over the KV head's attention heads; where scores are logarithms, e^s
+    /// stands for s.
+    /// </summary>
     /// <param name="ranked">The rows by their scores.</param>
     /// <param name="scores">Holds <see cref="Norms"/>.</param>
     /// <exception cref="PlanException">A norm is not a finite number.</exception>
@@ -27,7 +30,7 @@ internal static class OutputWeights
             {
                 int list = layer * scores.KvHeads + head;
                 scores.CopyGroupMean(Norms, layer, head, norms);
-                if (!Multiply(ranked.Keys(list), norms))
+                if (!Multiply(ranked.Keys(list), norms, ranked.AreLogarithms))
                 {
                     LayerLoop.Lower(ref broken, list);
                 }
@@ -42,14 +45,15 @@ internal static class OutputWeights
         }
     }
 
-    private static bool Multiply(Span<uint> keys, ReadOnlySpan<float> norms)
+    private static bool Multiply(Span<uint> keys, ReadOnlySpan<float> norms, bool logarithms)
     {
         bool finite = true;
         for (int row = 0; row < keys.Length; row++)
         {
             if (keys[row] >= ScoreOrder.FirstKey)
             {
-                float score = (ScoreOrder.Score(keys[row]) + Floor) * norms[row];
+                float score = ScoreOrder.Score(keys[row]);
+                score = ((logarithms ? MathF.Exp(score) : score) + Floor) * norms[row];
                 finite &= float.IsFinite(score);
                 keys[row] = ScoreOrder.Key(score);
             }

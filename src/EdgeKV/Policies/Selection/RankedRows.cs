@@ -36,6 +36,9 @@ internal sealed class RankedRows : IDisposable
     /// <summary>KV heads of all layers, which is how many lists of rows there are: list layer * kvHeads + kvHead.</summary>
     public int Lists => _scores.Layers * _heads;
 
+    /// <summary>Whether the scores behind the keys are logarithms.</summary>
+    public bool AreLogarithms => _scorer.AreLogarithms;
+
     /// <summary>Scores all rows and ranks the protected ones first.</summary>
     /// <param name="scorer">Scores them.</param>
     /// <param name="scores">At least the statistics that the scorer asks for.</param>
@@ -78,16 +81,13 @@ internal sealed class RankedRows : IDisposable
     {
         for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
         {
-            Span<uint> keys = Keys(list);
-            (uint end, int ties) = ScoreOrder.Cut(keys, rows(list), counters);
-            foreach (ref uint key in keys)
-            {
-                bool tied = key == end && ties > 0;
-                ties -= tied ? 1 : 0;
-                key = key < end || tied ? 0 : key;
-            }
+            ProtectBest(Keys(list), rows(list), counters);
         }
     });
+
+    /// <summary>Ranks every layer's best rows, all its KV heads together, above all others.</summary>
+    /// <param name="rows">So many of a layer, 0 to all.</param>
+    public void ProtectBestOfLayers(int rows) => ForEachLayer((layer, counters) => ProtectBest(LayerKeys(layer), rows, counters));
 
     /// <summary>How many of the best rows of each layer, all its KV heads together, lie in each head.</summary>
     /// <param name="rows">Best rows of a layer, 0 to all.</param>
@@ -140,6 +140,17 @@ internal sealed class RankedRows : IDisposable
         {
             ArrayPool<uint>.Shared.Return(_keys);
             _keys = null;
+        }
+    }
+
+    private static void ProtectBest(Span<uint> keys, int rows, int[] counters)
+    {
+        (uint end, int ties) = ScoreOrder.Cut(keys, rows, counters);
+        foreach (ref uint key in keys)
+        {
+            bool tied = key == end && ties > 0;
+            ties -= tied ? 1 : 0;
+            key = key < end || tied ? 0 : key;
         }
     }
 
