@@ -32,13 +32,13 @@ internal static class ResultsRun
         new("2048", "2048 tokens", 2048, Tasks, 3, Main, Grid),
         new("4096", "4096 tokens", 4096, ["niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_1"], 2, Main, Grid),
         new("8192", "8192 tokens, learned scores alone: a pass does not fit the window beside the context", 8192, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 3, ["global", "streaming-llm"], Grid),
-        new("policies", "All policies, 1024 tokens", 1024, Needles, 3,
+        new("policies", "All policies, 1024 tokens", 1024, Needles, 2,
         [
             .. Main, "global:source=both", "kvcompose-unstructured", "compresskv", "simlayerkv", "observed-attention", "h2o", "expected-attention", "capkv", "knorm",
             "keydiff", "q-filters", "lagkv", "curdkv", "duo-attention", "razor-attention", "fastgen", "lu-kv", "compactor", "random", "ada", "critical",
             "critical-ada", "chunk", "chunk:scorer=kvcompose",
         ], High),
-        new("variants", "The default, varied, 1024 tokens", 1024, Needles, 3,
+        new("variants", "The default, varied, 1024 tokens", 1024, Needles, 2,
         [
             "global", "global:recent=32", "global:weight=value-norm", "global:weight=output-norm", "global:source=repeat", "global:source=repeat,weight=value-norm",
             "global:source=repeat,weight=output-norm", "critical-ada:scorer=global", "ada:scorer=global", "chunk:scorer=global", "ragged:scorer=global,head-floor=0.05",
@@ -46,7 +46,7 @@ internal static class ResultsRun
             "ragged:scorer=global,row-multiple=16", "ragged:scorer=global,row-multiple=64", "ragged:scorer=global,row-multiple=256",
             "ragged:scorer=global,composed=true", "kvzip:chunk=256",
         ], High),
-        new("merged", "The same with the values of removed rows merged into kept ones", 1024, Needles, 3,
+        new("merged", "The same with the values of removed rows merged into kept ones", 1024, Needles, 2,
             ["global", "global:source=repeat", "kvcompose", "snapkv", "random"], High, "--merge"),
     ];
 

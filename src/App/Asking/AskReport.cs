@@ -26,6 +26,15 @@ internal sealed record AskReport(
 {
     /// <summary>Whether KV heads of one layer keep different numbers of rows.</summary>
     public bool IsRagged => Rows.Any(heads => heads.Distinct().Skip(1).Any());
+
+    /// <summary>Whether the kept rows' positions have closed up.</summary>
+    public bool Rerotated { get; init; }
+
+    /// <summary>Dropped rows whose values went into kept ones; null where none were asked to.</summary>
+    public long? MergedRows { get; init; }
+
+    /// <summary>Finding those rows; null where none were asked to.</summary>
+    public double? MergeSeconds { get; init; }
 }
 
 internal sealed record ModelFacts(string Path, string Description, int Layers, int Heads, int KvHeads, int Window)

@@ -330,7 +330,12 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 compression.Prefill > TimeSpan.Zero ? tokens / compression.Prefill.TotalSeconds : null,
                 compression.TokensPerSecondBefore ?? Speed(answers.Select(answer => answer.Full)),
                 compression.TokensPerSecondAfter ?? Speed(answers.Select(answer => answer.Compact))),
-            answers);
+            answers)
+        {
+            Rerotated = compression.Rerotated,
+            MergedRows = compression.Merging is null ? null : compression.MergedRows,
+            MergeSeconds = compression.Merging?.TotalSeconds,
+        };
     }
 
     // Whose attention was seen; null where no pass was run.

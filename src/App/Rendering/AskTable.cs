@@ -23,6 +23,16 @@ internal static class AskTable
         console.WriteLine();
         console.Write(Times(report));
         console.WriteLine(Scores(report.Scores));
+        if (report.MergedRows is { } merged)
+        {
+            console.WriteLine(
+                $"Merged: the values of {Number(merged)} removed rows went into kept ones; finding them took {Digits(report.MergeSeconds ?? 0, "0.00")} s.");
+        }
+
+        if (report.Rerotated)
+        {
+            console.WriteLine("Positions: closed up, the next token comes right after the kept rows.");
+        }
     }
 
     private static string Scores(ScoreFacts scores)

@@ -57,6 +57,16 @@ public class AskTableTests
         Assert.DoesNotContain("at most", Written(SampleReport.Ragged), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Write_MergedAndRerotated_SaysSo()
+    {
+        string text = Written(SampleReport.Composite with { MergedRows = 1234, MergeSeconds = 0.5, Rerotated = true });
+
+        Assert.Contains("Merged: the values of 1,234 removed rows went into kept ones; finding them took 0.50 s.", text, StringComparison.Ordinal);
+        Assert.Contains("Positions: closed up", text, StringComparison.Ordinal);
+        Assert.DoesNotMatch("Merged|Positions:", Written(SampleReport.Composite));
+    }
+
     private static string Written(AskReport report)
     {
         using TestTerminal terminal = new();

@@ -27,7 +27,7 @@ public class JsonOutputTests
                 "answers[].question",
                 "answers[].full.text", "answers[].full.tokens", "answers[].full.promptSeconds", "answers[].full.decodedTokens", "answers[].full.decodeSeconds",
                 "answers[].compact.text", "answers[].compact.tokens", "answers[].compact.promptSeconds", "answers[].compact.decodedTokens", "answers[].compact.decodeSeconds",
-                "isRagged",
+                "isRagged", "rerotated", "mergedRows", "mergeSeconds",
             ],
             Keys(json.RootElement, "").Distinct());
     }
