@@ -22,7 +22,10 @@ public class PlanBenchmarks : IDisposable
     [ParamsSource(nameof(Policies))]
     public string Policy { get; set; } = Sort;
 
-    public static IEnumerable<string> Policies => [Sort, .. PolicyRegistry.Entries.Select(entry => entry.Name)];
+    /// <summary>The policies to time; none: all.</summary>
+    public static IReadOnlyList<string> Chosen { get; set; } = [];
+
+    public static IEnumerable<string> Policies => [Sort, .. Chosen.Count > 0 ? Chosen : PolicyRegistry.Entries.Select(entry => entry.Name)];
 
     [GlobalSetup]
     public void Setup()
