@@ -1,5 +1,6 @@
 using EdgeKV.Calibration;
 using EdgeKV.Policies;
+using EdgeKV.Scoring;
 using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;
@@ -56,6 +57,51 @@ public sealed class TableTests : IDisposable
     }
 
     [Fact]
+    public async Task Run_LUKVOverOneText_RemovesTheRowsOfLeastUtility()
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        int[] text = LongerTexts()[0];
+        using LUKVTable calibration = new(model, Options, [text], "random tokens");
+
+        ProfileTable table = await new TableRun(calibration, model, checkpoint: null).RunAsync(report: null, cancellation);
+
+        // Rows that go in the order of their utility lose it as it is: the lowest of all heads first, without the first four and the last.
+        using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 512, Threads = 1, LearnedScores = false });
+        await session.PrefillAsync(text, cancellationToken: cancellation);
+        Statistic seen = new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max);
+        Statistic norms = new OutputNorms(NormKind.L2);
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(seen, norms), cancellationToken: cancellation);
+        int lists = model.Layers * model.KvHeads;
+        int[] order =
+        [
+            .. from list in Enumerable.Range(0, lists)
+               from token in Enumerable.Range(4, text.Length - 5)
+               let layer = list / model.KvHeads
+               let heads = Enumerable.Range(list % model.KvHeads * scores.GroupSize, scores.GroupSize)
+               orderby heads.Average(head => (double)scores.Values(seen, layer, head)[token] * scores.Values(norms, layer, head)[token])
+               select list,
+        ];
+        Assert.Equal(["expected-attention", "snapkv", "keydiff", "any scorer"], table.Arrays.Select(array => array.Name));
+        Assert.All(table.Arrays, array => Assert.Equal([99, model.Layers, model.KvHeads], array.Shape));
+        for (int percent = 1; percent <= 99; percent++)
+        {
+            int target = (int)Math.Round(percent * lists * text.Length / 100.0, MidpointRounding.ToEven);
+            float[] removed = table.Arrays[3].Values.Slice((percent - 1) * lists, lists).ToArray();
+            Assert.Equal(
+                Enumerable.Range(0, lists).Select(list => target > order.Length
+                    ? (float)target / lists / text.Length
+                    : (float)order.Take(target).Count(other => other == list) / text.Length),
+                removed,
+                (one, other) => Math.Abs(one - other) < 1e-6);
+
+            // Whatever the scorer, together they lose what the ratio says.
+            Assert.All(table.Arrays, array => Assert.Equal(
+                (double)target / lists / text.Length, array.Values.Slice((percent - 1) * lists, lists).ToArray().Average(share => (double)share), 6));
+        }
+    }
+
+    [Fact]
     public async Task Run_DamagedCheckpoint_IsNamed()
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
@@ -84,7 +130,7 @@ public sealed class TableTests : IDisposable
         ScoreProfile profile = await Calibrator.RunAsync(
             model,
             CalibrationTexts.From(Places.Document),
-            ["razor-attention", "q-filters", "duo-attention"],
+            ["razor-attention", "q-filters", "duo-attention", "lu-kv"],
             before,
             Options with { Checkpoint = Checkpoint },
             new Watcher(seen.Add),
@@ -92,15 +138,21 @@ public sealed class TableTests : IDisposable
 
         Assert.Equal(before.Weights.ToArray(), profile.Weights.ToArray());
         Assert.Equal(before.Provenance, profile.Provenance);
-        Assert.Equal(["duo-attention", "q-filters", "razor-attention"], profile.Tables.Keys);
-        Assert.Equal([CalibrationStage.Gates, CalibrationStage.QueryDirections, CalibrationStage.EchoHeads], seen.Select(progress => progress.Stage).Distinct());
+        Assert.Equal(["duo-attention", "lu-kv", "q-filters", "razor-attention"], profile.Tables.Keys);
+        Assert.Equal([CalibrationStage.Gates, CalibrationStage.BudgetCurves, CalibrationStage.QueryDirections, CalibrationStage.EchoHeads], seen.Select(progress => progress.Stage).Distinct());
         Assert.Equal(seen.Select(progress => progress.Share).Order(), seen.Select(progress => progress.Share));
         Assert.Equal(1, seen[^1].Share, 9);
         Assert.Empty(Directory.GetFiles(_folder));
 
         // The session finds the tables in its profile, also below a wrapper.
         foreach (ICompressionPolicy policy in (ICompressionPolicy[])
-            [new QFilters { Ratio = 0.5 }, new AdaKV { Scorer = new QFilters(), Ratio = 0.5 }, new DuoAttention { Sinks = 4, Recent = 8, Ratio = 0.5 }])
+        [
+            new QFilters { Ratio = 0.5 },
+            new AdaKV { Scorer = new QFilters(), Ratio = 0.5 },
+            new DuoAttention { Sinks = 4, Recent = 8, Ratio = 0.5 },
+            new LUKV { Ratio = 0.5 },
+            new LUKV { Scorer = new QFilters(), Ratio = 0.5 },
+        ])
         {
             using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 512, Threads = 1, LearnedScores = false, Profile = profile });
             await session.PrefillAsync(TinyModels.RandomTokens(100, 3), cancellationToken: cancellation);
@@ -134,7 +186,7 @@ public sealed class TableTests : IDisposable
         ArgumentException error = await Assert.ThrowsAsync<ArgumentException>(
             () => Calibrator.RunAsync(model, CalibrationTexts.From(Places.Document), ["snapkv"], profile: null, Options, cancellationToken: TestContext.Current.CancellationToken));
 
-        Assert.Contains("'snapkv'; there are learned, compresskv, duo-attention, q-filters, razor-attention", error.Message, StringComparison.Ordinal);
+        Assert.Contains("'snapkv'; there are learned, compresskv, duo-attention, lu-kv, q-filters, razor-attention", error.Message, StringComparison.Ordinal);
     }
 
     // A model of random weights says nothing again, so every answer counts.
@@ -142,6 +194,7 @@ public sealed class TableTests : IDisposable
     {
         CompressKV.PolicyName => new CompressKVTable(model, Options, Prompts(), "random tokens", least: -1),
         RazorAttention.PolicyName => new RazorAttentionTable(model, Options, longestCopy: 20),
+        LUKV.PolicyName => new LUKVTable(model, Options, LongerTexts(), "random tokens"),
         QFilters.PolicyName => new QFiltersTable(model, Options, Texts(), "random tokens"),
         DuoAttention.PolicyName => new DuoAttentionTable(model, Options, Texts(), "random tokens"),
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, "A new table needs its case here."),
@@ -150,6 +203,8 @@ public sealed class TableTests : IDisposable
     private static NeedlePrompt[] Prompts() => [.. Enumerable.Range(0, 3).Select(i => new NeedlePrompt(TinyModels.RandomTokens(90 + i, i), 20, 60))];
 
     private static int[][] Texts() => [.. Enumerable.Range(0, 4).Select(i => TinyModels.RandomTokens(50 + i, i))];
+
+    private static int[][] LongerTexts() => [.. Enumerable.Range(0, 3).Select(i => TinyModels.RandomTokens(LUKVTable.LeastTokens + i, i))];
 
     private static async Task<ProfileTable> Whole(EdgeModel model, string name, CancellationToken cancellation)
     {

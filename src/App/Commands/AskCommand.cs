@@ -35,7 +35,7 @@ internal sealed class AskCommand
     };
 
     private readonly Option<double> _ratio = OptionParsing.Number(
-        "--ratio", "Share of the KV cache to remove, 0 to below 1", DefaultRatio, 0, 1, maxAllowed: false, example: "0.8");
+        "--ratio", "Share of the KV cache to remove, 0 to below 1; without it what the policy's own options say", DefaultRatio, 0, 1, maxAllowed: false, example: "0.8");
 
     private readonly Option<int?> _rows = OptionParsing.Count(
         "--rows", "Instead of --ratio: rows to keep per layer and KV head, on average");
@@ -300,12 +300,10 @@ internal sealed class AskCommand
     private AskRequest Bind(ParseResult parsed)
     {
         PolicyOptions policy = parsed.GetRequiredValue(_policy);
-        bool hasOwn = parsed.GetValue(_threshold) is not null || parsed.GetValue(_quality) is not null
-            || ((string[])["threshold", "limit", "ratio", "rows", "bytes"]).Any(policy.Has);
         Budget? budget = parsed.GetValue(_rows) is { } rows ? Budget.FromRows(rows)
             : parsed.GetValue(_kvMemory) is { } bytes ? Budget.FromBytes(bytes)
-            : hasOwn && !IsGiven(parsed.CommandResult, _ratio) ? null
-            : Budget.FromRatio(parsed.GetValue(_ratio));
+            : IsGiven(parsed.CommandResult, _ratio) ? Budget.FromRatio(parsed.GetValue(_ratio))
+            : null;
         return new AskRequest(
             parsed.GetValue(_model),
             parsed.GetValue(_profile),

@@ -18,6 +18,9 @@ public enum CalibrationStage
     /// <summary>Averaging queries and keys (DuoAttention's stand-in gates).</summary>
     Gates,
 
+    /// <summary>Seeing what heads lose with fewer rows (LU-KV).</summary>
+    BudgetCurves,
+
     /// <summary>Seeing which heads look back to earlier copies (RazorAttention).</summary>
     EchoHeads,
 

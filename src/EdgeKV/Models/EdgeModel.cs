@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Text;
 using EdgeKV.Native;
+using EdgeKV.Scoring;
 
 namespace EdgeKV;
 
@@ -232,6 +233,37 @@ public sealed class EdgeModel : IDisposable
 
     /// <summary>Whether a token ends generation: end of text, end of turn.</summary>
     public bool IsEnd(int token) => NativeMethods.edgekv_token_is_end(Handle, token);
+
+    /// <summary>
+    /// Which tokens are special ones and which are punctuation, as AnswerDotAI/cold-compress takes them for FastGen: a special token is no text, such as a turn's
+    /// start, or ends generation; punctuation is a token of nothing but white space, punctuation of any script and symbols of ASCII. A part of a character
+    /// is neither.
+    /// </summary>
+    /// <param name="tokens">The tokens.</param>
+    /// <exception cref="EdgeKVException">A token is not in the vocabulary.</exception>
+    public TokenMasks MasksOf(ReadOnlySpan<int> tokens)
+    {
+        bool[] special = new bool[tokens.Length];
+        bool[] punctuation = new bool[tokens.Length];
+        Dictionary<int, (bool Special, bool Punctuation)> seen = [];
+        for (int i = 0; i < tokens.Length; i++)
+        {
+            if (!seen.TryGetValue(tokens[i], out (bool, bool) classes))
+            {
+                string text = Detokenize([tokens[i]]);
+                bool isSpecial = text.Length == 0 || IsEnd(tokens[i]);
+                classes = (isSpecial, !isSpecial && text.All(IsPunctuation));
+                seen.Add(tokens[i], classes);
+            }
+
+            (special[i], punctuation[i]) = classes;
+        }
+
+        return new TokenMasks(special, punctuation);
+
+        static bool IsPunctuation(char letter) =>
+            char.IsWhiteSpace(letter) || char.IsPunctuation(letter) || (char.IsAscii(letter) && char.IsSymbol(letter));
+    }
 
     /// <summary>
     /// A conversation as the model's own template writes it. Where the template has a system prompt of its own and the conversation has none,

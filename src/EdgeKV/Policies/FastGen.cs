@@ -41,8 +41,8 @@ public sealed record FastGen : RowPolicy
     /// <inheritdoc/>
     public override string Name => PolicyName;
 
-    /// <summary>Which of the context's tokens are special and which are punctuation. Has no default: it must be given.</summary>
-    public FastGenTokens? Tokens { get; init; }
+    /// <summary>Which of the context's tokens are special and which are punctuation. Default: null, as the model's tokenizer says (<see cref="TokenClasses"/>).</summary>
+    public TokenMasks? Tokens { get; init; }
 
     /// <summary>The share of the attention that the kept rows must have had, 0 to 1. Default: 0.9.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
@@ -93,23 +93,16 @@ public sealed record FastGen : RowPolicy
     = 4;
 
     /// <inheritdoc/>
-    public override ScoreRequest Request
-    {
-        get
-        {
-            _ = Given;
-            return new ScoreRequest(WindowAttention.All);
-        }
-    }
-
-    private FastGenTokens Given => Tokens
-        ?? throw new ArgumentException($"{Name} needs the context's {nameof(Tokens)}: which are special and which are punctuation. Only code can give them: set the property.");
+    public override ScoreRequest Request => Tokens is null
+        ? new ScoreRequest(WindowAttention.All, new TokenClasses())
+        : new ScoreRequest(WindowAttention.All);
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
-        if (Given.Tokens != scores.Tokens)
+        TokenMasks masks = Tokens ?? scores.TokenMasks!;
+        if (masks.Tokens != scores.Tokens)
         {
-            throw new PlanException($"{Name} has masks of {Given.Tokens} tokens, but the context has {scores.Tokens}: give those of this context.");
+            throw new PlanException($"{Name} has masks of {masks.Tokens} tokens, but the context has {scores.Tokens}: give those of this context.");
         }
 
         bool[][] kept = new bool[scores.Layers * scores.KvHeads][];
@@ -117,7 +110,7 @@ public sealed record FastGen : RowPolicy
         {
             for (int head = 0; head < scores.KvHeads; head++)
             {
-                kept[layer * scores.KvHeads + head] = Keep(scores, layer, head, work);
+                kept[layer * scores.KvHeads + head] = Keep(scores, masks, layer, head, work);
             }
         });
 
@@ -142,7 +135,7 @@ public sealed record FastGen : RowPolicy
     }
 
     // The rows of the first set that recovers enough.
-    private bool[] Keep(AttentionScores scores, int layer, int head, Work work)
+    private bool[] Keep(AttentionScores scores, TokenMasks masks, int layer, int head, Work work)
     {
         Span<float> seen = work.Seen.AsSpan(0, scores.Tokens);
         scores.CopyGroupMean(WindowAttention.All, layer, head, seen);
@@ -152,7 +145,7 @@ public sealed record FastGen : RowPolicy
         }
 
         Span<byte> sets = work.Sets.AsSpan(0, scores.Tokens);
-        FindSets(seen, sets, work);
+        FindSets(seen, masks, sets, work);
         Span<double> recovered = stackalloc double[AllSet + 1];
         recovered.Clear();
         for (int i = 0; i < sets.Length; i++)
@@ -177,14 +170,13 @@ public sealed record FastGen : RowPolicy
     }
 
     // Writes the first set that each row is in.
-    private void FindSets(ReadOnlySpan<float> seen, Span<byte> sets, Work work)
+    private void FindSets(ReadOnlySpan<float> seen, TokenMasks masks, Span<byte> sets, Work work)
     {
-        FastGenTokens tokens = Given;
         Span<uint> keys = work.Keys.AsSpan(0, sets.Length);
         int left = 0;
         for (int i = 0; i < sets.Length; i++)
         {
-            sets[i] = i < Sinks || tokens.Special[i] ? SpecialSet : tokens.Punctuation[i] ? PunctuationSet : AllSet;
+            sets[i] = i < Sinks || masks.Special[i] ? SpecialSet : masks.Punctuation[i] ? PunctuationSet : AllSet;
             left += sets[i] == AllSet ? 1 : 0;
             keys[i] = sets[i] == AllSet ? ScoreOrder.Key(seen[i] / (sets.Length - i)) : uint.MaxValue;
         }

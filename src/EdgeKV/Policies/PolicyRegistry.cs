@@ -190,6 +190,13 @@ public static class PolicyRegistry
                 ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.AsScorer, QueryAware = PolicyTrait.AsScorer,
             }),
         PolicyEntry.Of(
+            LUKV.PolicyName,
+            () => new LUKV(),
+            new("Any scorer: each head's share of the budget from curves of the model", "2602.08585", PolicyRows.Ragged)
+            {
+                ExtraPass = PolicyTrait.AsScorer, Profile = PolicyTrait.Yes, QueryAware = PolicyTrait.AsScorer,
+            }),
+        PolicyEntry.Of(
             LayerBudgets.PolicyName,
             () => new LayerBudgets(),
             new("Counts of one policy, rows by the scores of another", null, PolicyRows.AsCounts)

@@ -22,7 +22,7 @@ public sealed class AttentionScores : IDisposable
     /// <param name="heads">Attention heads of a layer, a multiple of <paramref name="kvHeads"/>.</param>
     /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
     /// <param name="tokens">Context tokens, 1 and up.</param>
-    /// <param name="values">What each statistic gave, <see cref="CacheRows"/> apart.</param>
+    /// <param name="values">What each statistic gave, <see cref="CacheRows"/> and <see cref="TokenClasses"/> apart.</param>
     /// <param name="rows">Reads the rows of <see cref="CacheRows"/>; null: there are none.</param>
     /// <exception cref="ArgumentException">
     /// A size is out of its range, a buffer's length or the rows do not fit the sizes, or a sum is over no query.
@@ -86,8 +86,25 @@ public sealed class AttentionScores : IDisposable
             : throw new ArgumentOutOfRangeException(nameof(value), value, $"A prefix has 0 to {Tokens} tokens, which are the whole context.");
     }
 
+    /// <summary>The masks of <see cref="TokenClasses"/>; null: they were not asked for.</summary>
+    /// <exception cref="ArgumentException">The masks are of another number of tokens.</exception>
+    public TokenMasks? TokenMasks
+    {
+        get;
+        init
+        {
+            if (value is not null && value.Tokens != Tokens)
+            {
+                throw new ArgumentException($"The masks are of {value.Tokens} tokens; the context has {Tokens}.", nameof(value));
+            }
+
+            field = value;
+            Statistics = [.. Statistics.Where(statistic => statistic is not TokenClasses), .. value is null ? [] : (Statistic[])[new TokenClasses()]];
+        }
+    }
+
     /// <summary>What these scores hold.</summary>
-    public IReadOnlyCollection<Statistic> Statistics { get; }
+    public IReadOnlyCollection<Statistic> Statistics { get; private init; }
 
     /// <summary>How positions are encoded in the cached keys; null: there are no rows, or that is not known of them.</summary>
     public RotaryEncoding? Rotary => _rows?.Rotary;
@@ -285,6 +302,11 @@ public sealed class AttentionScores : IDisposable
         if (statistic is CacheRows)
         {
             throw new ArgumentException($"The {statistic} are read a layer at a time: give a reader, not a buffer.", nameof(values));
+        }
+
+        if (statistic is TokenClasses)
+        {
+            throw new ArgumentException($"The {statistic} are no numbers: give {nameof(TokenMasks)}, not a buffer.", nameof(values));
         }
 
         ArgumentOutOfRangeException.ThrowIfNegative(values.Queries);

@@ -3,7 +3,7 @@ namespace EdgeKV.Scoring;
 /// <summary>
 /// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="ReconstructionAttention"/>,
 /// <see cref="WindowAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="OutputNorms"/>, <see cref="CacheRows"/>,
-/// <see cref="QueryMoments"/> and <see cref="Learned"/>. Compares by value.
+/// <see cref="QueryMoments"/>, <see cref="TokenClasses"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
@@ -191,6 +191,18 @@ public sealed record QueryMoments(QueryMoment Moment, int First = 4) : Statistic
         long side = (long)Math.Sqrt(length);
         return side * side == length;
     }
+}
+
+/// <summary>
+/// Which tokens are special ones and which are punctuation, by the model's tokenizer. Not numbers in a buffer: <see cref="AttentionScores.TokenMasks"/>.
+/// </summary>
+public sealed record TokenClasses : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "token classes";
+
+    /// <inheritdoc/>
+    public override bool NeedsFullCache => false;
 }
 
 /// <summary>

@@ -71,7 +71,7 @@ public sealed partial class EdgeSession
         {
             foreach (Statistic statistic in request.Statistics)
             {
-                if (!statistic.NeedsPass && statistic is not Scoring.CacheRows)
+                if (!statistic.NeedsPass && statistic is not (Scoring.CacheRows or TokenClasses))
                 {
                     values.Add(statistic, new StatisticValues(Read(statistic)));
                 }
@@ -82,6 +82,7 @@ public sealed partial class EdgeSession
             {
                 PassTokens = fed,
                 PrefixTokens = PrefixLength(),
+                TokenMasks = request.Statistics.Any(statistic => statistic is TokenClasses) ? Model.MasksOf(CollectionsMarshal.AsSpan(_tokens)) : null,
             };
         }
         catch

@@ -109,6 +109,16 @@ public sealed class AskTests : IDisposable
     }
 
     [Fact]
+    public async Task Ask_FastGen_TakesTokenClassesFromTheModel()
+    {
+        using var json = JsonDocument.Parse(
+            await SucceedsAsync("--document", _document, "--question", Question, "--policy", "fastgen:recovery=0.6", "--max-tokens", "4", "--json"));
+
+        Assert.Equal("fastgen", json.RootElement.GetProperty("policy").GetString());
+        Assert.InRange(json.RootElement.GetProperty("ratio").GetDouble(), 0.1, 0.95);
+    }
+
+    [Fact]
     public async Task Ask_UnstructuredPolicy_DrawsEveryHead()
     {
         string text = await SucceedsAsync("--document", _document, "--question", Question, "--policy", "kvcompose-unstructured", "--max-tokens", "8");

@@ -48,6 +48,21 @@ public sealed class EvalTests : IDisposable
     }
 
     [Fact]
+    public async Task Eval_FastGen_TakesTokenClassesFromTheModel()
+    {
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, "--policies", "fastgen:recovery=0.5", "--ratios", "0.01");
+
+        Assert.Equal(string.Empty, terminal.ErrorText);
+        Assert.Equal(0, code);
+        CellResult[] cells = [.. RunFolder.ReadResults(Output).Where(cell => cell.Policy != "full")];
+        Assert.Equal(3, cells.Length);
+        Assert.All(cells, cell => Assert.Null(cell.Error));
+        Assert.All(cells, cell => Assert.InRange(cell.RatioAchieved, 0.01, 0.99));
+    }
+
+    [Fact]
     public async Task Eval_KilledInTheMiddle_GoesOnToTheSameCells()
     {
         using TestTerminal whole = new();

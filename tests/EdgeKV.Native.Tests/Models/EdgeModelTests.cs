@@ -1,4 +1,5 @@
 using System.Text.Json;
+using EdgeKV.Scoring;
 using EdgeKV.Testing;
 
 namespace EdgeKV.Native.Tests;
@@ -113,6 +114,32 @@ public sealed class EdgeModelTests(ModelFixture fixture)
         Assert.True(plain.Length > 1);
         Assert.Equal(string.Empty, Model.Detokenize(parsed));
         Assert.Equal("<|im_end|>", Model.Detokenize(parsed, special: true));
+    }
+
+    [Fact]
+    public void MasksOf_Tokens_TellsControlTokensAndPunctuation()
+    {
+        (int[] Tokens, bool Special, bool Punctuation)[] cases =
+        [
+            (Model.Tokenize("<|im_start|>", parseSpecial: true), true, false),
+            (Model.Tokenize("<|im_end|>", parseSpecial: true), true, false),
+            (Model.Tokenize(","), false, true),
+            (Model.Tokenize(" ("), false, true),
+            (Model.Tokenize("="), false, true),
+            (Model.Tokenize("\n"), false, true),
+            (Model.Tokenize("word"), false, false),
+            (Model.Tokenize("7"), false, false),
+            (Model.Tokenize("🦊")[..1], false, false),
+        ];
+
+        Assert.All(cases, expected =>
+        {
+            TokenMasks masks = Model.MasksOf(expected.Tokens);
+            Assert.Equal([expected.Special], masks.Special.ToArray());
+            Assert.Equal([expected.Punctuation], masks.Punctuation.ToArray());
+        });
+        Assert.Equal(0, Model.MasksOf([]).Tokens);
+        Assert.Throws<EdgeKVException>(() => Model.MasksOf([Model.VocabularySize]));
     }
 
     [Fact]

@@ -97,6 +97,102 @@ public class TableCalibrationTests
     }
 
     [Fact]
+    public void Losses_LaterRowsWorthMore_ShareWithThoseBeforeThem()
+    {
+        Assert.Equal([4, 2, 2, 2, 0], LUKVTable.Losses([4, 1, 3, 2, 0]));
+        Assert.Equal([2, 2, 2], LUKVTable.Losses([1, 2, 3]));
+        Assert.Equal([3, 2, 1], LUKVTable.Losses([3, 2, 1]));
+        Assert.Empty(LUKVTable.Losses([]));
+    }
+
+    [Fact]
+    public void Losses_RandomRows_AreTheSlopesOfTheConvexFunctionBelow()
+    {
+        for (int seed = 0; seed < 200; seed++)
+        {
+            var random = new Random(seed);
+            float[] rows = [.. Enumerable.Range(0, random.Next(1, 30)).Select(_ => random.Next(2) == 0 ? random.Next(5) : random.NextSingle())];
+
+            // What is lost where so many rows stay, and the lowest line between two such points.
+            double[] lost = [.. Enumerable.Range(0, rows.Length + 1).Select(kept => rows.Skip(kept).Sum(row => (double)row))];
+            double[] below = [.. Enumerable.Range(0, lost.Length).Select(at => (
+                from first in Enumerable.Range(0, at + 1)
+                from last in Enumerable.Range(at, lost.Length - at)
+                select first == last ? lost[at] : double.Lerp(lost[first], lost[last], (double)(at - first) / (last - first))).Min())];
+
+            double[] losses = LUKVTable.Losses(rows);
+
+            Assert.Equal(losses.OrderDescending(), losses);
+            for (int row = 0; row < rows.Length; row++)
+            {
+                Assert.Equal(below[row] - below[row + 1], losses[row], 9);
+            }
+        }
+    }
+
+    [Fact]
+    public void AddCurve_HeadOfLittleWorth_LosesItsRowsFirstAndTheProtectedOnesLast()
+    {
+        // Two heads of 50 rows: a percent is a row.
+        double[] curve = new double[99 * 2];
+        LUKVTable.AddCurve([[.. Enumerable.Repeat(2f, 50)], [.. Enumerable.Repeat(1f, 50)]], protectedRows: 5, curve);
+
+        Assert.Equal((0, 0.02), At(1));
+        Assert.Equal((0, 0.9), At(45));
+        Assert.Equal((0.02, 0.9), At(46));
+        Assert.Equal((0.9, 0.9), At(90));
+
+        // All that is left is protected: as much of each.
+        Assert.Equal((0.95, 0.95), At(95));
+        Assert.Equal((0.99, 0.99), At(99));
+
+        (double, double) At(int percent) => (Math.Round(curve[2 * percent - 2], 12), Math.Round(curve[2 * percent - 1], 12));
+    }
+
+    [Fact]
+    public void AddCurve_EqualRows_GoFromTheHigherHead()
+    {
+        double[] curve = new double[99 * 2];
+        LUKVTable.AddCurve([[.. Enumerable.Repeat(1f, 50)], [.. Enumerable.Repeat(1f, 50)]], protectedRows: 0, curve);
+
+        Assert.Equal([0, 1], curve[98..100]);
+    }
+
+    [Fact]
+    public void AddCurve_RandomHeads_IsTheCheapestRowNextAndAddsUp()
+    {
+        for (int seed = 0; seed < 50; seed++)
+        {
+            var random = new Random(seed);
+            int tokens = random.Next(1, 60);
+            int protectedRows = random.Next(0, 6);
+            float[][] heads = [.. Enumerable.Range(0, random.Next(1, 5)).Select(head => Enumerable.Range(0, tokens).Select(_ => random.NextSingle() * (head + 1)).ToArray())];
+            double[] curve = [.. Enumerable.Repeat(1.0, 99 * heads.Length)];
+
+            LUKVTable.AddCurve(heads, protectedRows, curve);
+
+            double[][] losses = [.. heads.Select(rows => LUKVTable.Losses(rows.AsSpan(Math.Min(protectedRows, tokens))))];
+            int[] kept = [.. losses.Select(rows => rows.Length)];
+            int all = heads.Length * tokens;
+            int gone = 0;
+            for (int percent = 1; percent <= 99; percent++)
+            {
+                int target = (int)Math.Round(percent * all / 100.0, MidpointRounding.ToEven);
+                for (; gone < target && kept.Any(rows => rows > 0); gone++)
+                {
+                    kept[Enumerable.Range(0, heads.Length).Reverse().Where(head => kept[head] > 0).MinBy(head => losses[head][kept[head] - 1])]--;
+                }
+
+                for (int head = 0; head < heads.Length; head++)
+                {
+                    double share = gone < target ? (double)target / all : (double)(losses[head].Length - kept[head]) / tokens;
+                    Assert.Equal(share, curve[(percent - 1) * heads.Length + head] - 1, 9);
+                }
+            }
+        }
+    }
+
+    [Fact]
     public void RetrievalHeads_HundredHeads_TakesOneByEchoToo()
     {
         float[] echo = new float[100];

@@ -51,6 +51,26 @@ public sealed class CalibratedPolicyTests : IDisposable
     }
 
     [Fact]
+    public void WithTables_LUKV_TakesTheCurvesAndCompletesItsScorer()
+    {
+        float[] any = [.. Enumerable.Range(1, 99).Select(percent => percent / 100f)];
+        float[] keys = [.. Enumerable.Repeat(0.5f, 99)];
+        ScoreProfile profile = Profile(
+            Table("lu-kv", new("any scorer", [99, 1, 1], any), new ProfileArray("q-filters", [99, 1, 1], keys)),
+            Table("q-filters", new ProfileArray("directions", [1, 1, 1], new float[] { 2 })));
+
+        var policy = (LUKV)Completed(new LUKV { Scorer = new QFilters(), Sinks = 7 }, profile);
+
+        Assert.Equal(new LUKVCurves(1, 1, [new("q-filters", keys), new("any scorer", any)]), policy.Curves);
+        Assert.NotNull(((QFilters)policy.Scorer).Directions);
+        Assert.Equal(7, policy.Sinks);
+        Assert.Empty(Missing(policy));
+
+        profile = Profile(Table("lu-kv", new ProfileArray("any scorer", [98, 1, 1], any.AsMemory(1))));
+        Assert.Contains("[99, 1, 1] needs 99", Assert.Throws<ProfileException>(() => Completed(new LUKV(), profile)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void MissingTables_WhatWasGiven_IsNotMissing()
     {
         var gates = new DuoAttentionGates([[1.0]]);
@@ -59,6 +79,7 @@ public sealed class CalibratedPolicyTests : IDisposable
         Assert.Empty(Missing(new DuoAttention { Gates = gates }));
         Assert.Empty(Missing(new AdaKV()));
         Assert.Equal(["compresskv"], Missing(new ChunkKV { Scorer = new CompressKV() }));
+        Assert.Equal(["lu-kv", "q-filters"], Missing(new LUKV { Scorer = new QFilters() }));
         Assert.Equal(["q-filters", "duo-attention"], Missing(new LayerBudgets { Counts = new DuoAttention(), Scorer = new QFilters() }));
     }
 
@@ -102,6 +123,7 @@ public sealed class CalibratedPolicyTests : IDisposable
     [InlineData("compresskv")]
     [InlineData("duo-attention")]
     [InlineData("razor-attention")]
+    [InlineData("lu-kv")]
     [InlineData("q-filters")]
     [InlineData("ada:scorer=q-filters")]
     public void Create_WithoutTheTable_LeavesItToTheProfile(string text)

@@ -7,7 +7,7 @@ namespace EdgeKV.Tests.Policies;
 public class FastGenTests
 {
     // 10 tokens: 2 and 5 are special, 3 and 5 punctuation.
-    private static readonly FastGenTokens Tokens = new(Mask(10, 2, 5), Mask(10, 3, 5));
+    private static readonly TokenMasks Tokens = new(Mask(10, 2, 5), Mask(10, 3, 5));
 
     public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 300)];
 
@@ -55,7 +55,7 @@ public class FastGenTests
         int tokens = random.Next(1, 90);
         var policy = new FastGen
         {
-            Tokens = new FastGenTokens(RandomMask(random, tokens), RandomMask(random, tokens)),
+            Tokens = new TokenMasks(RandomMask(random, tokens), RandomMask(random, tokens)),
             Recovery = random.NextDouble(),
             Best = random.Next(2) == 0 ? 0.3 : random.NextDouble(),
             Recent = random.Next(2) == 0 ? 0.3 : random.NextDouble(),
@@ -82,7 +82,7 @@ public class FastGenTests
         int tokens = random.Next(1, 90);
         using AttentionScores scores = WholeNumbers(random, tokens);
         double low = random.NextDouble();
-        var policy = new FastGen { Tokens = new FastGenTokens(RandomMask(random, tokens), RandomMask(random, tokens)), Recovery = low };
+        var policy = new FastGen { Tokens = new TokenMasks(RandomMask(random, tokens), RandomMask(random, tokens)), Recovery = low };
 
         CompressionPlan part = policy.Plan(scores);
         CompressionPlan whole = (policy with { Recovery = low + (1 - low) * random.NextDouble() }).Plan(scores);
@@ -121,26 +121,44 @@ public class FastGenTests
     }
 
     [Fact]
+    public void Plan_MasksOfTheScores_AreTakenWhereNoneAreGiven()
+    {
+        var seen = new WindowAttention(int.MaxValue);
+        using AttentionScores given = Handmade();
+        using AttentionScores scores = new(
+            1, 1, 1, 10, [new(seen, new StatisticValues(TestScores.Buffer(given.Values(seen, 0, 0).ToArray()), 10))]) { TokenMasks = Tokens };
+        FastGen policy = new() { Recovery = 0.41, Sinks = 1 };
+
+        Assert.Equal([0, 2, 3, 5], policy.Plan(scores).Positions(0, 0).ToArray());
+        Assert.Equal([0, 2], (policy with { Tokens = new TokenMasks(Mask(10, 2), Mask(10)), Recovery = 0.3 }).Plan(scores).Positions(0, 0).ToArray());
+        Assert.Equal("window(all), token classes", policy.Request.ToString());
+        Assert.Equal("window(all)", (policy with { Tokens = Tokens }).Request.ToString());
+    }
+
+    [Fact]
     public void Plan_NoTokensOrAnotherContexts_SaysWhatIsNeeded()
     {
         using AttentionScores scores = Handmade();
 
-        Assert.Contains("Tokens", Assert.Throws<ArgumentException>(() => new FastGen().Plan(scores)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "fastgen needs window(all), token classes, but the scores hold window(all)",
+            Assert.Throws<PlanException>(() => new FastGen().Plan(scores)).Message,
+            StringComparison.Ordinal);
         Assert.Contains(
             "masks of 3 tokens, but the context has 10",
-            Assert.Throws<PlanException>(() => new FastGen { Tokens = new FastGenTokens(Mask(3), Mask(3)) }.Plan(scores)).Message,
+            Assert.Throws<PlanException>(() => new FastGen { Tokens = new TokenMasks(Mask(3), Mask(3)) }.Plan(scores)).Message,
             StringComparison.Ordinal);
-        Assert.Throws<ArgumentException>(() => new FastGenTokens(Mask(3), Mask(4)));
+        Assert.Throws<ArgumentException>(() => new TokenMasks(Mask(3), Mask(4)));
     }
 
     [Fact]
     public void Tokens_EqualMasks_AreEqual()
     {
-        FastGenTokens same = new(Mask(10, 2, 5), Mask(10, 3, 5));
+        TokenMasks same = new(Mask(10, 2, 5), Mask(10, 3, 5));
 
         Assert.Equal(Tokens, same);
         Assert.Equal(Tokens.GetHashCode(), same.GetHashCode());
-        Assert.NotEqual(Tokens, new FastGenTokens(Mask(10, 3, 5), Mask(10, 2, 5)));
+        Assert.NotEqual(Tokens, new TokenMasks(Mask(10, 3, 5), Mask(10, 2, 5)));
     }
 
     private static bool[] Mask(int tokens, params int[] marked) => [.. Enumerable.Range(0, tokens).Select(marked.Contains)];

@@ -107,6 +107,20 @@ internal static class PolicyCases
         {
             Rows = (policy, scores) => policy.Budget.CompositeRows(scores.Layers, scores.KvHeads, scores.Tokens) * scores.KvHeads,
         },
+
+        // Rounding decides which of two heads has a row more, and heads that change places leave their shares.
+        new("lu-kv over knorm", (random, _) => new LUKV { Scorer = new Knorm(), Sinks = random.Next(0, 5), Recent = random.Next(0, 3) })
+        {
+            Fit = (policy, sizes) => (LUKV)policy with { Curves = Curves(sizes) }, Rows = PolicyCase.Overall, IsRagged = true, IsNested = false, Permutes = false,
+        },
+        new("lu-kv over tova", (_, _) => new LUKV { Scorer = new Tova() })
+        {
+            Fit = (policy, sizes) => (LUKV)policy with { Curves = Curves(sizes) }, Rows = PolicyCase.Overall, IsRagged = true, IsNested = false, Permutes = false,
+        },
+        new("lu-kv composed", (_, _) => new LUKV { Scorer = new Knorm(), Composed = true })
+        {
+            Fit = (policy, sizes) => (LUKV)policy with { Curves = Curves(sizes) }, Rows = null, IsNested = false, Permutes = false,
+        },
         new("layer budgets, ragged", (_, _) => new LayerBudgets { Counts = new GlobalTopK(), Scorer = new Knorm() })
         {
             Rows = PolicyCase.Overall, IsRagged = true, Permutes = false,
@@ -139,6 +153,19 @@ internal static class PolicyCases
                from head in Enumerable.Range(0, sizes.KvHeads)
                from channel in Enumerable.Range(0, RandomScores.HeadSize)
                select 1f / (layer + channel),
+        ]);
+
+    // Later heads lose more of their rows; together not what the ratio says.
+    private static LUKVCurves Curves(ModelSizes sizes) => new(
+        sizes.Layers,
+        sizes.KvHeads,
+        [
+            new(LUKVCurves.AnyScorer, (float[])
+            [
+                .. from percent in Enumerable.Range(1, LUKVCurves.Ratios)
+                   from list in Enumerable.Range(1, sizes.Layers * sizes.KvHeads)
+                   select (float)Math.Pow(percent / 100.0, 1.0 / list),
+            ]),
         ]);
 
     private static DuoAttentionGates Gates(ModelSizes sizes) => new(Enumerable.Range(0, sizes.Layers).Select(

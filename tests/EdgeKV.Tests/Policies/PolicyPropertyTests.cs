@@ -257,6 +257,7 @@ public class PolicyPropertyTests
     {
         AdaKV or CriticalAdaKV => rows <= made.Budget.EqualRows(scores.Layers, scores.KvHeads, scores.Tokens),
         LayerBudgets => false,
+        LUKV lukv => (long)Math.Max(rows, lukv.Sinks + lukv.Recent) * scores.Layers * scores.KvHeads <= PolicyCase.Overall(made, scores),
         _ => (long)rows * scores.Layers * scores.KvHeads <= PolicyCase.Overall(made, scores),
     };
 

@@ -11,8 +11,8 @@ public class PolicyRegistryTests
     {
         ["compresskv"] = "Calibration",
         ["duo-attention"] = "Gates",
-        ["fastgen"] = "Tokens",
         ["finch"] = "Window",
+        ["lu-kv"] = "Curves",
         ["q-filters"] = "Directions",
         ["razor-attention"] = "Heads",
         ["threshold"] = "Limit",

@@ -92,9 +92,22 @@ public class AttentionScoresTests
         Assert.Throws<ArgumentException>(() => new AttentionScores(2, 4, 2, 3, [new(new Learned(), new StatisticValues(Count(0, 24)))]));
         Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 3, []) { PrefixTokens = -1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 3, []) { PrefixTokens = 4 });
+        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 3, []) { TokenMasks = new TokenMasks([true], [false]) });
+        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, [new(new TokenClasses(), new StatisticValues(Count(0, 1)))]));
         ArgumentException error = Assert.Throws<ArgumentException>(
             () => new AttentionScores(2, 4, 2, 3, [new(Max, new StatisticValues(Count(0, 23), 1))]));
         Assert.Contains("max(context) has 23 elements; [2, 4, 3] needs 24", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void TokenMasks_Given_AreAmongTheStatistics()
+    {
+        TokenMasks masks = new([true, false], [false, true]);
+        using var scores = new AttentionScores(1, 1, 1, 2, [new(Max, new StatisticValues(Count(0, 2), 1))]) { TokenMasks = masks };
+
+        Assert.Same(masks, scores.TokenMasks);
+        Assert.Equal([Max, new TokenClasses()], scores.Statistics);
+        Assert.True(scores.Has(new TokenClasses()));
     }
 
     [Fact]

@@ -1,7 +1,7 @@
-namespace EdgeKV.Policies;
+namespace EdgeKV.Scoring;
 
-/// <summary>Which tokens of a context are special ones and which are punctuation, for <see cref="FastGen"/>. Immutable; compares by value.</summary>
-public sealed class FastGenTokens : IEquatable<FastGenTokens>
+/// <summary>Which tokens of a context are special ones and which are punctuation: <see cref="EdgeModel.MasksOf"/> says so by a model's tokenizer. Immutable; compares by value.</summary>
+public sealed class TokenMasks : IEquatable<TokenMasks>
 {
     private readonly bool[] _special;
     private readonly bool[] _punctuation;
@@ -10,7 +10,7 @@ public sealed class FastGenTokens : IEquatable<FastGenTokens>
     /// <param name="special">For every token of the context whether it is a special one, such as a turn's start. A token may be both.</param>
     /// <param name="punctuation">For every token of the context whether it is punctuation.</param>
     /// <exception cref="ArgumentException">The masks are not of equally many tokens.</exception>
-    public FastGenTokens(ReadOnlySpan<bool> special, ReadOnlySpan<bool> punctuation)
+    public TokenMasks(ReadOnlySpan<bool> special, ReadOnlySpan<bool> punctuation)
     {
         if (special.Length != punctuation.Length)
         {
@@ -32,11 +32,11 @@ public sealed class FastGenTokens : IEquatable<FastGenTokens>
     public ReadOnlySpan<bool> Punctuation => _punctuation;
 
     /// <inheritdoc/>
-    public bool Equals(FastGenTokens? other) =>
+    public bool Equals(TokenMasks? other) =>
         other is not null && Special.SequenceEqual(other.Special) && Punctuation.SequenceEqual(other.Punctuation);
 
     /// <inheritdoc/>
-    public override bool Equals(object? obj) => Equals(obj as FastGenTokens);
+    public override bool Equals(object? obj) => Equals(obj as TokenMasks);
 
     /// <inheritdoc/>
     public override int GetHashCode()
