@@ -13,6 +13,8 @@ public class PlanBenchmarks : IDisposable
     private float[] _keys = [];
     private int[] _positions = [];
 
+    private static readonly Compactor CompactorPolicy = new() { Ratio = 0.8 };
+
     private static readonly Statistic ContextMaxima = new TaskAttention(TaskSet.Context, AttentionAggregate.Max);
 
     /// <summary>The models: the bundled one, and one of eight thousand million parameters.</summary>
@@ -52,6 +54,10 @@ public class PlanBenchmarks : IDisposable
                 new(ContextMaxima, new StatisticValues(ScoreBuffer.FromMemory(max), Shape.Tokens)),
                 new(new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max), new StatisticValues(ScoreBuffer.FromMemory(max), Shape.Tokens)),
                 new(new Learned(), new StatisticValues(ScoreBuffer.FromMemory(learned))),
+
+                // Any numbers do: a plan takes as long over these as over those of a model.
+                .. CompactorPolicy.Request.Statistics.Select(statistic => KeyValuePair.Create(
+                    statistic, new StatisticValues(ScoreBuffer.FromMemory(statistic.IsPerAttentionHead ? max : max.AsMemory(0, learned.Length))))),
             ]);
         _keys = new float[Shape.Tokens];
         _positions = new int[Shape.Tokens];
@@ -97,6 +103,9 @@ public class PlanBenchmarks : IDisposable
 
     [Benchmark]
     public CompressionPlan Repeat() => new GlobalTopK { Ratio = 0.8, Source = RowScore.Repeat }.Plan(_scores!);
+
+    [Benchmark]
+    public CompressionPlan Compactor() => CompactorPolicy.Plan(_scores!);
 
     [Benchmark]
     public CompressionPlan Both() => new GlobalTopK { Ratio = 0.8, Source = RowScore.Both }.Plan(_scores!);

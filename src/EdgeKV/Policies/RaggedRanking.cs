@@ -26,7 +26,7 @@ public sealed record RaggedRanking : RaggedWrapper
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
-        using var ranked = RankedRows.Of(Scorer, scores, (int)(budget / (scores.Layers * scores.KvHeads)));
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, (int)(budget / (scores.Layers * scores.KvHeads)));
         return Finish(ranked, ranked.CountOverall(budget), scores.KvHeads, budget);
     }
 }
