@@ -206,13 +206,14 @@ compact_cache::~compact_cache() = default;
 
 uint32_t compact_cache::n_nodes() const {
     // per run of heads: views and permutations of Q, K, V, the mask, the call, the concatenation; per layer: storing, the weights' reductions, learned scores, sums of queries,
-    // eviction errors
-    return (uint32_t) m_layers.size() * (100 + 16 * (uint32_t) m_n_head_kv);
+    // eviction errors, attention inside blocks
+    return (uint32_t) m_layers.size() * (130 + 16 * (uint32_t) m_n_head_kv);
 }
 
 void compact_cache::changed() {
     ++m_generation;
-    m_n_inputs = 0;
+    m_n_inputs    = 0;
+    m_n_in_blocks = 0;
     m_ctx.graph_invalidate(false);
 }
 

@@ -141,6 +141,11 @@ public:
     void    queries(int32_t which, int32_t layer, double * out, size_t count) const;
     int64_t n_queries() const { return m_n_queries; }
 
+    // Attention without causality inside blocks of so many tokens of every batch; 0: none. Throws EDGEKV_E_UNSUPPORTED as keep_queries.
+    void keep_blocks(int32_t block);
+    void collect_blocks(int32_t n_tokens);
+    void blocks(int32_t layer, float * out, size_t count) const;
+
     // To be called when what graphs are built on has changed: the last one is not used again.
     void changed();
 
@@ -267,6 +272,9 @@ private:
 
     void add_eviction(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * weights, int32_t l);
 
+    // rope_q, rope_k: null where RoPE does not make them last
+    void add_blocks(ggml_context * ctx, ggml_cgraph * gf, const ggml_tensor * rope_q, const ggml_tensor * rope_k, int32_t l);
+
     // Throws EDGEKV_E_UNSUPPORTED where some layer's keys are not rotated by one position, last of all.
     void require_ropes();
     void rotate_layer(const compact_layer & layer, const rope & rope);
@@ -376,6 +384,15 @@ private:
     std::vector<query_sums_out> m_query_out;  // by layer, of the graph built last
     std::vector<query_sums>     m_query_sums; // by layer
     std::vector<float>          m_query_scratch;
+
+    struct blocks_out {
+        bool          found = false;
+        ggml_tensor * whole = nullptr; // [1, m_block_tokens, n_head, whole blocks], null: there are none
+        ggml_tensor * rest  = nullptr; // [1, tokens after them, n_head]
+    };
+    int32_t                 m_block_tokens = 0;
+    int32_t                 m_n_in_blocks  = 0; // tokens that the sums are there for
+    std::vector<blocks_out> m_blocks_out;       // by layer, of the graph built last
 };
 
 } // namespace edgekv

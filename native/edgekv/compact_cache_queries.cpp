@@ -39,6 +39,9 @@ void compact_cache::add_heads(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor 
         std::memcpy(known.params, rope_k->op_params, sizeof(known.params));
     }
 
+    if (m_block_tokens > 0) {
+        add_blocks(ctx, gf, rope_q, rope_k, l);
+    }
     if (!m_keep_queries) {
         return;
     }

@@ -144,6 +144,7 @@ void edgekv_context::decode_batch(const int32_t * tokens, int32_t n_tokens, int3
         cache->collect_learned(start, n_tokens);
         cache->collect_inputs(n_tokens);
         cache->collect_queries(n_tokens);
+        cache->collect_blocks(n_tokens);
         return;
     }
     switch (status) {

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 6
+#define EDGEKV_ABI_VERSION 7
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -299,6 +299,16 @@ EDGEKV_API int32_t edgekv_queries(const edgekv_context * context, int32_t which,
 
 // Tokens in the sums so far: what turns a sum into a mean.
 EDGEKV_API int64_t edgekv_queries_count(const edgekv_context * context);
+
+// block > 0: from here on the tokens of every batch are attended to once more, beside the model's own attention, which is not changed: in blocks of so many tokens,
+// counted from the batch's first, the last one short where the batch ends. Each query sees all keys of its block, later ones too, and no others: softmax over plain
+// products of the two after RoPE, without the model's scale (Compactor, arXiv 2507.08143). 0: no more, which costs nothing. EDGEKV_E_UNSUPPORTED as
+// edgekv_queries_keep.
+EDGEKV_API int32_t edgekv_blocks_keep(edgekv_context * context, int32_t block);
+
+// What each token of the last batch (EDGEKV_CACHE_N_BATCH tokens at most) got so, summed over the queries of its block, [n_head, n_tokens] (count elements).
+// EDGEKV_E_STATE when it was not kept or is gone, as after anything but edgekv_decode.
+EDGEKV_API int32_t edgekv_blocks(const edgekv_context * context, int32_t layer, float * sums, size_t count);
 
 enum edgekv_rope_pairs {
     EDGEKV_ROPE_ADJACENT   = 0, // channels 2i and 2i + 1

@@ -911,6 +911,88 @@ void query_sums_are_those_before_rope() {
     c.step(1);
 }
 
+// Against softmax by hand over cached keys and the queries of a context that is fed token by token, whose numbers are the batch's but for their last bits. Batches
+// with blocks and a rest, with one of them, and whole blocks alone; the model's own attention is not changed.
+void block_attention_is_that_by_hand() {
+    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t block   = 16;
+    const auto    tokens  = random_tokens(85, 95);
+
+    std::vector<std::vector<std::vector<double>>> queries; // [token][layer][n_head * d]
+    {
+        context steps(1024, EDGEKV_TYPE_F32);
+        for (const int32_t token : tokens) {
+            OK(edgekv_queries_keep(steps.c, true, 0));
+            steps.step(token);
+            queries.emplace_back();
+            for (int32_t l = 0; l < n_layer; ++l) {
+                queries.back().emplace_back(n_head * d);
+                OK(edgekv_queries(steps.c, EDGEKV_QUERIES_Q_ROTATED, l, queries.back()[l].data(), n_head * d));
+            }
+        }
+    }
+
+    context c(1024, EDGEKV_TYPE_F32);
+    context plain(1024, EDGEKV_TYPE_F32);
+    OK(edgekv_blocks_keep(c.c, block));
+
+    int32_t start = 0;
+    for (const int32_t n : { 37, 5, 1, 32, 10 }) {
+        const std::vector<int32_t> part(tokens.begin() + start, tokens.begin() + start + n);
+        feed(c, part);
+        feed(plain, part);
+        CHECK(c.logits() == plain.logits());
+
+        for (int32_t l = 0; l < n_layer; ++l) {
+            std::vector<float> sums(n_head * n);
+            OK(edgekv_blocks(c.c, l, sums.data(), sums.size()));
+            const auto keys = rows_of(c, EDGEKV_ROW_K, l, start, n);
+
+            for (size_t h = 0; h < n_head; ++h) {
+                for (int32_t first = 0; first < n; first += block) {
+                    const int32_t       size = std::min(block, n - first);
+                    std::vector<double> expected(size);
+                    for (int32_t i = first; i < first + size; ++i) {
+                        std::vector<double> weights(size);
+                        for (int32_t j = 0; j < size; ++j) {
+                            for (size_t x = 0; x < d; ++x) {
+                                weights[j] += queries[start + i][l][h * d + x] * keys[((first + j) * n_kv + h / (n_head / n_kv)) * d + x];
+                            }
+                        }
+                        const double largest = *std::max_element(weights.begin(), weights.end());
+                        double       all     = 0;
+                        for (double & w : weights) {
+                            w = std::exp(w - largest);
+                            all += w;
+                        }
+                        for (int32_t j = 0; j < size; ++j) {
+                            expected[j] += weights[j] / all;
+                        }
+                    }
+                    for (int32_t j = 0; j < size; ++j) {
+                        CHECK(std::fabs(sums[h * n + first + j] - expected[j]) < 2e-3 * size);
+                    }
+                }
+            }
+        }
+        start += n;
+    }
+
+    std::vector<float> sums(n_head * 10);
+    CHECK(edgekv_blocks(c.c, n_layer, sums.data(), sums.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_blocks(c.c, 0, sums.data(), sums.size() - 1) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_blocks(plain.c, 0, sums.data(), sums.size()) == EDGEKV_E_STATE);
+    CHECK(edgekv_blocks_keep(c.c, -1) == EDGEKV_E_ARGUMENT);
+    OK(edgekv_blocks(c.c, 0, sums.data(), sums.size()));
+    OK(edgekv_blocks_keep(c.c, 0));
+    CHECK(edgekv_blocks(c.c, 0, sums.data(), sums.size()) == EDGEKV_E_STATE);
+    c.step(1);
+    CHECK(edgekv_blocks(c.c, 0, sums.data(), sums.size()) == EDGEKV_E_STATE);
+}
+
 // Values by the formula, from those read before: one kept row with very many dropped ones, many with few, some without; nothing else changes.
 void merged_values_are_weighted_means() {
     const auto    d     = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
@@ -1538,6 +1620,7 @@ int main(int argc, char ** argv) {
         { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
         { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
         { "rotated_query_sums_keep_their_length", rotated_query_sums_keep_their_length },
+        { "block_attention_is_that_by_hand", block_attention_is_that_by_hand },
         { "eviction_errors_are_those_by_hand", eviction_errors_are_those_by_hand },
         { "eviction_errors_of_wrong_rows_are_refused", eviction_errors_of_wrong_rows_are_refused },
         { "merged_values_are_weighted_means", merged_values_are_weighted_means },

@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 6;
+    public const uint AbiVersion = 7;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -234,6 +234,12 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial long edgekv_queries_count(ContextHandle context);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_blocks_keep(ContextHandle context, int block);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_blocks(ContextHandle context, int layer, float* sums, nuint count);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_rope(

@@ -48,7 +48,7 @@ public sealed record ChunkKV : ScorerWrapper
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);
-        using var ranked = RankedRows.Of(Scorer, scores, rows);
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, rows);
         int[] counts = new int[ranked.Lists];
         if (scores.Tokens < Length)
         {

@@ -52,7 +52,7 @@ public sealed record CriticalAdaKV : RaggedWrapper
     {
         CompressionPlan ada = new AdaKV { Budget = Budget, Scorer = Scorer, Alpha = Alpha, Composed = Composed }.Plan(scores, cost);
         int[] counts = ada.Counts.ToArray();
-        using var ranked = RankedRows.Of(Scorer, scores, EqualRows(scores, cost));
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, EqualRows(scores, cost));
         ranked.ProtectBest(list => (int)(counts[list] * FirstStage));
         OutputWeights.Apply(ranked, scores);
         return ranked.Plan(counts, ada.TotalRows);

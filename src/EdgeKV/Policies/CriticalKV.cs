@@ -47,7 +47,7 @@ public sealed record CriticalKV : ScorerWrapper
         int rows = EqualRows(scores, cost);
         int[] counts = new int[scores.Layers * scores.KvHeads];
         counts.AsSpan().Fill(rows);
-        using var ranked = RankedRows.Of(Scorer, scores, rows);
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, rows);
         ranked.ProtectBest(_ => (int)(rows * FirstStage));
         OutputWeights.Apply(ranked, scores);
         return ranked.Plan(counts, (long)rows * counts.Length);

@@ -28,6 +28,10 @@ public interface IRowScorer
     /// <exception cref="PlanException">The context cannot be scored.</exception>
     void Score(AttentionScores scores, int layer, Span<float> destination);
 
+    /// <summary>The scorer for plans that remove some share of all rows. Default: itself, as most scores are the same for every budget.</summary>
+    /// <param name="ratio">The share of all rows that goes, 0 to below 1.</param>
+    IRowScorer ForRatio(double ratio) => this;
+
     /// <summary>The positions that every KV head keeps before scores decide.</summary>
     /// <param name="tokens">Tokens of the context, 1 and up.</param>
     /// <param name="rows">Rows that a KV head keeps, on average where heads differ, 0 to <paramref name="tokens"/>.</param>

@@ -170,7 +170,7 @@ public sealed record LUKV : RaggedWrapper
         int mean = (int)(budget / shares.Length);
         int least = (int)Math.Min((long)Sinks + Recent, mean);
         int[] counts = ShareRows(shares, budget, scores.Tokens, least);
-        using var ranked = RankedRows.Of(Scorer, scores, _ => Protect(Scorer, scores.Tokens, mean));
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, _ => Protect(Scorer, scores.Tokens, mean));
         return Finish(ranked, counts, scores.KvHeads, budget);
     }
 }

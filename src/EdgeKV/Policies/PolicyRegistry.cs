@@ -102,6 +102,13 @@ public static class PolicyRegistry
                 ExtraPass = PolicyTrait.Yes,
             }),
         PolicyEntry.Of(
+            Compactor.PolicyName,
+            () => new Compactor(),
+            new("Rows whose keys stand out from the others, and rows that their own block of the text attends to", "2507.08143", PolicyRows.Equal)
+            {
+                ExtraPass = PolicyTrait.Yes,
+            }),
+        PolicyEntry.Of(
             Knorm.PolicyName,
             () => new Knorm(),
             new("Rows with the shortest keys", "2406.11430", PolicyRows.Equal)),

@@ -62,7 +62,7 @@ public sealed record RaggedRanking : RaggedWrapper
     {
         long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         int part = (int)(budget / (scores.Layers * scores.KvHeads));
-        using var ranked = RankedRows.Of(Scorer, scores, part);
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, part);
         if (HeadFloor > 0)
         {
             ranked.ProtectBest(_ => (int)(part * HeadFloor));

@@ -25,19 +25,10 @@ public sealed record RandomRows : ScoredPolicy
     /// <inheritdoc/>
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
-        ulong start = Mix(((ulong)(uint)Seed << 32) | (uint)layer);
+        ulong start = SplitMix64.Mix(((ulong)(uint)Seed << 32) | (uint)layer);
         for (int i = 0; i < destination.Length; i++)
         {
-            destination[i] = (Mix(start + (ulong)i) >> 40) * UnitOf24Bits;
+            destination[i] = (SplitMix64.Mix(start + (ulong)i) >> 40) * UnitOf24Bits;
         }
-    }
-
-    // SplitMix64 (Steele, Lea and Flood 2014): a number's place in the sequence gives its value, so layers can be drawn in any order.
-    private static ulong Mix(ulong value)
-    {
-        value += 0x9E3779B97F4A7C15;
-        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9;
-        value = (value ^ (value >> 27)) * 0x94D049BB133111EB;
-        return value ^ (value >> 31);
     }
 }

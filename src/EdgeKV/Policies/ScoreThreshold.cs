@@ -58,7 +58,7 @@ public sealed record ScoreThreshold : RaggedWrapper
         long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         ProtectedRows own = Scorer.Protect(scores.Tokens, (int)(budget / (scores.Layers * scores.KvHeads)));
         ProtectedRows all = own with { Last = Math.Max(own.Last, Recent) };
-        using var ranked = RankedRows.Of(Scorer, scores, _ => all);
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, _ => all);
         int[] counts = ranked.CountOverall(budget, ScoreOrder.KeyAfter(Limit.GetValueOrDefault()));
         return Finish(ranked, counts, scores.KvHeads, budget);
     }

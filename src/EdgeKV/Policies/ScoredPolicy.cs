@@ -25,12 +25,15 @@ public abstract record ScoredPolicy : RowPolicy, IRowScorer
     public abstract void Score(AttentionScores scores, int layer, Span<float> destination);
 
     /// <inheritdoc/>
+    public virtual IRowScorer ForRatio(double ratio) => this;
+
+    /// <inheritdoc/>
     public virtual ProtectedRows Protect(int tokens, int rows) => default;
 
     private protected sealed override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);
-        using var ranked = RankedRows.Of(this, scores, rows);
+        using var ranked = RankedRows.Of(ForRatio(RatioOf(scores, cost)), scores, rows);
         int[] counts = new int[scores.Layers * scores.KvHeads];
         counts.AsSpan().Fill(rows);
         return ranked.Plan(counts, (long)rows * counts.Length);

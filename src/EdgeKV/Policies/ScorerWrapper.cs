@@ -1,3 +1,4 @@
+using EdgeKV.Planning;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Policies;
@@ -27,6 +28,9 @@ public abstract record ScorerWrapper : RowPolicy, ICalibratedPolicy
 
     /// <inheritdoc/>
     ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile) => Complete(profile);
+
+    /// <summary>The scorer for the share of rows that this policy removes.</summary>
+    private protected IRowScorer ScorerFor(AttentionScores scores, RowCost cost) => Scorer.ForRatio(RatioOf(scores, cost));
 
     private protected virtual IReadOnlyList<string> Missing => ICalibratedPolicy.MissingOf(Scorer);
 

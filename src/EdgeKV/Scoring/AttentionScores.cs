@@ -250,20 +250,23 @@ public sealed class AttentionScores : IDisposable
         }
     }
 
+    /// <summary>The reader of cached rows.</summary>
+    /// <param name="kind">Keys or values.</param>
+    /// <exception cref="InvalidOperationException">These rows were not asked for.</exception>
+    internal ICacheRows RowsOf(RowKind kind)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return _rows is { } rows && rows.HeadSize(kind) > 0
+            ? rows
+            : throw new InvalidOperationException($"The scores have no {new CacheRows(kind)}: the request did not ask for them.");
+    }
+
     private int Rows(Statistic statistic) => statistic.IsPerAttentionHead ? Heads : KvHeads;
 
     private StatisticValues Of(Statistic statistic)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         return _values.TryGetValue(statistic, out StatisticValues? values) ? values : ThrowMissing(statistic);
-    }
-
-    private ICacheRows RowsOf(RowKind kind)
-    {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        return _rows is { } rows && rows.HeadSize(kind) > 0
-            ? rows
-            : throw new InvalidOperationException($"The scores have no {new CacheRows(kind)}: the request did not ask for them.");
     }
 
     [DoesNotReturn]

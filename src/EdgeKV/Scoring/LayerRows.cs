@@ -15,10 +15,21 @@ internal sealed unsafe class LayerRows : IDisposable
     /// <exception cref="PlanException">A layer is too large to be looked at whole.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory for it.</exception>
     public LayerRows(AttentionScores scores, RowKind kind, int layer)
+        : this(scores.RowsOf(kind), kind, layer)
     {
-        HeadSize = scores.HeadSize(kind);
-        _tokens = scores.Tokens;
-        _kvHeads = scores.KvHeads;
+    }
+
+    /// <summary>Reads a layer.</summary>
+    /// <param name="rows">Has rows of this kind.</param>
+    /// <param name="kind">Keys or values.</param>
+    /// <param name="layer">0 to layers - 1.</param>
+    /// <exception cref="PlanException">A layer is too large to be looked at whole.</exception>
+    /// <exception cref="OutOfKvMemoryException">Not enough memory for it.</exception>
+    public LayerRows(ICacheRows rows, RowKind kind, int layer)
+    {
+        HeadSize = rows.HeadSize(kind);
+        _tokens = rows.Tokens;
+        _kvHeads = rows.KvHeads;
         long length = (long)_tokens * _kvHeads * HeadSize;
         if (length > Array.MaxLength)
         {
@@ -29,7 +40,7 @@ internal sealed unsafe class LayerRows : IDisposable
         _memory = NativeScoreBuffer.Allocate(length, out _data);
         try
         {
-            scores.CopyRows(kind, layer, new Span<float>(_data, (int)length));
+            rows.Read(kind, layer, new Span<float>(_data, (int)length));
         }
         catch
         {
@@ -44,11 +55,16 @@ internal sealed unsafe class LayerRows : IDisposable
     /// <summary>A token's row in a KV head.</summary>
     /// <param name="kvHead">0 to kvHeads - 1.</param>
     /// <param name="token">0 to tokens - 1.</param>
-    public ReadOnlySpan<float> Row(int kvHead, int token)
+    public ReadOnlySpan<float> Row(int kvHead, int token) => Edit(kvHead, token);
+
+    /// <summary>The same, to be written over: the rows here are a copy.</summary>
+    /// <param name="kvHead">0 to kvHeads - 1.</param>
+    /// <param name="token">0 to tokens - 1.</param>
+    public Span<float> Edit(int kvHead, int token)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)kvHead, (uint)_kvHeads, nameof(kvHead));
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)token, (uint)_tokens, nameof(token));
-        return new ReadOnlySpan<float>(_data + ((nint)token * _kvHeads + kvHead) * HeadSize, HeadSize);
+        return new Span<float>(_data + ((nint)token * _kvHeads + kvHead) * HeadSize, HeadSize);
     }
 
     /// <summary>Gives the memory back. Rows taken before must not be read any more.</summary>

@@ -74,6 +74,62 @@ public sealed class RotaryEncoding
         return new Rotation(cosines, sines, Pairs);
     }
 
+    /// <summary>Takes the encoding out of rows of one position after another.</summary>
+    /// <param name="position">The first position.</param>
+    internal Reversal Back(int position) => new(this, position);
+
+    /// <summary>
+    /// The rotation back from a position, and from the next ones. Each is made of the one before in float64: a million positions on it is still more exact than
+    /// float32 can say.
+    /// </summary>
+    internal sealed class Reversal
+    {
+        private readonly Rotation _rotation;
+        private readonly float[] _cosines;
+        private readonly float[] _sines;
+        private readonly (double Cosine, double Sine)[] _steps;
+        private readonly (double Cosine, double Sine)[] _turns;
+        private readonly double _scale;
+
+        public Reversal(RotaryEncoding encoding, int position)
+        {
+            int pairs = encoding._frequencies.Length;
+            _scale = encoding.Scale;
+            _steps = [.. encoding._frequencies.Select(frequency => (Math.Cos(frequency), Math.Sin(-frequency)))];
+            _turns = [.. encoding._frequencies.Select(frequency => (Math.Cos(position * frequency), Math.Sin(-position * frequency)))];
+            _cosines = new float[pairs];
+            _sines = new float[pairs];
+            _rotation = new Rotation(_cosines, _sines, encoding.Pairs);
+            Take();
+        }
+
+        /// <summary>Takes the encoding out of a row of this position, in place.</summary>
+        /// <param name="row">At least two channels a pair.</param>
+        public void Apply(Span<float> row) => _rotation.Apply(row);
+
+        /// <summary>Goes on to the next position.</summary>
+        public void Next()
+        {
+            for (int pair = 0; pair < _turns.Length; pair++)
+            {
+                (double cosine, double sine) = _turns[pair];
+                (double stepCosine, double stepSine) = _steps[pair];
+                _turns[pair] = (cosine * stepCosine - sine * stepSine, sine * stepCosine + cosine * stepSine);
+            }
+
+            Take();
+        }
+
+        private void Take()
+        {
+            for (int pair = 0; pair < _turns.Length; pair++)
+            {
+                _cosines[pair] = (float)(_turns[pair].Cosine / _scale);
+                _sines[pair] = (float)(_turns[pair].Sine / _scale);
+            }
+        }
+    }
+
     /// <summary>A linear map that turns and stretches every pair of channels by itself.</summary>
     internal readonly struct Rotation(float[] cosines, float[] sines, RotaryPairs pairs)
     {

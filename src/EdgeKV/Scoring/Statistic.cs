@@ -2,8 +2,8 @@ namespace EdgeKV.Scoring;
 
 /// <summary>
 /// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="ReconstructionAttention"/>,
-/// <see cref="WindowAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="OutputNorms"/>, <see cref="CacheRows"/>,
-/// <see cref="QueryMoments"/>, <see cref="TokenClasses"/> and <see cref="Learned"/>. Compares by value.
+/// <see cref="WindowAttention"/>, <see cref="BlockAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="KeyLeverage"/>,
+/// <see cref="OutputNorms"/>, <see cref="CacheRows"/>, <see cref="QueryMoments"/>, <see cref="TokenClasses"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
@@ -123,6 +123,55 @@ public sealed record WindowAttention : Statistic
     private protected override string Describe() => Queries == int.MaxValue ? "window(all)" : $"window({Queries})";
 }
 
+/// <summary>
+/// The attention that each context token gets inside blocks of the context without causality, [layers, heads, tokens]: a query sees every key of its
+/// block, later ones too, and no other; softmax over the plain products of the two, position encoding applied, without the model's scale; the sum over the
+/// block's queries, so that the sums of a block add up to its length (Compactor, arXiv 2507.08143). Tokens outside of all blocks have 0.
+/// </summary>
+/// <remarks>
+/// The tokens of the blocks are taken back and fed once more in batches of whole blocks, so a block must fit the session's batch. Costs that pass, which
+/// <see cref="QueryMoments"/> share where they leave out equally many tokens, and block * headSize multiplications per attention head and token
+/// beside it; memory of some 12 bytes per attention head, token of a batch and token of a block, in one layer at a time. Needs a model that rotates
+/// queries and keys last (RoPE).
+/// </remarks>
+public sealed record BlockAttention : Statistic
+{
+    /// <summary>Tokens of a block that the reference takes (NVIDIA/kvpress, non_causal_attention_press).</summary>
+    public const int DefaultBlock = 256;
+
+    /// <summary>The sums inside blocks of some length.</summary>
+    /// <param name="block">Tokens of a block, 1 and up; the last one may be shorter.</param>
+    /// <param name="first">First positions that belong to no block, 0 and up: the first block follows them.</param>
+    /// <param name="last">Last positions that belong to no block, 0 and up.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
+    public BlockAttention(int block = DefaultBlock, int first = 0, int last = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(block, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegative(last);
+        Block = block;
+        First = first;
+        Last = last;
+    }
+
+    /// <summary>Tokens of a block, 1 and up; the last one may be shorter.</summary>
+    public int Block { get; }
+
+    /// <summary>First positions that belong to no block.</summary>
+    public int First { get; }
+
+    /// <summary>Last positions that belong to no block.</summary>
+    public int Last { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "blocks";
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => $"blocks({Block})";
+}
+
 /// <summary>L2 norms of the cached keys, position encoding applied, [layers, kvHeads, tokens].</summary>
 public sealed record KeyNorms : Statistic
 {
@@ -135,6 +184,61 @@ public sealed record ValueNorms : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "value norms";
+}
+
+/// <summary>
+/// How far each key stands out from the others of its KV head, [layers, kvHeads, tokens], 0 to 1: its leverage
+/// x[j]^T (X^T X + 0.01 I)^-1 x[j], with x = (k - mean of all k)^T P, k the cached key before position encoding and P a random matrix
+/// [headSize, sketch] of normal numbers divided by sqrt(sketch), another one for every layer and KV head (Compactor, arXiv 2507.08143; NVIDIA/kvpress,
+/// leverage_press). Tokens that are left out count nowhere and have 0.
+/// </summary>
+/// <remarks>
+/// No pass. Costs a read of the cached keys and tokens * sketch * (headSize + sketch) multiplications per KV head, in parallel over layers; memory of a layer's
+/// keys in float32 and tokens * sketch numbers per thread. Keys that the cache rounds are as it rounded them. Where rounding leaves the matrix no
+/// factor, 0.01 grows tenfold until it has one, as in the reference.
+/// </remarks>
+public sealed record KeyLeverage : Statistic
+{
+    /// <summary>Columns of the sketch that the reference takes.</summary>
+    public const int DefaultSketch = 48;
+
+    /// <summary>The most columns of a sketch: more than a key has channels tell nothing new.</summary>
+    public const int MaxSketch = 1024;
+
+    /// <summary>Leverage in a random sketch.</summary>
+    /// <param name="sketch">Columns of the random matrix, 1 to <see cref="MaxSketch"/>.</param>
+    /// <param name="seed">Which matrices are drawn.</param>
+    /// <param name="first">First positions that are left out, 0 and up.</param>
+    /// <param name="last">Last positions that are left out, 0 and up.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
+    public KeyLeverage(int sketch = DefaultSketch, int seed = 0, int first = 0, int last = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(sketch, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(sketch, MaxSketch);
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegative(last);
+        Sketch = sketch;
+        Seed = seed;
+        First = first;
+        Last = last;
+    }
+
+    /// <summary>Columns of the random matrix.</summary>
+    public int Sketch { get; }
+
+    /// <summary>Which matrices are drawn.</summary>
+    public int Seed { get; }
+
+    /// <summary>First positions that are left out.</summary>
+    public int First { get; }
+
+    /// <summary>Last positions that are left out.</summary>
+    public int Last { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "key leverage";
+
+    private protected override string Describe() => $"key leverage({Sketch})";
 }
 
 /// <summary>
@@ -166,7 +270,7 @@ public sealed record CacheRows(RowKind Kind) : Statistic
 /// <summary>
 /// A moment of the context's own queries before position encoding, after the query norm where the model has one, over the tokens from
 /// <paramref name="First"/> on: [layers, heads, headSize] means, or [layers, heads, headSize, headSize] covariances. These tokens are taken back
-/// and fed once more, in one pass with those of <see cref="WindowAttention"/>.
+/// and fed once more, in one pass with those of <see cref="WindowAttention"/>, or of <see cref="BlockAttention"/> where that is asked for too.
 /// </summary>
 /// <param name="Moment">Mean or covariance; who needs both asks for both.</param>
 /// <param name="First">The first token that counts, 0 and up: attention sinks have queries unlike all others. Default: 4.</param>

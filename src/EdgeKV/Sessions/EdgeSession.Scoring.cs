@@ -16,14 +16,14 @@ public sealed partial class EdgeSession
     /// <summary>
     /// Sees what is asked for of everything that the session has read. The tokens of a task set are fed on top of the cache and taken back
     /// (KVCompose, arXiv 2509.05165, section 3), once for all aggregates of it; a reconstruction is a pass for each length of its chunks; one pass
-    /// serves all windows and query moments; norms and learned scores need none. Cached rows are read when they are wanted, for as long as the session does
-    /// nothing else.
+    /// serves all windows and query moments, one each kind of blocks; norms, leverage and learned scores need none. Cached rows are read when they are wanted,
+    /// for as long as the session does nothing else.
     /// </summary>
     /// <remarks>
     /// The context as its own task set needs as many positions again as the context has. Where the cache holds fewer it is fed in the largest
     /// chunks that fit, each taken back before the next. A window is taken back and fed once more with scoring on: a few tokens.
-    /// Query moments take back and feed all tokens that count. Memory: 4 bytes
-    /// for each layer, head and context token of every statistic.
+    /// Query moments take back and feed all tokens that count, and so do blocks, in batches of their own: what is fed again may differ from what was there in
+    /// its last bits. Memory: 4 bytes for each layer, head and context token of every statistic.
     /// </remarks>
     /// <param name="request">The statistics.</param>
     /// <param name="progress">Gets the share done, 0 to 1.</param>
@@ -31,6 +31,7 @@ public sealed partial class EdgeSession
     /// <returns>Scores in native memory; dispose them.</returns>
     /// <exception cref="SessionStateException">Nothing has been read, the cache is compact, or work is running.</exception>
     /// <exception cref="ContextWindowException">The task tokens, or a chunk of the reconstruction, do not fit on top of the context.</exception>
+    /// <exception cref="PlanException">A statistic leaves every token out, or its blocks do not fit the session's batch.</exception>
     /// <exception cref="UnsupportedModelException">The model is of a kind that cannot be scored.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
@@ -73,7 +74,7 @@ public sealed partial class EdgeSession
             {
                 if (!statistic.NeedsPass && statistic is not (Scoring.CacheRows or TokenClasses))
                 {
-                    values.Add(statistic, new StatisticValues(Read(statistic)));
+                    values.Add(statistic, new StatisticValues(Read(statistic, cancellation)));
                 }
             }
 
@@ -97,18 +98,22 @@ public sealed partial class EdgeSession
     }
 
     /// <summary>What the prefill or the cache gives without feeding anything.</summary>
-    private NativeScoreBuffer Read(Statistic statistic) => statistic switch
+    private NativeScoreBuffer Read(Statistic statistic, CancellationToken cancellation) => statistic switch
     {
         Learned => ReadLearned(0, Position),
         KeyNorms => ReadNorms(NativeNorm.Keys),
         ValueNorms => ReadNorms(NativeNorm.Values),
         OutputNorms norms => ReadOutputNorms(norms.Kind),
+        KeyLeverage leverage => ReadLeverage(leverage, cancellation),
         _ => throw Unknown(statistic),
     };
 
     private static ArgumentException Unknown(Statistic statistic) => new($"The session cannot read the statistic {statistic}.", nameof(statistic));
 
-    /// <summary>One pass for each task set and reconstruction, and one for all windows and query moments together. Leaves the cache as it was.</summary>
+    /// <summary>
+    /// One pass for each task set, reconstruction and kind of blocks, and one for all windows and query moments together. Moments of one first token are
+    /// taken in the pass of the first blocks. Leaves the cache as it was.
+    /// </summary>
     /// <returns>Tokens fed.</returns>
     private long RunPasses(
         ScoreRequest request,
@@ -121,6 +126,7 @@ public sealed partial class EdgeSession
         List<TaskAttention> tasks = [];
         List<ReconstructionAttention> reconstructions = [];
         List<QueryMoments> moments = [];
+        List<BlockAttention> blocks = [];
         foreach (Statistic statistic in request.Statistics.Where(statistic => statistic.NeedsPass))
         {
             switch (statistic)
@@ -140,14 +146,19 @@ public sealed partial class EdgeSession
                 case QueryMoments queries:
                     moments.Add(queries);
                     break;
+                case BlockAttention block:
+                    blocks.Add(block);
+                    break;
                 default:
                     throw Unknown(statistic);
             }
         }
 
         IGrouping<TaskSet, TaskAttention>[] sets = [.. tasks.GroupBy(task => task.TaskSet)];
+        List<QueryMoments> beside = blocks.Count > 0 && moments.DistinctBy(moment => moment.First).Count() == 1 ? moments : [];
+        moments = beside.Count > 0 ? [] : moments;
         bool feedsAgain = windows.Count > 0 || moments.Count > 0;
-        int passes = sets.Length + reconstructions.Count + (feedsAgain ? 1 : 0);
+        int passes = sets.Length + reconstructions.Count + blocks.Count + (feedsAgain ? 1 : 0);
         int pass = 0;
         long fed = 0;
         try
@@ -160,6 +171,12 @@ public sealed partial class EdgeSession
             foreach (ReconstructionAttention reconstruction in reconstructions)
             {
                 fed += RunReconstruction(reconstruction, values, scoreMemory, PassProgress.Of(progress, pass++, passes), cancellation);
+            }
+
+            foreach (BlockAttention block in blocks)
+            {
+                fed += RunBlocks(block, beside, values, PassProgress.Of(progress, pass++, passes), cancellation);
+                beside = [];
             }
 
             return feedsAgain
@@ -339,7 +356,19 @@ public sealed partial class EdgeSession
             QueryPass? queries = moments.Count > 0 ? new QueryPass(this, moments) : null;
             int longest = context - lengths.FirstOrDefault();
             int start = Math.Min(longest, queries?.Start ?? longest);
-            FeedAgain(start, segments, lengths, queries, values, scoreMemory, progress, cancellation);
+            int[] starts = [.. lengths.Select(length => context - length)];
+            FeedAgain(start, starts, queries, values, (tokens, from, to) =>
+            {
+                int segment = Array.FindLastIndex(starts, first => first <= Position);
+                if (segment < 0)
+                {
+                    FeedUnseen(tokens, context, progress, from, to, cancellation);
+                    return;
+                }
+
+                FeedScored(segments[segment], tokens, scoreMemory, progress, from, to, cancellation);
+                _tokens.AddRange(tokens);
+            });
 
             // From the shortest window on, each one's segment takes in the window before.
             for (int i = lengths.Length - 1; i >= 0; i--)
@@ -378,44 +407,27 @@ public sealed partial class EdgeSession
         }
     }
 
-    /// <summary>Feeds the end of the context once more, each window's segment with its own scores.</summary>
-    private void FeedAgain(
-        int start,
-        List<ScoresHandle> segments,
-        int[] lengths,
-        QueryPass? queries,
-        Dictionary<Statistic, StatisticValues> values,
-        ulong scoreMemory,
-        IProgress<double>? progress,
-        CancellationToken cancellation)
+    /// <summary>Takes back the end of the context and feeds it once more, part by part.</summary>
+    /// <param name="start">The first token that is fed again.</param>
+    /// <param name="stops">Where parts end beside the end of the context; those before the start count for nothing.</param>
+    /// <param name="queries">Looks at the queries; null: nobody does.</param>
+    /// <param name="values">Takes the moments of queries.</param>
+    /// <param name="feed">Feeds a part.</param>
+    private void FeedAgain(int start, IEnumerable<int> stops, QueryPass? queries, Dictionary<Statistic, StatisticValues> values, PartFeeder feed)
     {
         int context = Position;
         int[] tail = [.. CollectionsMarshal.AsSpan(_tokens)[start..]];
-        int[] starts = [.. lengths.Select(length => context - length)];
-        int[] stops = [.. starts.Concat(queries?.Stops ?? []).Where(stop => stop > start).Append(context).Distinct().Order()];
+        int[] ends = [.. stops.Concat(queries?.Stops ?? []).Where(stop => stop > start).Append(context).Distinct().Order()];
         int? firstTurn = _firstTurn;
         queries?.Begin();
         try
         {
             TakeBack(start);
-            foreach (int stop in stops)
+            foreach (int end in ends)
             {
                 int from = Position;
-                ReadOnlySpan<int> tokens = tail.AsSpan(from - start, stop - from);
-                double done = (double)(from - start) / tail.Length;
-                double next = (double)(stop - start) / tail.Length;
-                int segment = Array.FindLastIndex(starts, first => first <= from);
-                if (segment < 0)
-                {
-                    Feed(tokens, stop == context ? NativeLogits.Last : NativeLogits.None, progress, done, next, cancellation);
-                }
-                else
-                {
-                    FeedScored(segments[segment], tokens, scoreMemory, progress, done, next, cancellation);
-                    _tokens.AddRange(tokens);
-                }
-
-                queries?.Reached(stop);
+                feed(tail.AsSpan(from - start, end - from), (double)(from - start) / tail.Length, (double)(end - start) / tail.Length);
+                queries?.Reached(end);
             }
 
             queries?.AddTo(values);
@@ -431,6 +443,11 @@ public sealed partial class EdgeSession
             queries?.End();
         }
     }
+
+    /// <summary>Feeds a part of the context whose attention nobody looks at.</summary>
+    private void FeedUnseen(
+        ReadOnlySpan<int> tokens, int context, IProgress<double>? progress, double from, double to, CancellationToken cancellation) =>
+        Feed(tokens, Position + tokens.Length == context ? NativeLogits.Last : NativeLogits.None, progress, from, to, cancellation);
 
     private ScoresHandle CreateScores(NativeAggregates aggregates)
     {
@@ -676,6 +693,9 @@ public sealed partial class EdgeSession
             throw;
         }
     }
+
+    // Feeds a part of the context, with the shares of the work that are done before it and after.
+    private delegate void PartFeeder(ReadOnlySpan<int> tokens, double from, double to);
 
     // Fills a buffer of so many elements.
     private unsafe delegate NativeStatus CacheReader(float* data, nuint count);

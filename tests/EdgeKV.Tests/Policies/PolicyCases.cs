@@ -24,6 +24,18 @@ internal static class PolicyCases
             LooksAtEveryRow = false,
         },
 
+        // A larger ratio gives leverage more weight.
+        new("compactor", (random, _) => new Compactor { Sinks = 0, Recent = 0, Seed = random.Next() }) { IsNested = false },
+        new("compactor with a blend", (_, _) => new Compactor { Sinks = 0, Recent = 0, Blend = 0.35 }),
+        new("compactor with sinks", (random, tokens) => new Compactor { Sinks = random.Next(0, tokens + 1), Recent = random.Next(0, tokens + 1) })
+        {
+            IsNested = false, LooksAtEveryRow = false,
+        },
+        new("ada over compactor", (random, _) => new AdaKV { Scorer = new Compactor { Sinks = 0, Recent = 0 }, Alpha = random.NextDouble() })
+        {
+            Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false,
+        },
+
         // Every head has the same direction: heads that change places take their rows with them.
         new("q-filters", (_, _) => new QFilters()) { Fit = (policy, sizes) => (QFilters)policy with { Directions = Directions(sizes) } },
         new("tova", (_, _) => new Tova()),

@@ -50,14 +50,15 @@ public class PolicyRegistryTests
         Assert.All(PolicyRegistry.Entries.Where(entry => entry.ExtraPass is (PolicyTrait.No or PolicyTrait.Yes) && !Incomplete.ContainsKey(entry.Name)), entry =>
         {
             ScoreRequest request = entry.Create().Request;
-            bool pass = request.Statistics.Any(statistic => statistic is TaskAttention or ReconstructionAttention or QueryMoments || statistic == WindowAttention.All);
+            bool pass = request.Statistics.Any(
+                statistic => statistic is TaskAttention or ReconstructionAttention or QueryMoments or BlockAttention || statistic == WindowAttention.All);
             Assert.Equal(entry.ExtraPass == PolicyTrait.Yes, pass);
             Assert.Equal(entry.Profile == PolicyTrait.Yes, request.Statistics.Any(statistic => statistic is Learned));
 
-            // A reconstruction asks for the context itself, whatever it ends with.
+            // A reconstruction asks for the context itself, whatever it ends with; blocks end where they begin.
             Assert.Equal(
                 entry.QueryAware == PolicyTrait.No,
-                request.Statistics.All(statistic => !statistic.NeedsAttention || statistic is ReconstructionAttention));
+                request.Statistics.All(statistic => !statistic.NeedsAttention || statistic is ReconstructionAttention or BlockAttention));
         });
     }
 

@@ -40,6 +40,25 @@ public class RotaryEncodingTests
         Assert.Equal(vector.SelectMany(x => vector.Select(y => x * y)), matrix, (x, y) => Math.Abs(x - y) < 1e-5);
     }
 
+    [Theory]
+    [InlineData(RotaryPairs.Adjacent)]
+    [InlineData(RotaryPairs.HalfSplit)]
+    public void Back_EncodedVectors_AreWhatTheyWere(RotaryPairs pairs)
+    {
+        var rotary = new RotaryEncoding([1, 0.3, 1e-4], pairs, 1.25);
+        float[] vector = [1, -2, 3, 0.5f, 2, -1, 7];
+
+        RotaryEncoding.Reversal back = rotary.Back(5);
+        for (int position = 5; position < 5000; position++)
+        {
+            float[] turned = [.. vector];
+            rotary.Mean(position, 1).Apply(turned);
+            back.Apply(turned);
+            Assert.Equal(vector, turned, (x, y) => Math.Abs(x - y) < 5e-6);
+            back.Next();
+        }
+    }
+
     [Fact]
     public void Constructor_NumbersThatCannotBe_Throw()
     {

@@ -33,7 +33,7 @@ public class ScoreRequestTests
         (Statistic Statistic, bool Attention, bool FullCache)[] cases =
         [
             (Repeat, true, true), (new WindowAttention(3), true, true), (new KeyNorms(), false, true), (new ValueNorms(), false, true),
-            (new Learned(), false, false), (new ReconstructionAttention(), true, true),
+            (new Learned(), false, false), (new ReconstructionAttention(), true, true), (new BlockAttention(), true, true), (new KeyLeverage(), false, true),
         ];
 
         Assert.All(cases, expected =>
@@ -67,6 +67,7 @@ public class ScoreRequestTests
         });
         Assert.Equal("learned", new ScoreRequest(new Learned()).Name);
         Assert.Equal("reconstruction", new ScoreRequest(new ReconstructionAttention(), new ReconstructionAttention(512)).Name);
+        Assert.Equal("blocks", new ScoreRequest(new BlockAttention(), new KeyLeverage()).Name);
         Assert.Equal("window", new ScoreRequest(new WindowAttention(1), new WindowAttention(64)).Name);
         Assert.Equal("repeat+window+learned", new ScoreRequest(Repeat, new WindowAttention(1), new Learned()).Name);
         Assert.Equal("key norms+value norms", new ScoreRequest(new KeyNorms(), new ValueNorms()).Name);
@@ -77,19 +78,28 @@ public class ScoreRequestTests
     public void ToString_Statistics_AreTheWordsOfErrors()
     {
         Assert.Equal(
-            "max(repeat), sum(window), window(64), window(all), reconstruction(2048), key norms, value norms, learned",
+            "max(repeat), sum(window), window(64), window(all), reconstruction(2048), blocks(256), key leverage(48), key norms, value norms, learned",
             new ScoreRequest(
                 Repeat,
                 new TaskAttention(TaskSet.Window(3), AttentionAggregate.Sum),
                 new WindowAttention(64),
                 WindowAttention.All,
                 new ReconstructionAttention(),
+                new BlockAttention(),
+                new KeyLeverage(),
                 new KeyNorms(),
                 new ValueNorms(),
                 new Learned()).ToString());
         Assert.Equal("nothing", ScoreRequest.None.ToString());
         Assert.Throws<ArgumentOutOfRangeException>(() => new WindowAttention(0));
         Assert.Throws<ArgumentOutOfRangeException>(() => new ReconstructionAttention(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new BlockAttention(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new BlockAttention(first: -1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new BlockAttention(last: -1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new KeyLeverage(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new KeyLeverage(1025));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new KeyLeverage(first: -1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new KeyLeverage(last: -1));
         Assert.Throws<ArgumentException>(() => new ScoreRequest(Repeat, null!));
     }
 }
