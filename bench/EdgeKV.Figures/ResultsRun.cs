@@ -26,17 +26,25 @@ internal static class ResultsRun
 
     private static readonly string[] Needles = ["niah_single_2", "niah_single_3", "niah_multikey_1", "niah_multikey_3"];
 
+    private static readonly string[] Strings = ["niah_single_2", "niah_single_3", "niah_multikey_1"];
+
+    private static readonly string[] Weighted = ["global", "global:weight=value-norm", "global:weight=output-norm"];
+
     private static readonly Run[] Runs =
     [
         new("1024", "1024 tokens", 1024, Tasks, 4, Main, Grid),
         new("2048", "2048 tokens", 2048, Tasks, 3, Main, Grid),
-        new("4096", "4096 tokens", 4096, ["niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_1"], 2, Main, Grid),
-        new("8192", "8192 tokens, learned scores alone: a pass does not fit the window beside the context", 8192, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 3, ["global", "streaming-llm"], Grid),
+        new("4096", "4096 tokens", 4096, ["niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_1"], 1, Main, Grid),
+        new("8192", "8192 tokens, learned scores alone: a pass does not fit the window beside the context", 8192, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 2, ["global", "streaming-llm"], Grid),
         new("policies", "All policies, 1024 tokens", 1024, Needles, 2,
         [
             .. Main, "global:source=both", "kvcompose-unstructured", "compresskv", "simlayerkv", "observed-attention", "h2o", "expected-attention", "capkv", "knorm",
-            "keydiff", "q-filters", "lagkv", "curdkv", "duo-attention", "razor-attention", "fastgen", "lu-kv", "compactor", "random", "ada", "critical",
+            "keydiff", "q-filters", "lagkv", "curdkv", "duo-attention", "razor-attention", "random", "ada", "critical",
             "critical-ada", "chunk", "chunk:scorer=kvcompose",
+        ], High),
+        new("newest", "LU-KV over several scorers, Compactor and FastGen, 1024 tokens", 1024, Needles, 2,
+        [
+            "global", "lu-kv", "lu-kv:scorer=snapkv", "lu-kv:scorer=keydiff", "lu-kv:scorer=global", "compactor", "fastgen", "q-filters", "ada:scorer=compactor",
         ], High),
         new("variants", "The default, varied, 1024 tokens", 1024, Needles, 2,
         [
@@ -46,6 +54,8 @@ internal static class ResultsRun
             "ragged:scorer=global,row-multiple=16", "ragged:scorer=global,row-multiple=64", "ragged:scorer=global,row-multiple=256",
             "ragged:scorer=global,composed=true", "kvzip:chunk=256",
         ], High),
+        new("weights1024", "Scores times the length of values, or of what they add to the output, 1024 tokens", 1024, Strings, 14, Weighted, "0.8,0.9,0.95"),
+        new("weights2048", "The same, 2048 tokens", 2048, Strings, 6, Weighted, "0.8,0.9,0.95"),
         new("merged", "The same with the values of removed rows merged into kept ones", 1024, Needles, 2,
             ["global", "global:source=repeat", "kvcompose", "snapkv", "random"], High, "--merge"),
     ];
@@ -116,7 +126,8 @@ internal static class ResultsRun
         StringBuilder page = new();
         page.AppendLine("# Results").AppendLine();
         page.AppendLine("Made by `./build.sh results`. What the figures are: [report.md](report.md), [bench.md](bench.md). RULER's development samples, drawn with seed 1; intervals are 95 %, over samples of each task;");
-        page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. Scores' costs are in prefills of the same samples and process; a peak is the most positions that a cache held at one time, by those of the context.");
+        page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. At a ratio stands accuracy by the full cache's. Scores' costs are in prefills of the same samples and process, where nothing else had that core; a peak is the most positions");
+        page.AppendLine("that a cache held at one time, by those of the context.");
         foreach (Run run in Runs.Where(run => File.Exists(Path.Combine(folder, run.Name, "results.jsonl"))))
         {
             string path = Path.Combine(folder, run.Name);
@@ -141,7 +152,7 @@ internal static class ResultsRun
         double tokens = cells.Where(cell => cell.Policy == CellResult.FullCache).Average(cell => cell.ContextTokens);
         page.Append(Text($"{statistics.Samples} samples of {string.Join(", ", run.Tasks)}; contexts of {tokens:0} tokens on average. The full cache answers {statistics.Full?.Budgets[0]?.Accuracy}. "));
         page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {manifest.Threads} threads, {manifest.Machine}, {manifest.Started:yyyy-MM-dd}."));
-        foreach (string note in ReportTables.Notes(statistics))
+        foreach (string note in ReportTables.Notes(statistics).Where(note => run.Ratios == Grid || !note.Contains("whole grid", StringComparison.Ordinal)))
         {
             page.AppendLine().AppendLine(note);
         }
@@ -160,9 +171,10 @@ internal static class ResultsRun
                 Code(policy.Policy),
                 policy.Auc?.ToString() ?? "",
                 Difference(run, policy, comparison => comparison.Auc),
-                .. new[] { 0.5, 0.7, 0.8, 0.9 }.Select(ratio => Relative(policy, ratio, intervals: false)),
-                .. policy.MaximumCompression.Take(2).Select(ratio => Text($"{ratio:0.#}")),
-                .. Costs(policy, cells),
+                .. new[] { 0.5, 0.7, 0.8, 0.9 }.Select(ratio => Relative(policy, ratio)),
+                .. Enumerable.Range(0, 2).Select(i => policy.MaximumCompression.Count > i ? Text($"{policy.MaximumCompression[i]:0.#}") : ""),
+                Cost(policy, cells),
+                Peak(policy, cells),
             ]),
         ]);
 
@@ -170,15 +182,15 @@ internal static class ResultsRun
     {
         double[] ratios = [.. run.Budgets.Select(budget => budget.Ratio ?? 0).Where(ratio => ratio > 0)];
         return new(
-            ["policy", .. ratios.Select(ratio => Text($"{ratio}")), "at 0.8 less the default", "at 0.9", "scores cost", "peak", "failed"],
+            ["policy", .. ratios.Select(ratio => Text($"{ratio}")), "at 0.8 less the default", "at 0.9", "peak", "failed"],
             [
                 .. run.Policies.OrderByDescending(policy => ratios.Sum(ratio => At(policy, ratio)?.Relative?.Value ?? 0)).Select(IReadOnlyList<string> (policy) =>
                 [
                     Code(policy.Policy),
-                    .. ratios.Select(ratio => Relative(policy, ratio, intervals: false)),
+                    .. ratios.Select(ratio => Relative(policy, ratio)),
                     Difference(run, policy, comparison => comparison.Budgets.FirstOrDefault(budget => budget.Budget is { } b && b.IsRatio(0.8))),
                     Difference(run, policy, comparison => comparison.Budgets.FirstOrDefault(budget => budget.Budget is { } b && b.IsRatio(0.9))),
-                    .. Costs(policy, cells),
+                    Peak(policy, cells),
                     Text($"{policy.Budgets.Sum(budget => budget?.Failed ?? 0):0;;}"),
                 ]),
             ]);
@@ -191,21 +203,16 @@ internal static class ResultsRun
 
     private static BudgetStatistics? At(PolicyStatistics policy, double ratio) => policy.Budgets.FirstOrDefault(budget => budget is not null && budget.Budget.IsRatio(ratio));
 
-    private static string Relative(PolicyStatistics policy, double ratio, bool intervals) => At(policy, ratio)?.Relative is { } relative
-        ? intervals ? relative.ToString() : Text($"{relative.Value:0.00}")
-        : "";
+    private static string Relative(PolicyStatistics policy, double ratio) => At(policy, ratio)?.Relative is { } relative ? Text($"{relative.Value:0.00}") : "";
 
-    private static string[] Costs(PolicyStatistics policy, IReadOnlyList<CellResult> cells)
-    {
-        CellResult[] own = [.. cells.Where(cell => cell.Policy == policy.Policy && cell.Error is null)];
-        return own.Length == 0
-            ? ["", ""]
-            :
-            [
-                Text($"{own.Sum(cell => cell.ScoreSeconds) / own.Sum(cell => cell.PrefillSeconds):0.00}"),
-                Text($"{own.Average(cell => (double)cell.PeakPositions / cell.ContextTokens):0.00}"),
-            ];
-    }
+    private static string Cost(PolicyStatistics policy, IReadOnlyList<CellResult> cells) =>
+        Of(policy, cells) is { Length: > 0 } own ? Text($"{own.Sum(cell => cell.ScoreSeconds) / own.Sum(cell => cell.PrefillSeconds):0.00}") : "";
+
+    private static string Peak(PolicyStatistics policy, IReadOnlyList<CellResult> cells) =>
+        Of(policy, cells) is { Length: > 0 } own ? Text($"{own.Average(cell => (double)cell.PeakPositions / cell.ContextTokens):0.00}") : "";
+
+    private static CellResult[] Of(PolicyStatistics policy, IReadOnlyList<CellResult> cells) =>
+        [.. cells.Where(cell => cell.Policy == policy.Policy && cell.Error is null)];
 
     private static void Speed(StringBuilder page, BenchReport bench)
     {
