@@ -28,7 +28,7 @@ internal static class ResultsRun
 
     private static readonly string[] Strings = ["niah_single_2", "niah_single_3", "niah_multikey_1"];
 
-    private static readonly string[] Weighted = ["global", "global:weight=value-norm", "global:weight=output-norm"];
+    private static readonly string[] Candidates = ["global", "global:weight=value-norm", "ragged:scorer=global,layer-floor=0.3", "ragged:scorer=global,layer-floor=0.5"];
 
     private static readonly Run[] Runs =
     [
@@ -44,7 +44,7 @@ internal static class ResultsRun
         ], High),
         new("newest", "LU-KV over several scorers, Compactor and FastGen, 1024 tokens", 1024, Needles, 2,
         [
-            "global", "lu-kv", "lu-kv:scorer=snapkv", "lu-kv:scorer=keydiff", "lu-kv:scorer=global", "compactor", "fastgen", "q-filters", "ada:scorer=compactor",
+            "global", "lu-kv", "lu-kv:scorer=snapkv", "lu-kv:scorer=keydiff", "lu-kv:scorer=global", "compactor", "fastgen", "ada:scorer=compactor",
         ], High),
         new("variants", "The default, varied, 1024 tokens", 1024, Needles, 2,
         [
@@ -54,8 +54,8 @@ internal static class ResultsRun
             "ragged:scorer=global,row-multiple=16", "ragged:scorer=global,row-multiple=64", "ragged:scorer=global,row-multiple=256",
             "ragged:scorer=global,composed=true", "kvzip:chunk=256",
         ], High),
-        new("weights1024", "Scores times the length of values, or of what they add to the output, 1024 tokens", 1024, Strings, 14, Weighted, "0.8,0.9,0.95"),
-        new("weights2048", "The same, 2048 tokens", 2048, Strings, 6, Weighted, "0.8,0.9,0.95"),
+        new("more1024", "More samples of what looked better than the default, 1024 tokens", 1024, Strings, 14, Candidates, "0.8,0.9,0.95"),
+        new("more2048", "The same, 2048 tokens", 2048, Strings, 6, Candidates, "0.8,0.9,0.95"),
         new("merged", "The same with the values of removed rows merged into kept ones", 1024, Needles, 2,
             ["global", "global:source=repeat", "kvcompose", "snapkv", "random"], High, "--merge"),
     ];

@@ -29,7 +29,7 @@ public sealed record LUKV : RaggedWrapper
     // What kvpress adds to the expected attention before values weigh it, here alone.
     private const double DefaultEpsilon = 0.02;
 
-    /// <summary>LU-KV over expected attention with an epsilon of 0.02, as in kvpress.</summary>
+    /// <summary>LU-KV over expected attention with an epsilon of 0.02, as in kvpress; the scorer by its name alone has an epsilon of 0.</summary>
     public LUKV()
         : base(DefaultScorer)
     {

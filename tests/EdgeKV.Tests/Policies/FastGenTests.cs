@@ -126,7 +126,10 @@ public class FastGenTests
         var seen = new WindowAttention(int.MaxValue);
         using AttentionScores given = Handmade();
         using AttentionScores scores = new(
-            1, 1, 1, 10, [new(seen, new StatisticValues(TestScores.Buffer(given.Values(seen, 0, 0).ToArray()), 10))]) { TokenMasks = Tokens };
+            1, 1, 1, 10, [new(seen, new StatisticValues(TestScores.Buffer(given.Values(seen, 0, 0).ToArray()), 10))])
+        {
+            TokenMasks = Tokens,
+        };
         FastGen policy = new() { Recovery = 0.41, Sinks = 1 };
 
         Assert.Equal([0, 2, 3, 5], policy.Plan(scores).Positions(0, 0).ToArray());
