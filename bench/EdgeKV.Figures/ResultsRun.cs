@@ -28,21 +28,21 @@ internal static class ResultsRun
 
     private static readonly string[] Strings = ["niah_single_2", "niah_single_3", "niah_multikey_1"];
 
-    private static readonly string[] Candidates = ["global", "global:weight=value-norm", "ragged:scorer=global,layer-floor=0.3", "ragged:scorer=global,layer-floor=0.5"];
+    private static readonly string[] Candidates = ["global", "global:weight=value-norm", "ragged:scorer=global,layer-floor=0.3", "ragged:scorer=global,head-floor=0.2"];
 
     private static readonly Run[] Runs =
     [
         new("1024", "1024 tokens", 1024, Tasks, 4, Main, Grid),
         new("2048", "2048 tokens", 2048, Tasks, 3, Main, Grid),
         new("4096", "4096 tokens", 4096, ["niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_1"], 1, Main, Grid),
-        new("8192", "8192 tokens, learned scores alone: a pass does not fit the window beside the context", 8192, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 2, ["global", "streaming-llm"], Grid),
+        new("8192", "8192 tokens, learned scores alone: a pass does not fit the window beside the context", 8192, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 1, ["global", "streaming-llm"], Grid),
         new("policies", "All policies, 1024 tokens", 1024, Needles, 2,
         [
             .. Main, "global:source=both", "kvcompose-unstructured", "compresskv", "simlayerkv", "observed-attention", "h2o", "expected-attention", "capkv", "knorm",
             "keydiff", "q-filters", "lagkv", "curdkv", "duo-attention", "razor-attention", "random", "ada", "critical",
             "critical-ada", "chunk", "chunk:scorer=kvcompose",
         ], High),
-        new("newest", "LU-KV over several scorers, Compactor and FastGen, 1024 tokens", 1024, Needles, 2,
+        new("newest", "LU-KV over several scorers, Compactor and FastGen, 1024 tokens", 1024, Needles, 1,
         [
             "global", "lu-kv", "lu-kv:scorer=snapkv", "lu-kv:scorer=keydiff", "lu-kv:scorer=global", "compactor", "fastgen", "ada:scorer=compactor",
         ], High),
@@ -54,9 +54,8 @@ internal static class ResultsRun
             "ragged:scorer=global,row-multiple=16", "ragged:scorer=global,row-multiple=64", "ragged:scorer=global,row-multiple=256",
             "ragged:scorer=global,composed=true", "kvzip:chunk=256",
         ], High),
-        new("more1024", "More samples of what looked better than the default, 1024 tokens", 1024, Strings, 14, Candidates, "0.8,0.9,0.95"),
-        new("more2048", "The same, 2048 tokens", 2048, Strings, 6, Candidates, "0.8,0.9,0.95"),
-        new("merged", "The same with the values of removed rows merged into kept ones", 1024, Needles, 2,
+        new("more1024", "More samples of what looked better than the default, 1024 tokens", 1024, Strings, 8, Candidates, "0.8,0.9,0.95"),
+        new("merged", "The same with the values of removed rows merged into kept ones", 1024, Needles, 1,
             ["global", "global:source=repeat", "kvcompose", "snapkv", "random"], High, "--merge"),
     ];
 
