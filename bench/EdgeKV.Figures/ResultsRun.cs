@@ -150,7 +150,7 @@ internal static class ResultsRun
         RunManifest manifest = statistics.Manifest;
         double tokens = cells.Where(cell => cell.Policy == CellResult.FullCache).Average(cell => cell.ContextTokens);
         page.Append(Text($"{statistics.Samples} samples of {string.Join(", ", run.Tasks)}; contexts of {tokens:0} tokens on average. The full cache answers {statistics.Full?.Budgets[0]?.Accuracy}. "));
-        page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {manifest.Threads} threads, {manifest.Machine}, {manifest.Started:yyyy-MM-dd}."));
+        page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {(manifest.Threads == 1 ? "one thread" : manifest.Threads == 0 ? "all cores" : Text($"{manifest.Threads} threads"))}, {manifest.Machine}, {manifest.Started:yyyy-MM-dd}."));
         foreach (string note in ReportTables.Notes(statistics).Where(note => run.Ratios == Grid || !note.Contains("whole grid", StringComparison.Ordinal)))
         {
             page.AppendLine().AppendLine(note);
