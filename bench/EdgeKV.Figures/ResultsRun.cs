@@ -26,10 +26,6 @@ internal static class ResultsRun
 
     private static readonly string[] Needles = ["niah_single_2", "niah_single_3", "niah_multikey_1", "niah_multikey_3"];
 
-    private static readonly string[] Strings = ["niah_single_2", "niah_single_3", "niah_multikey_1"];
-
-    private static readonly string[] Candidates = ["global", "global:weight=value-norm", "ragged:scorer=global,layer-floor=0.3", "ragged:scorer=global,head-floor=0.2"];
-
     private static readonly Run[] Runs =
     [
         new("1024", "1024 tokens", 1024, Tasks, 4, Main, Grid),
@@ -54,7 +50,6 @@ internal static class ResultsRun
             "ragged:scorer=global,row-multiple=16", "ragged:scorer=global,row-multiple=64", "ragged:scorer=global,row-multiple=256",
             "ragged:scorer=global,composed=true", "kvzip:chunk=256",
         ], High),
-        new("more1024", "More samples of what looked better than the default, 1024 tokens", 1024, Strings, 8, Candidates, "0.8,0.9,0.95"),
         new("merged", "The same with the values of removed rows merged into kept ones", 1024, Needles, 1,
             ["global", "global:source=repeat", "kvcompose", "snapkv", "random"], High, "--merge"),
     ];
