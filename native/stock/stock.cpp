@@ -310,9 +310,9 @@ struct program {
         cp.n_threads_batch      = cp.n_threads;
         cp.flash_attn_type      = number(f, "flash", 1) != 0 ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
         cp.type_k               = types.at(text(f, "type"));
-        cp.type_v = cp.flash_attn_type == LLAMA_FLASH_ATTN_TYPE_DISABLED && ggml_is_quantized(cp.type_k) ? GGML_TYPE_F16 : cp.type_k;
-        cp.offload_kqv          = number(f, "offload", 1) != 0;
-        cp.no_perf              = true;
+        cp.type_v      = cp.flash_attn_type == LLAMA_FLASH_ATTN_TYPE_DISABLED && ggml_is_quantized(cp.type_k) ? GGML_TYPE_F16 : cp.type_k;
+        cp.offload_kqv = number(f, "offload", 1) != 0;
+        cp.no_perf     = true;
         if (hooked) {
             cp.cb_eval           = hook::call;
             cp.cb_eval_user_data = &eye;
