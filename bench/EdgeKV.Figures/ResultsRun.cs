@@ -119,16 +119,17 @@ internal static class ResultsRun
     {
         StringBuilder page = new();
         page.AppendLine("# Results").AppendLine();
-        page.AppendLine("Made by `./build.sh results`. What the figures are: [report.md](report.md), [bench.md](bench.md). RULER's development samples, drawn with seed 1; intervals are 95 %, over samples of each task;");
-        page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. At a ratio stands accuracy by the full cache's. Scores' costs are in prefills of the same samples and process, where nothing else had that core; a peak is the most positions");
+        page.AppendLine("`./build.sh results` makes this page. What the figures are: [report.md](report.md), [bench.md](bench.md). RULER's development samples, drawn with seed 1; intervals are 95 %, over samples of each task;");
+        page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. At a ratio stands accuracy by the full cache's; differences are of accuracy as it is. Scores' costs are in prefills of the same samples and process, where nothing else had that core; a peak is the most positions");
         page.AppendLine("that a cache held at one time, by those of the context.");
         foreach (Run run in Runs.Where(run => File.Exists(Path.Combine(folder, run.Name, "results.jsonl"))))
         {
             string path = Path.Combine(folder, run.Name);
-            var statistics = RunStatistics.From(RunFolder.ReadManifest(path), RunFolder.ReadResults(path));
+            IReadOnlyList<CellResult> cells = RunFolder.ReadResults(path);
+            var statistics = RunStatistics.From(RunFolder.ReadManifest(path), cells);
             page.AppendLine().AppendLine(Text($"## {run.Title}")).AppendLine();
-            Facts(page, run, statistics, RunFolder.ReadResults(path));
-            Write(page, run.Ratios == Grid ? Areas(statistics, RunFolder.ReadResults(path)) : Levels(statistics, RunFolder.ReadResults(path)));
+            Facts(page, run, statistics, cells);
+            Write(page, run.HasAreas ? Areas(statistics, cells) : Levels(statistics, cells));
         }
 
         string bench = Path.Combine(folder, BenchName);
@@ -146,7 +147,7 @@ internal static class ResultsRun
         double tokens = cells.Where(cell => cell.Policy == CellResult.FullCache).Average(cell => cell.ContextTokens);
         page.Append(Text($"{statistics.Samples} samples of {string.Join(", ", run.Tasks)}; contexts of {tokens:0} tokens on average. The full cache answers {statistics.Full?.Budgets[0]?.Accuracy}. "));
         page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {(manifest.Threads == 1 ? "one thread" : manifest.Threads == 0 ? "all cores" : Text($"{manifest.Threads} threads"))}, {manifest.Machine}, {manifest.Started:yyyy-MM-dd}."));
-        foreach (string note in ReportTables.Notes(statistics).Where(note => run.Ratios == Grid || !note.Contains("whole grid", StringComparison.Ordinal)))
+        foreach (string note in ReportTables.Notes(statistics, run.HasAreas))
         {
             page.AppendLine().AppendLine(note);
         }
@@ -249,5 +250,8 @@ internal static class ResultsRun
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     // Length: RULER's, which its contexts stay below with this model's tokenizer.
-    private sealed record Run(string Name, string Title, int Length, string[] Tasks, int Samples, string[] Policies, string Ratios, string? Option = null);
+    private sealed record Run(string Name, string Title, int Length, string[] Tasks, int Samples, string[] Policies, string Ratios, string? Option = null)
+    {
+        public bool HasAreas => Ratios == Grid;
+    }
 }

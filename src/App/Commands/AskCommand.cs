@@ -11,7 +11,6 @@ namespace EdgeKV.Cli.Commands;
 /// <summary><c>edgekv ask</c>: read a document, compress its KV cache, answer questions from what is left.</summary>
 internal sealed class AskCommand
 {
-    private const double DefaultRatio = 0.8;
 
     private readonly Option<string?> _model = new("--model", "-m")
     {
@@ -34,8 +33,8 @@ internal sealed class AskCommand
         Arity = ArgumentArity.OneOrMore,
     };
 
-    private readonly Option<double> _ratio = OptionParsing.Number(
-        "--ratio", "Share of the KV cache to remove, 0 to below 1; without it what the policy's own options say", DefaultRatio, 0, 1, maxAllowed: false, example: "0.8");
+    private readonly Option<double?> _ratio = OptionParsing.Share(
+        "--ratio", "Share of the KV cache to remove, 0 to below 1; without any budget what the policy's own options say, 0.8 for most", example: "0.8");
 
     private readonly Option<int?> _rows = OptionParsing.Count(
         "--rows", "Instead of --ratio: rows to keep per layer and KV head, on average");
@@ -100,16 +99,16 @@ internal sealed class AskCommand
         "--max-tokens", "Tokens that an answer may have", 64, 1, int.MaxValue);
 
     private readonly Option<double> _temperature = OptionParsing.Number(
-        "--temperature", "0: always the likeliest token; higher: more variety", 0, 0, 10, maxAllowed: true, example: "0.7");
+        "--temperature", "0: always the likeliest token; higher: more variety", 0, 0, 10, example: "0.7");
 
     private readonly Option<int> _topK = OptionParsing.WholeNumber(
         "--top-k", "Draw among the K likeliest tokens; 0: all", 40, 0, int.MaxValue);
 
     private readonly Option<double> _topP = OptionParsing.Number(
-        "--top-p", "Draw among the likeliest tokens that together have this probability", 0.95, 0, 1, maxAllowed: true, example: "0.95");
+        "--top-p", "Draw among the likeliest tokens that together have this probability", 0.95, 0, 1, example: "0.95");
 
     private readonly Option<double> _minP = OptionParsing.Number(
-        "--min-p", "Leave out tokens below this share of the likeliest one's probability", 0.05, 0, 1, maxAllowed: true, example: "0.05");
+        "--min-p", "Leave out tokens below this share of the likeliest one's probability", 0.05, 0, 1, example: "0.05");
 
     private readonly Option<int> _seed = OptionParsing.WholeNumber(
         "--seed", "Seed of the draws; matters from --temperature above 0", 0, 0, int.MaxValue);
@@ -302,7 +301,7 @@ internal sealed class AskCommand
         PolicyOptions policy = parsed.GetRequiredValue(_policy);
         Budget? budget = parsed.GetValue(_rows) is { } rows ? Budget.FromRows(rows)
             : parsed.GetValue(_kvMemory) is { } bytes ? Budget.FromBytes(bytes)
-            : IsGiven(parsed.CommandResult, _ratio) ? Budget.FromRatio(parsed.GetValue(_ratio))
+            : parsed.GetValue(_ratio) is { } ratio ? Budget.FromRatio(ratio)
             : null;
         return new AskRequest(
             parsed.GetValue(_model),

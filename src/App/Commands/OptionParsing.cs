@@ -30,16 +30,26 @@ internal static class OptionParsing
             : Fail<int?>(result, $"must be a whole number from 1 to {int.MaxValue}", null),
     };
 
-    /// <summary>A number within bounds, <paramref name="max"/> itself only when <paramref name="maxAllowed"/>.</summary>
-    public static Option<double> Number(string name, string description, double fallback, double min, double max, bool maxAllowed, string example) => new(name)
+    /// <summary>A number within bounds.</summary>
+    public static Option<double> Number(string name, string description, double fallback, double min, double max, string example) => new(name)
     {
         Description = description,
         HelpName = "X",
         DefaultValueFactory = _ => fallback,
         CustomParser = result => double.TryParse(Text(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
-            && value >= min && (value < max || (maxAllowed && value == max))
+            && value >= min && value <= max
                 ? value
-                : Fail(result, string.Create(CultureInfo.InvariantCulture, $"must be a number from {min} to {(maxAllowed ? "" : "below ")}{max}, for example {example}"), fallback),
+                : Fail(result, string.Create(CultureInfo.InvariantCulture, $"must be a number from {min} to {max}, for example {example}"), fallback),
+    };
+
+    /// <summary>A share that is not the whole, 0 to below 1; null when the option is not given.</summary>
+    public static Option<double?> Share(string name, string description, string example) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        CustomParser = result => double.TryParse(Text(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value is >= 0 and < 1
+            ? value
+            : Fail<double?>(result, $"must be a number from 0 to below 1, for example {example}", null),
     };
 
     /// <summary>Any finite number; null when the option is not given.</summary>

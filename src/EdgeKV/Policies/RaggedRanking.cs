@@ -47,7 +47,8 @@ public sealed record RaggedRanking : RaggedWrapper
 
     /// <summary>
     /// What every KV head's count is a multiple of, 1 and up; a head that keeps all rows may break it. Counts are rounded down, and what that leaves
-    /// goes, so many rows at a time, to the heads that lost most, of equal ones the lower. Default: 1.
+    /// goes, so many rows at a time, to the heads that lost most, of equal ones the lower. Not together with
+    /// <see cref="RaggedWrapper.Composed"/>, which makes counts of its own. Default: 1.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 1.</exception>
     public int RowMultiple
@@ -57,6 +58,11 @@ public sealed record RaggedRanking : RaggedWrapper
     }
 
     = 1;
+
+    /// <inheritdoc/>
+    public override ScoreRequest Request => Composed && RowMultiple > 1
+        ? throw new ArgumentException($"{Name} cannot be {nameof(Composed)} and have a {nameof(RowMultiple)} of {RowMultiple}: leave one out.")
+        : base.Request;
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -121,7 +121,8 @@ public static class ReportTables
 
     /// <summary>What a reader must know before the figures: interruptions, failures, tasks left out, points that are not the grid's.</summary>
     /// <param name="run">The run.</param>
-    public static IReadOnlyList<string> Notes(RunStatistics run)
+    /// <param name="areas">Whether areas are shown, so that their points matter.</param>
+    public static IReadOnlyList<string> Notes(RunStatistics run, bool areas = true)
     {
         ArgumentNullException.ThrowIfNull(run);
         List<string> notes = [];
@@ -154,7 +155,7 @@ public static class ReportTables
             notes.Add($"Left out of relative figures, because the full cache never answers: {string.Join(", ", run.LeftOut)}.");
         }
 
-        if (run.Curve is { IsGrid: false } curve)
+        if (areas && run.Curve is { IsGrid: false } curve)
         {
             string points = string.Join(", ", curve.Ratios.Select(ratio => Text($"{ratio:0.######}")));
             notes.Add($"The run has not the whole grid 0, 0.1, …, 0.9. Areas are by trapezoids over {points}, and compare with no run of other ratios.");

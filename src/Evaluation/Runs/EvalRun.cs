@@ -168,7 +168,7 @@ public sealed class EvalRun
             _score.Start();
             using AttentionScores scores = await full.ScoreAsync(request, progress: null, cancellation).ConfigureAwait(false);
             _score.Stop();
-            double scoreSeconds = request.NeedsAttention ? Stopwatch.GetElapsedTime(start).TotalSeconds : 0;
+            double scoreSeconds = request.NeedsPass ? Stopwatch.GetElapsedTime(start).TotalSeconds : 0;
             long peak = context.Length + Math.Min(PassTokens(request, scores), full.Limit - context.Length);
             foreach (Cell cell in group)
             {
@@ -356,7 +356,7 @@ public sealed class EvalRun
 
     // Requests that feed the same tokens are scored together, so that the time of a group is what each of its policies takes alone.
     private static string PassesOf(ScoreRequest request) => string.Join('+', request.Statistics
-        .Where(statistic => statistic.NeedsAttention)
+        .Where(statistic => statistic.NeedsPass)
         .Select(statistic => statistic is TaskAttention task ? task.TaskSet.ToString() : statistic.ToString())
         .Distinct()
         .Order(StringComparer.Ordinal));

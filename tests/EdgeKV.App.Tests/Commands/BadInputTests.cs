@@ -85,6 +85,10 @@ public sealed class BadInputTests : IDisposable
         2, "--while-reading ranks by learned scores, which need no second look", "--document", Document(), option, value, "--while-reading");
 
     [Fact]
+    public async Task Ask_WhileReadingByWeightedScores_IsExitCodeTwo() => await FailsAsync(
+        2, "before all rows are there to be weighed", "--document", Document(), "--policy", "global:weight=value-norm", "--while-reading");
+
+    [Fact]
     public async Task Ask_ProfileThatIsNone_IsExitCodeThree() => await FailsAsync(
         3,
         "is not an EdgeKV profile",

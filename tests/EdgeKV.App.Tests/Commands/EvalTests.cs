@@ -88,6 +88,19 @@ public sealed class EvalTests : IDisposable
     }
 
     [Fact]
+    public async Task Eval_PoliciesWithAPassOfAnyKind_ChargesItToThemAlone()
+    {
+        using TestTerminal terminal = new();
+
+        Assert.Equal(0, await RunAsync(terminal, "--policies", "knorm,expected-attention,compactor:block=64,tova", "--ratios", "0.5", "--samples", "1"));
+
+        Dictionary<string, double> seconds = RunFolder.ReadResults(Output).ToDictionary(cell => cell.Policy, cell => cell.ScoreSeconds);
+        Assert.Equal(0, seconds["knorm"]);
+        Assert.All((string[])["expected-attention", "compactor:block=64", "tova"], policy => Assert.True(seconds[policy] > 0, policy));
+        Assert.NotEqual(seconds["expected-attention"], seconds["tova"]);
+    }
+
+    [Fact]
     public async Task Eval_Merge_ChangesWhatIsLeftAndIsAnotherRun()
     {
         string text = string.Join(' ', Enumerable.Range(0, 120).Select(word => $"word{word * 5 % 17}"));

@@ -79,6 +79,9 @@ public class WrapperTests
 
         // A head with all rows keeps them.
         Assert.Equal([6, 6, 6], (policy with { RowMultiple = 4, Ratio = 0 }).Plan(scores).Counts.ToArray());
+
+        ArgumentException error = Assert.Throws<ArgumentException>(() => (policy with { RowMultiple = 2, Composed = true }).Plan(scores));
+        Assert.Contains("cannot be Composed and have a RowMultiple of 2", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
