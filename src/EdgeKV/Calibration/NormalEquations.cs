@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using MathNet.Numerics.LinearAlgebra;
@@ -28,14 +29,17 @@ internal sealed class NormalEquations(int inputs, int targets)
     public void Add(ReadOnlySpan<float> x, ReadOnlySpan<float> y, ReadOnlySpan<float> weights = default)
     {
         int tokens = x.Length / inputs;
-        double[] block = new double[Block * _size];
-        double[] roots = new double[Block];
+
+        // Rented: a block is a large object, and one for every layer and text would fill the heap faster than it is collected.
+        double[] rented = ArrayPool<double>.Shared.Rent(Block * _size);
+        Span<double> block = rented.AsSpan(0, Block * _size);
+        Span<double> roots = stackalloc double[Block];
         for (int start = 0; start < tokens; start += Block)
         {
             int count = Math.Min(Block, tokens - start);
             for (int t = 0; t < count; t++)
             {
-                Span<double> row = block.AsSpan(t * _size, _size);
+                Span<double> row = block.Slice(t * _size, _size);
                 TensorPrimitives.ConvertChecked(x.Slice((start + t) * inputs, inputs), row);
                 row[^1] = 1;
                 roots[t] = 1;
@@ -52,7 +56,7 @@ internal sealed class NormalEquations(int inputs, int targets)
                 Span<double> sums = _gram.AsSpan(at, _size - i);
                 for (int t = 0; t < count; t++)
                 {
-                    ReadOnlySpan<double> tail = block.AsSpan(t * _size + i, _size - i);
+                    ReadOnlySpan<double> tail = block.Slice(t * _size + i, _size - i);
                     TensorPrimitives.MultiplyAdd(tail, tail[0], sums, sums);
                 }
 
@@ -64,10 +68,12 @@ internal sealed class NormalEquations(int inputs, int targets)
                 Span<double> sums = _moments.AsSpan(target * _size, _size);
                 for (int t = 0; t < count; t++)
                 {
-                    TensorPrimitives.MultiplyAdd(block.AsSpan(t * _size, _size), roots[t] * y[target * tokens + start + t], sums, sums);
+                    TensorPrimitives.MultiplyAdd(block.Slice(t * _size, _size), roots[t] * y[target * tokens + start + t], sums, sums);
                 }
             }
         }
+
+        ArrayPool<double>.Shared.Return(rented);
     }
 
     /// <summary>Adds what others have summed up, a number of times.</summary>
