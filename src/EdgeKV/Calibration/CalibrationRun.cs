@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Numerics.Tensors;
 using System.Security.Cryptography;
@@ -258,6 +259,11 @@ internal sealed class CalibrationRun
             {
                 quality.AddDivergence(i, probes[p].Kind, costs[i].Divergences[p]);
             }
+        }
+
+        foreach ((_, _, float[] full) in probes)
+        {
+            ArrayPool<float>.Shared.Return(full);
         }
 
         void Add(int kind, CalibrationProbe probe)
