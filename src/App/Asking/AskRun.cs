@@ -220,15 +220,15 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
     }
 
-    private GlobalTopK WhileReading(ICompressionPolicy policy, string path) =>
-        policy is GlobalTopK { Source: RowScore.Learned, Weight: RowWeight.None } learned
-            ? learned
-            : policy is GlobalTopK { Source: RowScore.Learned }
-            ? throw new CommandException(
-                ExitCode.Usage, "--while-reading ranks by learned scores alone, before all rows are there to be weighed; leave weight out of --policy.")
-            : throw new CommandException(
-                ExitCode.Usage,
-                $"--while-reading ranks by learned scores, which need no second look at the document; leave out --policy and --score, and give the model a profile: `{Calibrate(path)}`.");
+    private GlobalTopK WhileReading(ICompressionPolicy policy, string path) => policy switch
+    {
+        GlobalTopK { Source: RowScore.Learned, Weight: RowWeight.None } learned => learned,
+        GlobalTopK { Source: RowScore.Learned } => throw new CommandException(
+            ExitCode.Usage, "--while-reading ranks by learned scores alone, before all rows are there to be weighed; leave weight out of --policy."),
+        _ => throw new CommandException(
+            ExitCode.Usage,
+            $"--while-reading ranks by learned scores, which need no second look at the document; leave out --policy and --score, and give the model a profile: `{Calibrate(path)}`."),
+    };
 
     /// <summary>Null where the document was read as it is.</summary>
     private async Task<CompressionReport?> ReadAsync(

@@ -11,7 +11,6 @@ namespace EdgeKV.Cli.Commands;
 /// <summary><c>edgekv ask</c>: read a document, compress its KV cache, answer questions from what is left.</summary>
 internal sealed class AskCommand
 {
-
     private readonly Option<string?> _model = new("--model", "-m")
     {
         Description = $"GGUF file; default: {ModelLocator.Variable}, then models/*.gguf of the checkout, then the user's data folder",

@@ -12,7 +12,7 @@ internal sealed record CalibrationProbe(int[] Tokens, int First)
     /// <summary>Kinds of probes: how the text goes on, and the text once more.</summary>
     public const int Count = 2;
 
-    /// <summary>Logarithms of probabilities, [tokens looked at, vocabulary], in a rented array that may be longer; the session is left as it was.</summary>
+    /// <summary>Logarithms of probabilities, [tokens looked at, vocabulary], in a rented array that may be longer and that the caller returns; the session is left as it was.</summary>
     public float[] Run(EdgeSession session)
     {
         int vocabulary = session.Model.VocabularySize;
