@@ -17,27 +17,14 @@ internal static class DrawnScores
     public static AttentionScores Of(ScoreRequest request)
     {
         List<KeyValuePair<Statistic, StatisticValues>> values = [];
-        HashSet<RowKind> rows = [];
-        bool masks = false;
-        foreach (Statistic statistic in request.Statistics)
+        foreach (Statistic statistic in request.Statistics.Where(statistic => statistic is not TokenClasses))
         {
-            switch (statistic)
-            {
-                case CacheRows kind:
-                    rows.Add(kind.Kind);
-                    break;
-                case TokenClasses:
-                    masks = true;
-                    break;
-                default:
-                    values.Add(new(statistic, Draw(statistic)));
-                    break;
-            }
+            values.Add(new(statistic, Draw(statistic)));
         }
 
-        return new AttentionScores(Layers, Heads, KvHeads, Tokens, values, rows.Count > 0 ? new DrawnRows(rows) : null)
+        return new AttentionScores(Layers, Heads, KvHeads, Tokens, values)
         {
-            TokenMasks = masks ? new TokenMasks(Every(50), Every(9)) : null,
+            TokenMasks = request.Statistics.Any(statistic => statistic is TokenClasses) ? new TokenMasks(Every(50), Every(9)) : null,
         };
     }
 
@@ -51,13 +38,7 @@ internal static class DrawnScores
             TaskAttention or ReconstructionAttention => Tokens,
             _ => 0,
         };
-        int length = statistic switch
-        {
-            QueryMoments { Moment: QueryMoment.Mean } => HeadSize,
-            QueryMoments => HeadSize * HeadSize,
-            _ => Tokens,
-        };
-        float[] values = new float[Layers * (statistic.IsPerAttentionHead ? Heads : KvHeads) * length];
+        float[] values = new float[Layers * (statistic.IsPerAttentionHead ? Heads : KvHeads) * Tokens];
         Parallel.For(0, Layers, layer =>
         {
             var random = new Random(layer);
@@ -72,44 +53,10 @@ internal static class DrawnScores
                     TaskAttention or ReconstructionAttention => MathF.Pow(even, Power),
                     Learned => Power * MathF.Log(even + 1e-7f),
 
-                    // Channels that have little to do with each other.
-                    QueryMoments { Moment: QueryMoment.Covariance } => i % length % (HeadSize + 1) == 0 ? 1 : 0.01f * even,
-                    QueryMoments => even - 0.5f,
                     _ => 1 + even,
                 };
             }
         });
         return new StatisticValues(ScoreBuffer.FromMemory(values), queries);
-    }
-
-    // The same rows in every layer, so that they fit in memory; a read costs a copy of a layer.
-    private sealed class DrawnRows(HashSet<RowKind> kinds) : ICacheRows
-    {
-        private static readonly Lazy<float[]> Drawn = new(Draw);
-
-        public int Layers => DrawnScores.Layers;
-
-        public int KvHeads => DrawnScores.KvHeads;
-
-        public int Tokens => DrawnScores.Tokens;
-
-        public RotaryEncoding? Rotary { get; } = new(
-            [.. Enumerable.Range(0, DrawnScores.HeadSize / 2).Select(pair => Math.Pow(500_000, -2.0 * pair / DrawnScores.HeadSize))], RotaryPairs.HalfSplit);
-
-        public int HeadSize(RowKind kind) => kinds.Contains(kind) ? DrawnScores.HeadSize : 0;
-
-        public void Read(RowKind kind, int layer, Span<float> rows) => Drawn.Value.CopyTo(rows);
-
-        private static float[] Draw()
-        {
-            var random = new Random(1);
-            float[] rows = new float[DrawnScores.Tokens * DrawnScores.KvHeads * DrawnScores.HeadSize];
-            for (int i = 0; i < rows.Length; i++)
-            {
-                rows[i] = 2 * random.NextSingle() - 1;
-            }
-
-            return rows;
-        }
     }
 }

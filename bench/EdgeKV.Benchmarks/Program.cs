@@ -8,13 +8,12 @@ using EdgeKV.Benchmarks;
 // The plans of all policies: dotnet run -c Release --project bench/EdgeKV.Benchmarks -- --filter '*'
 // Of some: their names before the first option, as in -- snapkv ada --filter '*'
 //
-// In this process: a second build by BenchmarkDotNet would not know where the artifacts go. Plans of all rows of keys and values take a minute
-// and more, so few rounds of one plan each.
+// In this process: a second build by BenchmarkDotNet would not know where the artifacts go.
 IConfig config = DefaultConfig.Instance.AddJob(Job.Default
     .WithToolchain(new InProcessEmitToolchain(TimeSpan.FromHours(1), logOutput: true))
     .WithStrategy(RunStrategy.Monitoring)
     .WithWarmupCount(1)
-    .WithIterationCount(3)
+    .WithIterationCount(9)
     .WithInvocationCount(1)
     .WithUnrollFactor(1));
 PlanBenchmarks.Chosen = [.. args.TakeWhile(arg => !arg.StartsWith('-'))];

@@ -76,6 +76,9 @@ public:
     int32_t n_head() const { return m_n_head; }
     int32_t n_head_kv() const { return m_n_head_kv; }
 
+    // Of keys or values: an edgekv_row.
+    int64_t head_size(int32_t which) const { return which == EDGEKV_ROW_K ? m_d_k : m_d_v; }
+
     const compact_layer & layer(int32_t i) const { return m_layers.at(i); }
 
     uint32_t n_ctx() const { return m_n_ctx; }
@@ -160,6 +163,12 @@ public:
     // Rows of one layer at positions first .. first + n - 1, [n, n_head_kv, d].
     void rows(int32_t which, int32_t layer, int32_t first, int32_t n, float * out);
 
+    // What factors make of every row of one layer, [n_head_kv, n_forms, n_context]: an edgekv_form.
+    void row_forms(int32_t which, int32_t layer, int32_t form, int32_t n_context, int32_t n_forms, const float * factors, float * out);
+
+    // Weighted sums over the rows of one layer, [n_head_kv, n_sums, d] or [n_head_kv, n_sums, d, d]: an edgekv_moment.
+    void row_moments(int32_t which, int32_t layer, int32_t moment, int32_t n_context, int32_t n_sums, const float * weights, double * out);
+
     // Norms of what each attention head's part of the output matrix makes of values, [n_layer, n_head, n_context].
     void output_norms(int32_t kind, int32_t n_context, float * out);
 
@@ -240,6 +249,16 @@ private:
 
     // The context's backend that computes on buffers of a type.
     ggml_backend_t backend_of(ggml_backend_buffer_type_t buft) const;
+
+    // Cells of positions first and after, and the stretch of cells that holds them all, others' among them.
+    struct cell_range {
+        std::vector<int32_t> cell_of;
+        int64_t              start   = 0;
+        int64_t              n_cells = 0;
+    };
+
+    // Checks what rows() documents, and that nothing waits to be done to the cells.
+    cell_range cells_to_read(int32_t layer, int32_t first, int32_t n);
 
     // The full cache's rows of cells first .. first + n - 1.
     rows_graph build_rows(device_graph & graph, const compact_layer & layer, int32_t which, int64_t first, int64_t n) const;

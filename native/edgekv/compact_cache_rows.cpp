@@ -12,12 +12,11 @@ rows_graph compact_cache::build_rows(device_graph & graph, const compact_layer &
     ggml_context * ctx = graph.ctx();
 
     ggml_tensor * storage = which == EDGEKV_ROW_K ? m_kv.get_k_storage(layer.il) : m_kv.get_v_storage(layer.il);
-    const int64_t d       = which == EDGEKV_ROW_K ? m_d_k : m_d_v;
 
     rows_graph result;
     result.rows = ggml_view_2d(ctx, storage, storage->ne[0], n, storage->nb[1], first * storage->nb[1]);
     result.rows = ggml_cast(ctx, result.rows, GGML_TYPE_F32);
-    result.rows = ggml_reshape_3d(ctx, result.rows, d, m_n_head_kv, n);
+    result.rows = ggml_reshape_3d(ctx, result.rows, head_size(which), m_n_head_kv, n);
 
     // llama.cpp multiplies what it quantizes by a Hadamard matrix, which is its own inverse
     result.rotation = which == EDGEKV_ROW_K ? m_kv.build_input_k_rot(ctx) : m_kv.build_input_v_rot(ctx);
@@ -47,7 +46,7 @@ void compact_cache::set_rotation(ggml_tensor * rotation) const {
     ggml_backend_tensor_set(rotation, host->data, 0, ggml_nbytes(host));
 }
 
-void compact_cache::rows(int32_t which, int32_t l, int32_t first, int32_t n, float * out) {
+compact_cache::cell_range compact_cache::cells_to_read(int32_t l, int32_t first, int32_t n) {
     if (m_compact) {
         fail(EDGEKV_E_STATE, "rows are read from the full cache, and this one is compact");
     }
@@ -57,41 +56,53 @@ void compact_cache::rows(int32_t which, int32_t l, int32_t first, int32_t n, flo
     if (first < 0 || n < 0 || first > position() - n) {
         fail(EDGEKV_E_ARGUMENT, "rows of positions %d .. %d were asked for, the cache has %d", first, first + n - 1, position());
     }
+
+    cell_range range;
     if (n == 0) {
-        return;
+        return range;
     }
 
     m_ctx.synchronize();
     m_ctx.memory_update(false); // a shift that waits
 
-    auto cell_of = cells_by_position(first + n);
-    cell_of.erase(cell_of.begin(), cell_of.begin() + first);
+    range.cell_of = cells_by_position(first + n);
+    range.cell_of.erase(range.cell_of.begin(), range.cell_of.begin() + first);
     for (int32_t i = 0; i < n; ++i) {
-        if (cell_of[i] < 0) {
+        if (range.cell_of[i] < 0) {
             fail(EDGEKV_E_STATE, "position %d is not in the cache", first + i);
         }
     }
-    const auto [low, high] = std::minmax_element(cell_of.begin(), cell_of.end());
-    const int64_t start    = *low;
-    const int64_t n_cells  = *high - start + 1;
+    const auto [low, high] = std::minmax_element(range.cell_of.begin(), range.cell_of.end());
+    range.start            = *low;
+    range.n_cells          = *high - range.start + 1;
+    return range;
+}
+
+void compact_cache::rows(int32_t which, int32_t l, int32_t first, int32_t n, float * out) {
+    const cell_range cells = cells_to_read(l, first, n);
+    if (n == 0) {
+        return;
+    }
 
     const compact_layer & layer = m_layers[l];
 
     device_graph     graph("rows of the cache", 16, kept_memory());
-    const rows_graph built = build_rows(graph, layer, which, start, n_cells);
+    const rows_graph built = build_rows(graph, layer, which, cells.start, cells.n_cells);
     graph.add(built.rows);
     graph.allocate(layer.buft);
     set_rotation(built.rotation);
     graph.compute(backend_of(layer.buft));
 
     // runs of cells, which is one where nothing was taken back in between
-    const size_t row = (size_t) m_n_head_kv * (which == EDGEKV_ROW_K ? m_d_k : m_d_v);
+    const std::vector<int32_t> & cell_of = cells.cell_of;
+    const size_t                 row     = (size_t) m_n_head_kv * head_size(which);
     for (int32_t i = 0; i < n;) {
         int32_t end = i + 1;
         while (end < n && cell_of[end] == cell_of[end - 1] + 1) {
             ++end;
         }
-        ggml_backend_tensor_get(built.rows, out + i * row, (cell_of[i] - start) * row * sizeof(float), (end - i) * row * sizeof(float));
+        ggml_backend_tensor_get(built.rows, out + i * row, (cell_of[i] - cells.start) * row * sizeof(float),
+                                (end - i) * row * sizeof(float));
         i = end;
     }
 }

@@ -481,9 +481,7 @@ int32_t edgekv_rows(edgekv_context * context, int32_t which, int32_t layer, int3
         if (which != EDGEKV_ROW_K && which != EDGEKV_ROW_V) {
             fail(EDGEKV_E_ARGUMENT, "there are no rows %d", which);
         }
-        const llama_hparams & hparams = c.ctx->get_model().hparams;
-        const size_t          d       = which == EDGEKV_ROW_K ? hparams.n_embd_head_k() : hparams.n_embd_head_v();
-        const size_t          needed  = n > 0 ? (size_t) n * c.cache->n_head_kv() * d : 0;
+        const size_t needed = n > 0 ? (size_t) n * c.cache->n_head_kv() * c.cache->head_size(which) : 0;
         if (!rows || count != needed) {
             fail(EDGEKV_E_ARGUMENT, "rows need room for %zu numbers, %zu were given", needed, count);
         }

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 7
+#define EDGEKV_ABI_VERSION 8
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -339,6 +339,28 @@ enum edgekv_row {
 // made them: the rotation that llama.cpp gives to what it quantizes is undone. Needs a full cache.
 EDGEKV_API int32_t edgekv_rows(edgekv_context * context, int32_t which, int32_t layer, int32_t first, int32_t n, float * rows,
                                size_t count);
+
+enum edgekv_form {
+    EDGEKV_FORM_LINEAR    = 0, // f . r, factors [n_head_kv, n_forms, d]
+    EDGEKV_FORM_QUADRATIC = 1, // r . F r, factors [n_head_kv, n_forms, d, d]
+    EDGEKV_FORM_SQUARES   = 2, // ||F r||^2, factors as for the quadratic form
+};
+
+// What n_forms factors of each KV head make of every cached key or value r of one layer at positions 0 .. n_context-1, d being the head size:
+// [n_head_kv, n_forms, n_context] f32 into results (count elements). Rows as edgekv_rows gives them; computed where they lie, in f32. Needs a full
+// cache. A failure in the middle leaves some results written.
+EDGEKV_API int32_t edgekv_row_forms(edgekv_context * context, int32_t which, int32_t layer, int32_t form, int32_t n_context,
+                                    int32_t n_forms, const float * factors, size_t n_factors, float * results, size_t count);
+
+enum edgekv_moment {
+    EDGEKV_MOMENT_FIRST  = 1, // sum of w r, [n_head_kv, n_sums, d]
+    EDGEKV_MOMENT_SECOND = 2, // sum of w r r^T, [n_head_kv, n_sums, d, d]
+};
+
+// Sums over the cached keys or values r of one layer at positions 0 .. n_context-1, each with its weight w, [n_head_kv, n_sums, n_context]: into sums
+// (count elements). Products in f32 where the rows lie, added up in f64. Needs a full cache. A failure in the middle leaves parts of the sums.
+EDGEKV_API int32_t edgekv_row_moments(edgekv_context * context, int32_t which, int32_t layer, int32_t moment, int32_t n_context,
+                                      int32_t n_sums, const float * weights, size_t n_weights, double * sums, size_t count);
 
 enum edgekv_output_norm {
     EDGEKV_OUTPUT_NORM_L1 = 0,

@@ -785,6 +785,124 @@ void quantized_rows_are_near_those_of_f16() {
     }
 }
 
+// Forms and moments are those of the rows that edgekv_rows gives, in several steps too.
+void forms_and_moments_are_those_of_the_rows() {
+    constexpr int32_t n         = 150;
+    const auto        d         = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
+    const auto        n_head_kv = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const int32_t     last      = (int32_t) model_value(EDGEKV_MODEL_N_LAYER) - 1;
+    std::mt19937      random(76);
+    const auto        draw = [&](size_t count) {
+        std::vector<float> drawn(count);
+        for (float & x : drawn) {
+            x = (float) (random() % 2001) / 1000 - 1;
+        }
+        return drawn;
+    };
+
+    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0 }) {
+        context c(1024, type);
+        feed(c, random_tokens(n, 77));
+        for (const int32_t which : { EDGEKV_ROW_K, EDGEKV_ROW_V }) {
+            const auto rows = rows_of(c, which, last, 0, n);
+            const auto at   = [&](size_t p, size_t h, size_t i) { return (double) rows[(p * n_head_kv + h) * d + i]; };
+
+            for (const int32_t form : { EDGEKV_FORM_LINEAR, EDGEKV_FORM_QUADRATIC, EDGEKV_FORM_SQUARES }) {
+                // more than one step holds
+                const size_t n_forms = form == EDGEKV_FORM_LINEAR ? 3 : (4 << 20) / (n_head_kv * d * 100);
+                const size_t size    = form == EDGEKV_FORM_LINEAR ? d : d * d;
+                const auto   factors = draw(n_head_kv * n_forms * size);
+
+                std::vector<float> results(n_head_kv * n_forms * n);
+                OK(edgekv_row_forms(c.c, which, last, form, n, (int32_t) n_forms, factors.data(), factors.size(), results.data(),
+                                    results.size()));
+                for (size_t h = 0; h < n_head_kv; ++h) {
+                    for (const size_t f : { (size_t) 0, n_forms - 1 }) {
+                        const float * factor = factors.data() + (h * n_forms + f) * size;
+                        for (const size_t p : { 0, 99, 100, 149 }) {
+                            double sum    = 0;
+                            double length = 0;
+                            for (size_t i = 0; i < d; ++i) {
+                                if (form == EDGEKV_FORM_LINEAR) {
+                                    sum += factor[i] * at(p, h, i);
+                                } else {
+                                    double y = 0;
+                                    for (size_t j = 0; j < d; ++j) {
+                                        y += factor[i * d + j] * at(p, h, j);
+                                    }
+                                    sum += y * (form == EDGEKV_FORM_SQUARES ? y : at(p, h, i));
+                                }
+                                length += at(p, h, i) * at(p, h, i);
+                            }
+                            const double scale = form == EDGEKV_FORM_LINEAR ? std::sqrt(d * length) : (double) d * length;
+                            CHECK(std::fabs(sum - results[(h * n_forms + f) * n + p]) < 1e-5 * scale);
+                        }
+                    }
+                }
+            }
+
+            for (const int32_t moment : { EDGEKV_MOMENT_FIRST, EDGEKV_MOMENT_SECOND }) {
+                const size_t n_sums  = moment == EDGEKV_MOMENT_FIRST ? 3 : (4 << 20) / (n_head_kv * d * 100);
+                const auto   weights = draw(n_head_kv * n_sums * n);
+
+                const size_t        size = moment == EDGEKV_MOMENT_FIRST ? d : d * d;
+                std::vector<double> sums(n_head_kv * n_sums * size);
+                OK(edgekv_row_moments(c.c, which, last, moment, n, (int32_t) n_sums, weights.data(), weights.size(), sums.data(),
+                                      sums.size()));
+                for (size_t h = 0; h < n_head_kv; ++h) {
+                    for (const size_t s : { (size_t) 0, n_sums - 1 }) {
+                        for (const size_t i : { (size_t) 0, d / 3, d - 1 }) {
+                            for (const size_t j : { (size_t) 1, d - 1 }) {
+                                double sum  = 0;
+                                double size = 0;
+                                for (size_t p = 0; p < n; ++p) {
+                                    const double x = moment == EDGEKV_MOMENT_FIRST ? at(p, h, i) : at(p, h, i) * at(p, h, j);
+                                    sum += weights[(h * n_sums + s) * n + p] * x;
+                                    size += std::fabs(x);
+                                }
+                                const size_t index = moment == EDGEKV_MOMENT_FIRST ? (h * n_sums + s) * d + i :
+                                                                                     ((h * n_sums + s) * d + i) * d + j;
+                                CHECK(std::fabs(sum - sums[index]) < 1e-5 * size);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    context c;
+    feed(c, random_tokens(3, 78));
+    std::vector<float>  factors(n_head_kv * d);
+    std::vector<float>  numbers(n_head_kv * 3);
+    std::vector<double> sums(n_head_kv * d);
+
+    const auto forms = [&](int32_t which, int32_t layer, int32_t form, int32_t n_context, int32_t n_forms, size_t n_factors, size_t count) {
+        return edgekv_row_forms(c.c, which, layer, form, n_context, n_forms, factors.data(), n_factors, numbers.data(), count);
+    };
+    OK(forms(EDGEKV_ROW_K, 0, EDGEKV_FORM_LINEAR, 3, 1, factors.size(), numbers.size()));
+    CHECK(forms(2, 0, EDGEKV_FORM_LINEAR, 3, 1, factors.size(), numbers.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(forms(EDGEKV_ROW_K, last + 1, EDGEKV_FORM_LINEAR, 3, 1, factors.size(), numbers.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(forms(EDGEKV_ROW_K, 0, 3, 3, 1, factors.size(), numbers.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(forms(EDGEKV_ROW_K, 0, EDGEKV_FORM_QUADRATIC, 3, 1, factors.size(), numbers.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(forms(EDGEKV_ROW_K, 0, EDGEKV_FORM_LINEAR, 3, 0, 0, 0) == EDGEKV_E_ARGUMENT);
+    CHECK(forms(EDGEKV_ROW_K, 0, EDGEKV_FORM_LINEAR, 4, 1, factors.size(), n_head_kv * 4) == EDGEKV_E_ARGUMENT);
+    CHECK(forms(EDGEKV_ROW_K, 0, EDGEKV_FORM_LINEAR, 3, 1, factors.size(), numbers.size() - 1) == EDGEKV_E_ARGUMENT);
+
+    const auto moments = [&](int32_t layer, int32_t moment, size_t n_weights, size_t count) {
+        return edgekv_row_moments(c.c, EDGEKV_ROW_V, layer, moment, 3, 1, numbers.data(), n_weights, sums.data(), count);
+    };
+    OK(moments(0, EDGEKV_MOMENT_FIRST, numbers.size(), sums.size()));
+    CHECK(moments(-1, EDGEKV_MOMENT_FIRST, numbers.size(), sums.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(moments(0, 0, numbers.size(), sums.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(moments(0, EDGEKV_MOMENT_SECOND, numbers.size(), sums.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(moments(0, EDGEKV_MOMENT_FIRST, numbers.size() + 1, sums.size()) == EDGEKV_E_ARGUMENT);
+
+    OK(apply(c, make_plan(3, [](int32_t, int32_t, int32_t) { return true; })));
+    CHECK(forms(EDGEKV_ROW_K, 0, EDGEKV_FORM_LINEAR, 3, 1, factors.size(), numbers.size()) == EDGEKV_E_STATE);
+    CHECK(moments(0, EDGEKV_MOMENT_FIRST, numbers.size(), sums.size()) == EDGEKV_E_STATE);
+}
+
 const llama_layer & weights_of(const context & c, int32_t layer) {
     return ((llama_context *) edgekv_context_llama(c.c))->get_model().layers.at(layer);
 }
@@ -1617,6 +1735,7 @@ int main(int argc, char ** argv) {
         { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
         { "rows_are_what_the_cache_holds", rows_are_what_the_cache_holds },
         { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
+        { "forms_and_moments_are_those_of_the_rows", forms_and_moments_are_those_of_the_rows },
         { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
         { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
         { "rotated_query_sums_keep_their_length", rotated_query_sums_keep_their_length },

@@ -87,6 +87,21 @@ internal enum NativeRow
     Values = 1,
 }
 
+/// <summary><c>edgekv_form</c>.</summary>
+internal enum NativeForm
+{
+    Linear = 0,
+    Quadratic = 1,
+    Squares = 2,
+}
+
+/// <summary><c>edgekv_moment</c>.</summary>
+internal enum NativeMoment
+{
+    First = 1,
+    Second = 2,
+}
+
 /// <summary><c>edgekv_output_norm</c>.</summary>
 internal enum NativeOutputNorm
 {

@@ -16,7 +16,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 7;
+    public const uint AbiVersion = 8;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -259,6 +259,32 @@ internal static unsafe partial class NativeMethods
         int first,
         int n,
         float* rows,
+        nuint count);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_row_forms(
+        ContextHandle context,
+        NativeRow which,
+        int layer,
+        NativeForm form,
+        int n_context,
+        int n_forms,
+        float* factors,
+        nuint n_factors,
+        float* results,
+        nuint count);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_row_moments(
+        ContextHandle context,
+        NativeRow which,
+        int layer,
+        NativeMoment moment,
+        int n_context,
+        int n_sums,
+        float* weights,
+        nuint n_weights,
+        double* sums,
         nuint count);
 
     [LibraryImport(Library)]

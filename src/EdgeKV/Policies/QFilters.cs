@@ -7,7 +7,6 @@ namespace EdgeKV.Policies;
 /// Q-Filters, arXiv 2503.02812: the rows whose keys lie along the main direction of their head's queries, s[h, j] = -f[h] k[h, j] with f found
 /// once per model. Looks at no attention.
 /// </summary>
-/// <remarks>Memory: the keys of one layer in float32 per thread.</remarks>
 public sealed record QFilters : ScoredPolicy, ICalibratedPolicy
 {
     /// <summary>The policy's name.</summary>
@@ -20,10 +19,10 @@ public sealed record QFilters : ScoredPolicy, ICalibratedPolicy
     public QueryDirections? Directions { get; init; }
 
     /// <inheritdoc/>
-    public override ScoreRequest Request => Directions is null
-        ? throw new ArgumentException(
-            $"{Name} needs {nameof(Directions)}: the main directions of the model's queries. `edgekv calibrate MODEL --for {PolicyName}` finds them for the model's profile.")
-        : new(new CacheRows(RowKind.Keys));
+    public override ScoreRequest Request => new(Products);
+
+    private KeyProducts Products => new(Directions ?? throw new ArgumentException(
+        $"{Name} needs {nameof(Directions)}: the main directions of the model's queries. `edgekv calibrate MODEL --for {PolicyName}` finds them for the model's profile."));
 
     /// <inheritdoc/>
     IReadOnlyList<string> ICalibratedPolicy.MissingTables => Directions is null ? [PolicyName] : [];
@@ -39,24 +38,10 @@ public sealed record QFilters : ScoredPolicy, ICalibratedPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        QueryDirections directions = Directions ?? throw new ArgumentException($"{Name} needs {nameof(Directions)}.");
-        int size = scores.HeadSize(RowKind.Keys);
-        if (directions.Layers != scores.Layers || directions.KvHeads != scores.KvHeads || directions.HeadSize != size)
-        {
-            throw new PlanException(
-                $"The {nameof(Directions)} are [{directions.Layers}, {directions.KvHeads}, {directions.HeadSize}]; keys of this model need "
-                + $"[{scores.Layers}, {scores.KvHeads}, {size}].");
-        }
-
-        using var keys = new LayerRows(scores, RowKind.Keys, layer);
+        Statistic products = Products;
         for (int head = 0; head < scores.KvHeads; head++)
         {
-            ReadOnlySpan<float> direction = directions.Of(layer, head);
-            Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
-            for (int token = 0; token < row.Length; token++)
-            {
-                row[token] = -TensorPrimitives.Dot(keys.Row(head, token), direction);
-            }
+            TensorPrimitives.Negate(scores.Values(products, layer, head), destination.Slice(head * scores.Tokens, scores.Tokens));
         }
     }
 }

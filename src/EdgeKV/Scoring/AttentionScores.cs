@@ -5,7 +5,7 @@ namespace EdgeKV.Scoring;
 
 /// <summary>
 /// What was seen of a context: for every <see cref="Statistic"/> that was asked for, a row of float32 numbers per layer and attention head or
-/// KV head; and the cached keys and values, read when they are wanted. Read-only, safe for many readers at once; spans are valid until it is disposed.
+/// KV head. Read-only, safe for many readers at once; spans are valid until it is disposed.
 /// </summary>
 public sealed class AttentionScores : IDisposable
 {
@@ -14,7 +14,6 @@ public sealed class AttentionScores : IDisposable
     private static readonly Statistic LearnedStatistic = new Learned();
 
     private readonly Dictionary<Statistic, StatisticValues> _values;
-    private readonly ICacheRows? _rows;
     private bool _disposed;
 
     /// <summary>Takes over the given buffers: they are disposed with the scores.</summary>
@@ -22,18 +21,16 @@ public sealed class AttentionScores : IDisposable
     /// <param name="heads">Attention heads of a layer, a multiple of <paramref name="kvHeads"/>.</param>
     /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
     /// <param name="tokens">Context tokens, 1 and up.</param>
-    /// <param name="values">What each statistic gave, <see cref="CacheRows"/> and <see cref="TokenClasses"/> apart.</param>
-    /// <param name="rows">Reads the rows of <see cref="CacheRows"/>; null: there are none.</param>
+    /// <param name="values">What each statistic gave, <see cref="TokenClasses"/> apart.</param>
     /// <exception cref="ArgumentException">
-    /// A size is out of its range, a buffer's length or the rows do not fit the sizes, or a sum is over no query.
+    /// A size is out of its range, a buffer's length does not fit the sizes, or a sum is over no query.
     /// </exception>
     public AttentionScores(
         int layers,
         int heads,
         int kvHeads,
         int tokens,
-        IEnumerable<KeyValuePair<Statistic, StatisticValues>> values,
-        ICacheRows? rows = null)
+        IEnumerable<KeyValuePair<Statistic, StatisticValues>> values)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(heads, 1);
@@ -54,9 +51,6 @@ public sealed class AttentionScores : IDisposable
         {
             Check(statistic, given);
         }
-
-        _rows = rows;
-        Statistics = [.. _values.Keys, .. rows is null ? [] : Check(rows)];
     }
 
     /// <summary>Layers.</summary>
@@ -99,53 +93,22 @@ public sealed class AttentionScores : IDisposable
             }
 
             field = value;
-            Statistics = [.. Statistics.Where(statistic => statistic is not TokenClasses), .. value is null ? [] : (Statistic[])[new TokenClasses()]];
         }
     }
 
     /// <summary>What these scores hold.</summary>
-    public IReadOnlyCollection<Statistic> Statistics { get; private init; }
-
-    /// <summary>How positions are encoded in the cached keys; null: there are no rows, or that is not known of them.</summary>
-    public RotaryEncoding? Rotary => _rows?.Rotary;
+    public IReadOnlyCollection<Statistic> Statistics => [.. _values.Keys, .. TokenMasks is null ? [] : (Statistic[])[new TokenClasses()]];
 
     /// <summary>Tokens that were fed so that these scores could be seen, 0 and up; 0: no pass was run.</summary>
     public long PassTokens { get; init; }
 
     /// <summary>Whether the scores hold a statistic.</summary>
-    public bool Has(Statistic statistic) => Statistics.Contains(statistic);
+    public bool Has(Statistic statistic) => statistic is TokenClasses ? TokenMasks is not null : _values.ContainsKey(statistic);
 
     /// <summary>Queries over which a statistic was aggregated, 0 and up: a sum divided by them is a mean.</summary>
     /// <param name="statistic">One of <see cref="Statistics"/>.</param>
     /// <exception cref="InvalidOperationException">It was not asked for.</exception>
     public long Queries(Statistic statistic) => Of(statistic).Queries;
-
-    /// <summary>Elements of a cached row, 1 and up.</summary>
-    /// <param name="kind">Keys or values.</param>
-    /// <exception cref="InvalidOperationException">These rows were not asked for.</exception>
-    public int HeadSize(RowKind kind) => RowsOf(kind).HeadSize(kind);
-
-    /// <summary>Writes the cached rows of one layer. Costs a read of the cache: once for all KV heads.</summary>
-    /// <param name="kind">Keys or values.</param>
-    /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="destination">Takes [tokens, kvHeads, <see cref="HeadSize"/>], no more and no less.</param>
-    /// <exception cref="InvalidOperationException">These rows were not asked for.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such layer.</exception>
-    /// <exception cref="ArgumentException"><paramref name="destination"/> has another length.</exception>
-    /// <exception cref="SessionStateException">The cache that they lie in has changed since, or is gone.</exception>
-    public void CopyRows(RowKind kind, int layer, Span<float> destination)
-    {
-        ICacheRows rows = RowsOf(kind);
-        ArgumentOutOfRangeException.ThrowIfNegative(layer);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
-        long length = (long)Tokens * KvHeads * rows.HeadSize(kind);
-        if (destination.Length != length)
-        {
-            throw new ArgumentException($"A layer's rows are {length} numbers; the destination takes {destination.Length}.", nameof(destination));
-        }
-
-        rows.Read(kind, layer, destination);
-    }
 
     /// <summary>A row of a statistic: one number for each context token, unless the statistic says otherwise.</summary>
     /// <param name="statistic">One of <see cref="Statistics"/>.</param>
@@ -250,15 +213,24 @@ public sealed class AttentionScores : IDisposable
         }
     }
 
-    /// <summary>The reader of cached rows.</summary>
-    /// <param name="kind">Keys or values.</param>
-    /// <exception cref="InvalidOperationException">These rows were not asked for.</exception>
-    internal ICacheRows RowsOf(RowKind kind)
+    /// <summary>Takes over what another statistic gave. Before anybody else reads these scores.</summary>
+    /// <param name="statistic">One that is not there yet.</param>
+    /// <param name="given">Its numbers.</param>
+    internal void Add(Statistic statistic, StatisticValues given)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        return _rows is { } rows && rows.HeadSize(kind) > 0
-            ? rows
-            : throw new InvalidOperationException($"The scores have no {new CacheRows(kind)}: the request did not ask for them.");
+        Check(statistic, given);
+        _values.Add(statistic, given);
+    }
+
+    /// <summary>Gives back what is not asked for. Before anybody else reads these scores.</summary>
+    /// <param name="request">What stays.</param>
+    internal void Keep(ScoreRequest request)
+    {
+        foreach (Statistic statistic in _values.Keys.Except(request.Statistics).ToArray())
+        {
+            _values.Remove(statistic, out StatisticValues? values);
+            values!.Buffer.Dispose();
+        }
     }
 
     private int Rows(Statistic statistic) => statistic.IsPerAttentionHead ? Heads : KvHeads;
@@ -273,40 +245,9 @@ public sealed class AttentionScores : IDisposable
     private static StatisticValues ThrowMissing(Statistic statistic) =>
         throw new InvalidOperationException($"The scores have no {statistic}: the request did not ask for it.");
 
-    private List<Statistic> Check(ICacheRows rows)
-    {
-        if (rows.Layers != Layers || rows.KvHeads != KvHeads || rows.Tokens != Tokens)
-        {
-            throw new ArgumentException(
-                $"The rows are [{rows.Layers}, {rows.Tokens}, {rows.KvHeads}]; [{Layers}, {Tokens}, {KvHeads}] is needed.", nameof(rows));
-        }
-
-        if (rows.Rotary is { } rotary && rows.HeadSize(RowKind.Keys) is > 0 and int size && size < 2 * rotary.Frequencies.Count)
-        {
-            throw new ArgumentException($"Keys of {size} elements do not have {rotary.Frequencies.Count} pairs to turn.", nameof(rows));
-        }
-
-        List<Statistic> kinds = [];
-        foreach (RowKind kind in Enum.GetValues<RowKind>())
-        {
-            ArgumentOutOfRangeException.ThrowIfNegative(rows.HeadSize(kind), nameof(rows));
-            if (rows.HeadSize(kind) > 0)
-            {
-                kinds.Add(new CacheRows(kind));
-            }
-        }
-
-        return kinds;
-    }
-
     private void Check(Statistic statistic, StatisticValues values)
     {
         ArgumentNullException.ThrowIfNull(values);
-        if (statistic is CacheRows)
-        {
-            throw new ArgumentException($"The {statistic} are read a layer at a time: give a reader, not a buffer.", nameof(values));
-        }
-
         if (statistic is TokenClasses)
         {
             throw new ArgumentException($"The {statistic} are no numbers: give {nameof(TokenMasks)}, not a buffer.", nameof(values));

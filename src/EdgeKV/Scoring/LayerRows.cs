@@ -9,18 +9,7 @@ internal sealed unsafe class LayerRows : IDisposable
     private readonly int _kvHeads;
 
     /// <summary>Reads a layer.</summary>
-    /// <param name="scores">Scores that have rows of this kind.</param>
-    /// <param name="kind">Keys or values.</param>
-    /// <param name="layer">0 to layers - 1.</param>
-    /// <exception cref="PlanException">A layer is too large to be looked at whole.</exception>
-    /// <exception cref="OutOfKvMemoryException">Not enough memory for it.</exception>
-    public LayerRows(AttentionScores scores, RowKind kind, int layer)
-        : this(scores.RowsOf(kind), kind, layer)
-    {
-    }
-
-    /// <summary>Reads a layer.</summary>
-    /// <param name="rows">Has rows of this kind.</param>
+    /// <param name="rows">The cache.</param>
     /// <param name="kind">Keys or values.</param>
     /// <param name="layer">0 to layers - 1.</param>
     /// <exception cref="PlanException">A layer is too large to be looked at whole.</exception>

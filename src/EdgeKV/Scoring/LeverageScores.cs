@@ -4,9 +4,9 @@ using System.Numerics.Tensors;
 namespace EdgeKV.Scoring;
 
 /// <summary>Computes <see cref="KeyLeverage"/> from cached keys, a layer at a time.</summary>
-/// <param name="rows">Reads the keys; it is known how positions are encoded in them.</param>
+/// <param name="rows">Reads the keys.</param>
 /// <param name="statistic">What is wanted of them.</param>
-internal sealed class LeverageScores(ICacheRows rows, KeyLeverage statistic)
+internal sealed class LeverageScores(ICacheRows rows, KeyLeverage statistic) : ILayerStatistic
 {
     private const double Jitter = 0.01;
 
@@ -14,25 +14,13 @@ internal sealed class LeverageScores(ICacheRows rows, KeyLeverage statistic)
     private const int Tile = 256;
     private const int Few = 16;
 
+    private readonly RotaryEncoding _rotary = rows.Rotary;
     private readonly int _first = Math.Min(statistic.First, rows.Tokens);
     private readonly int _counted = Math.Max(0, rows.Tokens - Math.Min(statistic.First, rows.Tokens) - statistic.Last);
 
-    /// <summary>Makes the memory of one thread.</summary>
-    /// <exception cref="PlanException">The context is too long for it.</exception>
-    public Work NewWork()
-    {
-        int size = rows.HeadSize(RowKind.Keys);
-        return (long)statistic.Sketch * (size + _counted) + 2 * size <= Array.MaxLength
-            ? new Work(statistic.Sketch, size, _counted)
-            : throw new PlanException(
-                $"A sketch of {_counted} tokens x {statistic.Sketch} columns is too large to be made at once. Take fewer columns, or a shorter context.");
-    }
-
-    /// <summary>Writes a layer's leverage.</summary>
-    /// <param name="layer">0 to layers - 1.</param>
-    /// <param name="work">Of this thread alone.</param>
-    /// <param name="destination">Takes [kvHeads, tokens].</param>
-    public void Write(int layer, Work work, Span<float> destination)
+    /// <inheritdoc/>
+    /// <exception cref="PlanException">The context is too long for a sketch.</exception>
+    public void Write(int layer, Span<float> destination)
     {
         destination.Clear();
         if (_counted == 0)
@@ -40,6 +28,7 @@ internal sealed class LeverageScores(ICacheRows rows, KeyLeverage statistic)
             return;
         }
 
+        using Work work = NewWork();
         using LayerRows keys = new(rows, RowKind.Keys, layer);
         TakeOutPositions(keys);
         for (int head = 0; head < rows.KvHeads; head++)
@@ -69,9 +58,18 @@ internal sealed class LeverageScores(ICacheRows rows, KeyLeverage statistic)
         }
     }
 
+    private Work NewWork()
+    {
+        int size = rows.HeadSize(RowKind.Keys);
+        return (long)statistic.Sketch * (size + _counted) + 2 * size <= Array.MaxLength
+            ? new Work(statistic.Sketch, size, _counted)
+            : throw new PlanException(
+                $"A sketch of {_counted} tokens x {statistic.Sketch} columns is too large to be made at once. Take fewer columns, or a shorter context.");
+    }
+
     private void TakeOutPositions(LayerRows keys)
     {
-        RotaryEncoding.Reversal back = rows.Rotary!.Back(_first);
+        RotaryEncoding.Reversal back = _rotary.Back(_first);
         for (int token = _first; token < _first + _counted; token++)
         {
             for (int head = 0; head < rows.KvHeads; head++)
@@ -211,8 +209,8 @@ internal sealed class LeverageScores(ICacheRows rows, KeyLeverage statistic)
         return true;
     }
 
-    /// <summary>The memory of one thread; goes back when it is disposed.</summary>
-    internal sealed class Work(int sketch, int size, int tokens) : IDisposable
+    /// <summary>The memory of one layer; goes back when it is disposed.</summary>
+    private sealed class Work(int sketch, int size, int tokens) : IDisposable
     {
         private readonly float[] _numbers = ArrayPool<float>.Shared.Rent(2 * size + sketch * (size + tokens));
         private readonly double[] _matrices = ArrayPool<double>.Shared.Rent(2 * sketch * sketch);

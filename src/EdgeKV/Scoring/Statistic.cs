@@ -3,7 +3,8 @@ namespace EdgeKV.Scoring;
 /// <summary>
 /// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="ReconstructionAttention"/>,
 /// <see cref="WindowAttention"/>, <see cref="BlockAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="KeyLeverage"/>,
-/// <see cref="OutputNorms"/>, <see cref="CacheRows"/>, <see cref="QueryMoments"/>, <see cref="TokenClasses"/> and <see cref="Learned"/>. Compares by value.
+/// <see cref="KeyLikeness"/>, <see cref="KeyProducts"/>, <see cref="BlockSpread"/>, <see cref="OutputNorms"/>, <see cref="QueryMoments"/>,
+/// <see cref="FutureAttention"/>, <see cref="ValueCapacity"/>, <see cref="TokenClasses"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
@@ -25,10 +26,16 @@ public abstract record Statistic
     public virtual bool NeedsAttention => false;
 
     /// <summary>Whether tokens have to be fed for it: for their attention, or for their queries.</summary>
-    public virtual bool NeedsPass => NeedsAttention;
+    public virtual bool NeedsPass => NeedsAttention || MadeOf.Any(other => other.NeedsPass);
 
     /// <summary>Whether it is read from a cache that still has all of its rows.</summary>
     public virtual bool NeedsFullCache => true;
+
+    /// <summary>Whether it is worked out from cached rows, layer by layer (<see cref="ILayerStatistic"/>).</summary>
+    internal virtual bool IsMadeOfRows => false;
+
+    /// <summary>Statistics that have to be there before it can be worked out.</summary>
+    internal virtual IReadOnlyList<Statistic> MadeOf => [];
 
     /// <summary>Whether a row of so many numbers can be its row for a context of so many tokens: one number a token, unless it says otherwise.</summary>
     internal virtual bool Fits(long rowLength, int tokens) => rowLength == tokens;
@@ -238,6 +245,8 @@ public sealed record KeyLeverage : Statistic
     /// <inheritdoc/>
     public override string Name => "key leverage";
 
+    internal override bool IsMadeOfRows => true;
+
     private protected override string Describe() => $"key leverage({Sketch})";
 }
 
@@ -258,13 +267,117 @@ public sealed record OutputNorms(NormKind Kind) : Statistic
 }
 
 /// <summary>
-/// The cached keys or values themselves. Not numbers in a buffer: <see cref="AttentionScores.CopyRows"/> reads a layer of them when it is wanted.
+/// How much each key lies along its head's others, [layers, kvHeads, tokens], -1 to 1: its cosine to the mean of k / ||k|| over the context, k
+/// the cached key, position encoding applied (KeyDiff, arXiv 2504.15364). A key of length 0 is like nothing: 0. No pass.
 /// </summary>
-/// <param name="Kind">Keys or values; who needs both asks for both.</param>
-public sealed record CacheRows(RowKind Kind) : Statistic
+public sealed record KeyLikeness : Statistic
 {
     /// <inheritdoc/>
-    public override string Name => Kind == RowKind.Keys ? "keys" : "values";
+    public override string Name => "key likeness";
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override IReadOnlyList<Statistic> MadeOf => [new KeyNorms()];
+}
+
+/// <summary>
+/// Plain products of the cached keys, position encoding applied, with one direction for each layer and KV head, [layers, kvHeads, tokens]
+/// (Q-Filters, arXiv 2503.02812). No pass.
+/// </summary>
+/// <param name="Directions">The directions, of the model that the context was read by.</param>
+public sealed record KeyProducts(QueryDirections Directions) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "key products";
+
+    internal override bool IsMadeOfRows => true;
+}
+
+/// <summary>
+/// How unevenly each key or value spreads over its channels beside the others of its block, [layers, kvHeads, tokens], 0 to 1 (LagKV, arXiv 2504.04704).
+/// No pass.
+/// </summary>
+/// <remarks>
+/// After the first positions the context is cut into whole blocks. Of a block, per channel, x = (r - min) / (max - min) with min and max over the next
+/// block, 0 for a channel that does not vary there; the standard deviation of x over the channels (divided by channels - 1); softmax of that over the block's
+/// tokens. Tokens of the last whole block, before the first and after the last have 0.
+/// </remarks>
+public sealed record BlockSpread : Statistic
+{
+    /// <summary>The spread beside blocks of some length.</summary>
+    /// <param name="kind">Keys or values.</param>
+    /// <param name="first">First positions that belong to no block, 0 and up.</param>
+    /// <param name="block">Tokens of a block, 1 and up.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
+    public BlockSpread(RowKind kind, int first, int block)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfLessThan(block, 1);
+        Kind = kind;
+        First = first;
+        Block = block;
+    }
+
+    /// <summary>Keys or values.</summary>
+    public RowKind Kind { get; }
+
+    /// <summary>First positions that belong to no block.</summary>
+    public int First { get; }
+
+    /// <summary>Tokens of a block.</summary>
+    public int Block { get; }
+
+    /// <inheritdoc/>
+    public override string Name => Kind == RowKind.Keys ? "key spread" : "value spread";
+
+    internal override bool IsMadeOfRows => true;
+
+    private protected override string Describe() => $"{Name}({Block})";
+}
+
+/// <summary>
+/// The attention to be expected from queries after the context, [layers, heads, tokens], 0 to 1, the sum over the tokens from
+/// <paramref name="First"/> on being 1 (expected attention, arXiv 2510.00636). Tokens before that have 0. Costs the pass of <see cref="QueryMoments"/>.
+/// </summary>
+/// <remarks>
+/// u and C are mean and covariance of these tokens' queries before position encoding, Q is the mean rotation of the positions ahead, u' = Qu,
+/// C' = QCQ^T; softmax over j of k[j] u' / sqrt(d) + k[j]^T C' k[j] / (2d), with k the cached keys and d the head size.
+/// </remarks>
+/// <param name="First">First positions that are left out, 0 and up.</param>
+/// <param name="Ahead">Positions after the context at which queries are expected, 1 and up.</param>
+public sealed record FutureAttention(int First, int Ahead) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "future attention";
+
+    /// <inheritdoc/>
+    public override bool IsPerAttentionHead => true;
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override IReadOnlyList<Statistic> MadeOf => [new QueryMoments(QueryMoment.Mean, First), new QueryMoments(QueryMoment.Covariance, First)];
+}
+
+/// <summary>
+/// What each value adds to what its head can give out, [layers, kvHeads, tokens], 0 and up (CapKV, arXiv 2604.25975). Tokens that are left out have 0.
+/// Costs the pass of <see cref="QueryMoments"/>.
+/// </summary>
+/// <remarks>
+/// Per attention head, over the tokens from <paramref name="First"/> on: w[j] = exp(<paramref name="Sharpness"/> (cos(k[j], u') - the largest of them)) with
+/// u' as in <see cref="FutureAttention"/>; w[j] v[j]^T (I + sum over i of w[i] v[i] v[i]^T)^-1 v[j]; mean over the attention heads of the KV head. A key or
+/// a mean query of length 0 has a cosine of 0.
+/// </remarks>
+/// <param name="First">First positions that are left out, 0 and up.</param>
+/// <param name="Ahead">Positions after the context at which queries are expected, 1 and up.</param>
+/// <param name="Sharpness">How sharply keys are told apart by their cosine, 0 (not at all) and up.</param>
+public sealed record ValueCapacity(int First, int Ahead, double Sharpness) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "value capacity";
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override IReadOnlyList<Statistic> MadeOf => [new KeyNorms(), new QueryMoments(QueryMoment.Mean, First)];
 }
 
 /// <summary>

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using EdgeKV.Native;
-using EdgeKV.Policies;
 using EdgeKV.Scoring;
 
 namespace EdgeKV;
@@ -117,28 +116,6 @@ public sealed partial class EdgeSession
                 float* row = data + ((long)layer * Model.Heads + head) * context;
                 read.Slice(head * tokens, tokens).CopyTo(new Span<float>(row + position, tokens));
             }
-        }
-    }
-
-    /// <summary>Leverage of all keys, [layers, kvHeads, context].</summary>
-    private unsafe NativeScoreBuffer ReadLeverage(KeyLeverage statistic, CancellationToken cancellation)
-    {
-        LeverageScores leverage = new(new SessionRows(this, [RowKind.Keys], ReadRotary()), statistic);
-        int length = checked(Model.KvHeads * Position);
-        NativeScoreBuffer buffer = NativeScoreBuffer.Allocate((long)Model.Layers * length, out float* data);
-        try
-        {
-            LayerLoop.ForEach(Model.Layers, leverage.NewWork, (layer, work) =>
-            {
-                cancellation.ThrowIfCancellationRequested();
-                leverage.Write(layer, work, new Span<float>(data + (long)layer * length, length));
-            });
-            return buffer;
-        }
-        catch
-        {
-            buffer.Dispose();
-            throw;
         }
     }
 }

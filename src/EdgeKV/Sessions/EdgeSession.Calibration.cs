@@ -144,7 +144,7 @@ public sealed partial class EdgeSession
                     fixed (double* pointer = errors)
                     {
                         status = NativeMethods.edgekv_eviction_errors(
-                            Changing,
+                            Live,
                             Position,
                             countsPointer,
                             positions,

@@ -297,7 +297,7 @@ public sealed partial class EdgeSession
         {
             lock (_native)
             {
-                NativeErrors.ThrowIfFailed(NativeMethods.edgekv_rerotate(Changing), nameof(NativeMethods.edgekv_rerotate));
+                NativeErrors.ThrowIfFailed(NativeMethods.edgekv_rerotate(Live), nameof(NativeMethods.edgekv_rerotate));
             }
         }
         catch (Exception e) when (e is EdgeKVException or OperationCanceledException)
@@ -322,7 +322,7 @@ public sealed partial class EdgeSession
                 fixed (int* positions = plan.FlatPositions)
                 {
                     status = NativeMethods.edgekv_apply(
-                        Changing,
+                        Live,
                         counts,
                         (nuint)plan.Counts.Length,
                         positions,

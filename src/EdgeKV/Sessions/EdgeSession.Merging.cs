@@ -15,8 +15,7 @@ public sealed partial class EdgeSession
         }
 
         MergedRows[] merged = new MergedRows[plan.Layers * plan.KvHeads];
-        using AttentionScores rows = new(
-            Model.Layers, Model.Heads, Model.KvHeads, Position, [], new SessionRows(this, [RowKind.Keys, RowKind.Values], rotary: null));
+        ICacheRows rows = CachedRows;
         for (int layer = 0; layer < plan.Layers; layer++)
         {
             progress?.Report(new CompressionProgress(CompressionStage.Merging, (double)layer / plan.Layers));
@@ -45,7 +44,7 @@ public sealed partial class EdgeSession
                 {
                     NativeErrors.ThrowIfFailed(
                         NativeMethods.edgekv_merge(
-                            Changing, list / Model.KvHeads, list % Model.KvHeads, dropped, kept, weights, (nuint)rows.Dropped.Length),
+                            Live, list / Model.KvHeads, list % Model.KvHeads, dropped, kept, weights, (nuint)rows.Dropped.Length),
                         nameof(NativeMethods.edgekv_merge));
                 }
             }

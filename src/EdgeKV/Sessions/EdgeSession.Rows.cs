@@ -1,30 +1,33 @@
 using EdgeKV.Native;
+using EdgeKV.Policies;
 using EdgeKV.Scoring;
 
 namespace EdgeKV;
 
 public sealed partial class EdgeSession
 {
-    // What was done to the cache so far: who reads its rows later must know that they are still those that were there. Guarded by _native.
-    private long _changes;
+    /// <summary>The rows of the full cache, as long as nothing is done to it.</summary>
+    internal ICacheRows CachedRows => new SessionRows(this);
 
-    /// <summary>A reader of the rows that a request asks for; null: of none.</summary>
-    private SessionRows? Rows(ScoreRequest request)
+    /// <summary>A statistic that is made of cached rows, [layers, heads or KV heads, context].</summary>
+    private unsafe NativeScoreBuffer ReadLayers(Statistic statistic, AttentionScores seen, CancellationToken cancellation)
     {
-        RowKind[] kinds = [.. request.Statistics.OfType<Scoring.CacheRows>().Select(rows => rows.Kind)];
-        return kinds.Length == 0 ? null : new SessionRows(this, kinds, kinds.Contains(RowKind.Keys) ? Rotary(request) : null);
-    }
-
-    /// <summary>How the model turns its keys; null where that is not one rotation and the request can do without it.</summary>
-    private RotaryEncoding? Rotary(ScoreRequest request)
-    {
+        ILayerStatistic layers = ILayerStatistic.Of(statistic, CachedRows, seen);
+        int length = checked((statistic.IsPerAttentionHead ? Model.Heads : Model.KvHeads) * Position);
+        NativeScoreBuffer buffer = NativeScoreBuffer.Allocate((long)Model.Layers * length, out float* data);
         try
         {
-            return ReadRotary();
+            LayerLoop.ForEach(Model.Layers, layer =>
+            {
+                cancellation.ThrowIfCancellationRequested();
+                layers.Write(layer, new Span<float>(data + (long)layer * length, length));
+            });
+            return buffer;
         }
-        catch (UnsupportedModelException) when (!request.Statistics.Any(statistic => statistic is QueryMoments))
+        catch
         {
-            return null;
+            buffer.Dispose();
+            throw;
         }
     }
 
@@ -64,47 +67,84 @@ public sealed partial class EdgeSession
             frequencies[..(int)count], pairs == NativeRopePairs.Adjacent ? RotaryPairs.Adjacent : RotaryPairs.HalfSplit, scale);
     }
 
-    /// <summary>Reads the rows of a full cache for as long as nothing is done to it.</summary>
-    private sealed class SessionRows(EdgeSession session, RowKind[] kinds, RotaryEncoding? rotary) : ICacheRows
+    private sealed class SessionRows(EdgeSession session) : ICacheRows
     {
-        private readonly long _changes = session._changes;
-
         public int Layers => session.Model.Layers;
 
         public int KvHeads => session.Model.KvHeads;
 
         public int Tokens { get; } = session.Position;
 
-        public RotaryEncoding? Rotary => rotary;
+        public RotaryEncoding Rotary => session.ReadRotary();
 
-        public int HeadSize(RowKind kind) => !kinds.Contains(kind) ? 0 : kind == RowKind.Keys ? session.Model.HeadSizeK : session.Model.HeadSizeV;
+        public int HeadSize(RowKind kind) => kind == RowKind.Keys ? session.Model.HeadSizeK : session.Model.HeadSizeV;
 
         public unsafe void Read(RowKind kind, int layer, Span<float> rows)
         {
-            // Another thread may dispose the session, and then its model, meanwhile.
             lock (session._native)
             {
-                if (session._disposed || session._changes != _changes)
-                {
-                    throw new SessionStateException(
-                        $"The {new Scoring.CacheRows(kind)} cannot be read any more: the session {(session._disposed ? "has been disposed" : "went on")} "
-                        + "after it was scored. Plan before that, or score again.");
-                }
-
                 fixed (float* data = rows)
                 {
                     NativeErrors.ThrowIfFailed(
-                        NativeMethods.edgekv_rows(
-                            session.Live,
-                            kind == RowKind.Keys ? NativeRow.Keys : NativeRow.Values,
-                            layer,
-                            0,
-                            Tokens,
-                            data,
-                            (nuint)rows.Length),
+                        NativeMethods.edgekv_rows(session.Live, Native(kind), layer, 0, Tokens, data, (nuint)rows.Length),
                         nameof(NativeMethods.edgekv_rows));
                 }
             }
         }
+
+        public unsafe void Apply(RowForm form, RowKind kind, int layer, ReadOnlySpan<float> factors, Span<float> results)
+        {
+            NativeForm native = form switch
+            {
+                RowForm.Linear => NativeForm.Linear,
+                RowForm.Quadratic => NativeForm.Quadratic,
+                _ => NativeForm.Squares,
+            };
+            lock (session._native)
+            {
+                fixed (float* given = factors, written = results)
+                {
+                    NativeErrors.ThrowIfFailed(
+                        NativeMethods.edgekv_row_forms(
+                            session.Live,
+                            Native(kind),
+                            layer,
+                            native,
+                            Tokens,
+                            results.Length / (KvHeads * Tokens),
+                            given,
+                            (nuint)factors.Length,
+                            written,
+                            (nuint)results.Length),
+                        nameof(NativeMethods.edgekv_row_forms));
+                }
+            }
+        }
+
+        public unsafe void Sum(RowMoment moment, RowKind kind, int layer, ReadOnlySpan<float> weights, Span<double> sums)
+        {
+            lock (session._native)
+            {
+                fixed (float* given = weights)
+                fixed (double* written = sums)
+                {
+                    NativeErrors.ThrowIfFailed(
+                        NativeMethods.edgekv_row_moments(
+                            session.Live,
+                            Native(kind),
+                            layer,
+                            moment == RowMoment.First ? NativeMoment.First : NativeMoment.Second,
+                            Tokens,
+                            weights.Length / (KvHeads * Tokens),
+                            given,
+                            (nuint)weights.Length,
+                            written,
+                            (nuint)sums.Length),
+                        nameof(NativeMethods.edgekv_row_moments));
+                }
+            }
+        }
+
+        private static NativeRow Native(RowKind kind) => kind == RowKind.Keys ? NativeRow.Keys : NativeRow.Values;
     }
 }

@@ -16,8 +16,7 @@ public sealed partial class EdgeSession
     /// <summary>
     /// Sees what is asked for of everything that the session has read. The tokens of a task set are fed on top of the cache and taken back
     /// (KVCompose, arXiv 2509.05165, section 3), once for all aggregates of it; a reconstruction is a pass for each length of its chunks; one pass
-    /// serves all windows and query moments, one each kind of blocks; norms, leverage and learned scores need none. Cached rows are read when they are wanted,
-    /// for as long as the session does nothing else.
+    /// serves all windows and query moments, one each kind of blocks; norms, learned scores and what is made of cached rows alone need none.
     /// </summary>
     /// <remarks>
     /// The context as its own task set needs as many positions again as the context has. Where the cache holds fewer it is fed in the largest
@@ -67,19 +66,39 @@ public sealed partial class EdgeSession
                 "Cannot score: the cache is compact, and rows that are gone have no attention. Score before compressing.");
         }
 
+        Statistic[] made = [.. request.Statistics.Where(statistic => statistic.IsMadeOfRows)];
+        var seen = new ScoreRequest(request.Statistics.Except(made).Concat(made.SelectMany(statistic => statistic.MadeOf)));
+        AttentionScores scores = See(seen, scoreMemory, progress, cancellation);
+        try
+        {
+            foreach (Statistic statistic in made)
+            {
+                scores.Add(statistic, new StatisticValues(ReadLayers(statistic, scores, cancellation)));
+            }
+
+            scores.Keep(request);
+            return scores;
+        }
+        catch
+        {
+            scores.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>All statistics that are not made of cached rows.</summary>
+    private AttentionScores See(ScoreRequest request, long scoreMemory, IProgress<double>? progress, CancellationToken cancellation)
+    {
         Dictionary<Statistic, StatisticValues> values = [];
         try
         {
-            foreach (Statistic statistic in request.Statistics)
+            foreach (Statistic statistic in request.Statistics.Where(statistic => !statistic.NeedsPass && statistic is not TokenClasses))
             {
-                if (!statistic.NeedsPass && statistic is not (Scoring.CacheRows or TokenClasses))
-                {
-                    values.Add(statistic, new StatisticValues(Read(statistic, cancellation)));
-                }
+                values.Add(statistic, new StatisticValues(Read(statistic)));
             }
 
             long fed = request.NeedsPass ? RunPasses(request, values, (ulong)scoreMemory, progress, cancellation) : 0;
-            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, Position, values, Rows(request))
+            return new AttentionScores(Model.Layers, Model.Heads, Model.KvHeads, Position, values)
             {
                 PassTokens = fed,
                 PrefixTokens = PrefixLength(),
@@ -98,13 +117,12 @@ public sealed partial class EdgeSession
     }
 
     /// <summary>What the prefill or the cache gives without feeding anything.</summary>
-    private NativeScoreBuffer Read(Statistic statistic, CancellationToken cancellation) => statistic switch
+    private NativeScoreBuffer Read(Statistic statistic) => statistic switch
     {
         Learned => ReadLearned(0, Position),
         KeyNorms => ReadNorms(NativeNorm.Keys),
         ValueNorms => ReadNorms(NativeNorm.Values),
         OutputNorms norms => ReadOutputNorms(norms.Kind),
-        KeyLeverage leverage => ReadLeverage(leverage, cancellation),
         _ => throw Unknown(statistic),
     };
 
@@ -555,7 +573,7 @@ public sealed partial class EdgeSession
         lock (_native)
         {
             // They were never counted among the session's tokens.
-            NativeStatus status = NativeMethods.edgekv_rollback(Changing, Position);
+            NativeStatus status = NativeMethods.edgekv_rollback(Live, Position);
             if (status != NativeStatus.Ok)
             {
                 _fault = "the task tokens of a score pass could not be taken back. Dispose it and make another one.";
@@ -586,7 +604,7 @@ public sealed partial class EdgeSession
                 fixed (int* pointer = tokens)
                 {
                     status = NativeMethods.edgekv_score(
-                        Changing, scores, pointer, tokens.Length, scoreMemory, ProgressCallback.Function, callback.User);
+                        Live, scores, pointer, tokens.Length, scoreMemory, ProgressCallback.Function, callback.User);
                 }
 
                 callback.ThrowIfFailed();

@@ -207,7 +207,7 @@ public sealed partial class EdgeSession : IDisposable
         {
             lock (_native)
             {
-                NativeErrors.ThrowIfFailed(NativeMethods.edgekv_clear(Changing), nameof(NativeMethods.edgekv_clear));
+                NativeErrors.ThrowIfFailed(NativeMethods.edgekv_clear(Live), nameof(NativeMethods.edgekv_clear));
             }
         }
 
@@ -272,16 +272,6 @@ public sealed partial class EdgeSession : IDisposable
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             return _context ?? throw new SessionStateException("The session has read nothing yet: prefill first.");
-        }
-    }
-
-    // For calls that change the cache. Under _native.
-    private ContextHandle Changing
-    {
-        get
-        {
-            _changes++;
-            return Live;
         }
     }
 
@@ -387,7 +377,6 @@ public sealed partial class EdgeSession : IDisposable
             ObjectDisposedException.ThrowIf(_disposed, this);
             _context?.Dispose();
             _context = context;
-            _changes++;
             _compact = false;
             _oneChunk = positions > 0;
             _contextSize = (int)CacheValue(NativeCacheKey.ContextSize);
@@ -417,7 +406,6 @@ public sealed partial class EdgeSession : IDisposable
         {
             _context?.Dispose();
             _context = null;
-            _changes++;
             _contextSize = 0;
             _compact = false;
             _oneChunk = false;
@@ -531,7 +519,7 @@ public sealed partial class EdgeSession : IDisposable
                 fixed (int* pointer = tokens)
                 {
                     status = NativeMethods.edgekv_decode(
-                        Changing,
+                        Live,
                         pointer,
                         tokens.Length,
                         logits,
@@ -575,7 +563,7 @@ public sealed partial class EdgeSession : IDisposable
 
         lock (_native)
         {
-            NativeErrors.ThrowIfFailed(NativeMethods.edgekv_rollback(Changing, position), nameof(NativeMethods.edgekv_rollback));
+            NativeErrors.ThrowIfFailed(NativeMethods.edgekv_rollback(Live, position), nameof(NativeMethods.edgekv_rollback));
         }
 
         _tokens.RemoveRange(position, _tokens.Count - position);
@@ -661,13 +649,13 @@ public sealed partial class EdgeSession : IDisposable
                 fixed (int* pointer = tokens)
                 {
                     NativeErrors.ThrowIfFailed(
-                        NativeMethods.edgekv_state_load(Changing, path, pointer, (nuint)tokens.Length, out count),
+                        NativeMethods.edgekv_state_load(Live, path, pointer, (nuint)tokens.Length, out count),
                         nameof(NativeMethods.edgekv_state_load));
                 }
 
                 if (NativeMethods.edgekv_position(Live) != (int)count)
                 {
-                    NativeErrors.ThrowIfFailed(NativeMethods.edgekv_clear(Changing), nameof(NativeMethods.edgekv_clear));
+                    NativeErrors.ThrowIfFailed(NativeMethods.edgekv_clear(Live), nameof(NativeMethods.edgekv_clear));
                     throw new EdgeKVException($"The saved session {path} has a cache and {count} tokens that do not fit together.");
                 }
             }

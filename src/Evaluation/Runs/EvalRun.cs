@@ -161,14 +161,14 @@ public sealed class EvalRun
             LearnedScores = false,
             Profile = null,
         });
-        foreach (IGrouping<string, Cell> group in compressed.GroupBy(cell => PassesOf(cell.Plans!.Request)))
+        foreach (IGrouping<string, Cell> group in compressed.GroupBy(cell => CostOf(cell.Plans!.Request)))
         {
             var request = ScoreRequest.Union(group.Select(cell => cell.Plans!.Request));
             long start = Stopwatch.GetTimestamp();
             _score.Start();
             using AttentionScores scores = await full.ScoreAsync(request, progress: null, cancellation).ConfigureAwait(false);
             _score.Stop();
-            double scoreSeconds = request.NeedsPass ? Stopwatch.GetElapsedTime(start).TotalSeconds : 0;
+            double scoreSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
             long peak = context.Length + Math.Min(PassTokens(request, scores), full.Limit - context.Length);
             foreach (Cell cell in group)
             {
@@ -354,9 +354,10 @@ public sealed class EvalRun
     private static int AnswerRoom(EdgeModel model, EvalSample sample) =>
         sample.Metric == MetricNames.Perplexity ? model.Tokenize(sample.Answers[0]).Length : sample.NewTokens;
 
-    // Requests that feed the same tokens are scored together, so that the time of a group is what each of its policies takes alone.
-    private static string PassesOf(ScoreRequest request) => string.Join('+', request.Statistics
-        .Where(statistic => statistic.NeedsPass)
+    // What costs the same is scored together, so that the time of a group is what each of its policies takes alone: the tokens that are fed, and all
+    // that is more than a read of what the prefill left.
+    private static string CostOf(ScoreRequest request) => string.Join('+', request.Statistics
+        .Where(statistic => statistic is not (KeyNorms or ValueNorms or Learned or TokenClasses))
         .Select(statistic => statistic is TaskAttention task ? task.TaskSet.ToString() : statistic.ToString())
         .Distinct()
         .Order(StringComparer.Ordinal));

@@ -33,13 +33,13 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
         using EdgeSession session = model.CreateSession(Options);
         await session.PrefillAsync(tokens);
 
-        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(Blocks, new CacheRows(RowKind.Keys)));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(Blocks));
 
         Assert.Equal(Tokens - 8, scores.PassTokens);
         Assert.Equal(Tokens - 12, scores.Queries(Blocks));
         for (int layer = 0; layer < model.Layers; layer++)
         {
-            using var keys = new LayerRows(scores, RowKind.Keys, layer);
+            using var keys = new LayerRows(session.CachedRows, RowKind.Keys, layer);
             for (int head = 0; head < model.Heads; head++)
             {
                 double[] expected = ByDefinition(Blocks, Tokens, head, queries.Select(token => token[layer]).ToArray(), keys, scores.GroupSize);
@@ -66,11 +66,11 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
         using EdgeSession session = fixture.Model.CreateSession(ModelFixture.Options with { CacheType = KvCacheType.F32 });
         await session.PrefillAsync(tokens);
 
-        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(blocks, new CacheRows(RowKind.Keys)));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(blocks));
 
         foreach (int layer in (int[])[0, 1, 17, 29])
         {
-            using var keys = new LayerRows(scores, RowKind.Keys, layer);
+            using var keys = new LayerRows(session.CachedRows, RowKind.Keys, layer);
             for (int head = 0; head < scores.Heads; head++)
             {
                 double[] expected = ByDefinition(blocks, tokens.Length, head, queries.Select(token => token[layer]).ToArray(), keys, scores.GroupSize);
@@ -202,15 +202,14 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
         await session.PrefillAsync(TinyModels.RandomTokens(Tokens, 7));
         var statistic = new KeyLeverage(12, seed: 3, first: 8, last: 4);
 
-        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(statistic, new CacheRows(RowKind.Keys)));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(statistic));
 
         Assert.Equal(0, scores.PassTokens);
-        LeverageScores expected = new(scores.RowsOf(RowKind.Keys), statistic);
-        using LeverageScores.Work work = expected.NewWork();
+        LeverageScores expected = new(session.CachedRows, statistic);
         float[] layer = new float[model.KvHeads * Tokens];
         for (int l = 0; l < model.Layers; l++)
         {
-            expected.Write(l, work, layer);
+            expected.Write(l, layer);
             for (int head = 0; head < model.KvHeads; head++)
             {
                 Assert.Equal(layer[(head * Tokens)..((head + 1) * Tokens)], scores.Values(statistic, l, head).ToArray());

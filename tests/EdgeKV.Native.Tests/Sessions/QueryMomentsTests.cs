@@ -30,15 +30,14 @@ public sealed class QueryMomentsTests(ModelFixture fixture)
             NativeErrors.ThrowIfFailed(NativeMethods.edgekv_queries_keep(session.Handle!, true, 0), "edgekv_queries_keep");
             await session.PrefillAsync(TinyModels.RandomTokens(Tokens, 1));
 
-            using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(new CacheRows(RowKind.Keys)));
-            RotaryEncoding rotary = Assert.IsType<RotaryEncoding>(scores.Rotary);
+            RotaryEncoding rotary = session.CachedRows.Rotary;
 
             Assert.Equal(tiny is TinyModel.Qwen2 or TinyModel.Qwen3 ? RotaryPairs.HalfSplit : RotaryPairs.Adjacent, rotary.Pairs);
             for (int layer = 0; layer < model.Layers; layer++)
             {
                 double[] expected = KeySums(session, layer);
                 double[] turnedBack = new double[expected.Length];
-                using var keys = new LayerRows(scores, RowKind.Keys, layer);
+                using var keys = new LayerRows(session.CachedRows, RowKind.Keys, layer);
                 for (int i = 0; i < Tokens * model.KvHeads; i++)
                 {
                     (int head, int token) = (i / Tokens, i % Tokens);

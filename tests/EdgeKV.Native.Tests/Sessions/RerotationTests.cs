@@ -101,12 +101,12 @@ public sealed class RerotationTests(ModelFixture fixture)
         CompressionPlan plan;
         List<(int Layer, int Head, int[] Dropped, int[] Kept, float[] Weights)> all = [];
         using (AttentionScores scores = await byHand.ScoreAsync(
-            new ScoreRequest(new KeyNorms(), new ValueNorms(), new CacheRows(RowKind.Keys))))
+            new ScoreRequest(new KeyNorms(), new ValueNorms())))
         {
             plan = policy.Plan(scores);
             for (int layer = 0; layer < model.Layers; layer++)
             {
-                using var keys = new LayerRows(scores, RowKind.Keys, layer);
+                using var keys = new LayerRows(byHand.CachedRows, RowKind.Keys, layer);
                 for (int head = 0; head < model.KvHeads; head++)
                 {
                     int[] kept = plan.Positions(layer, head).ToArray();

@@ -11,11 +11,11 @@ public class MergedRowsTests
     public void Of_FourRows_TakesTheMostLikeKeyOrNone()
     {
         // Keys: the kept ones lie on the axes; one dropped row leans to the second, one away from both.
-        using AttentionScores scores = Of(
+        TestRows rows = Of(
             keys: [1, 0, 0, 2, 0.6f, 0.8f, -1, -1],
             values: [1, 0, 3, 0, 1, 0, 9, 9]);
 
-        MergedRows merged = Of(scores, 0, 0, [0, 1]);
+        MergedRows merged = Of(rows, 0, 0, [0, 1]);
 
         Assert.Equal([2], merged.Dropped);
         Assert.Equal([1], merged.Kept);
@@ -25,9 +25,9 @@ public class MergedRowsTests
     [Fact]
     public void Of_EquallyLikeKeys_TakesTheEarlier()
     {
-        using AttentionScores scores = Of(keys: [1, 1, 2, 2, 0, 3, 3, 3], values: [1, 0, 1, 0, 1, 0, 1, 0]);
+        TestRows rows = Of(keys: [1, 1, 2, 2, 0, 3, 3, 3], values: [1, 0, 1, 0, 1, 0, 1, 0]);
 
-        Assert.Equal([0], Of(scores, 0, 0, [0, 1, 2]).Kept);
+        Assert.Equal([0], Of(rows, 0, 0, [0, 1, 2]).Kept);
     }
 
     [Theory]
@@ -35,18 +35,18 @@ public class MergedRowsTests
     [InlineData(new[] { 0, 1, 2, 3 })]
     public void Of_NothingKeptOrDropped_MergesNothing(int[] kept)
     {
-        using AttentionScores scores = Of(keys: [1, 1, 2, 2, 0, 3, 3, 3], values: [1, 0, 1, 0, 1, 0, 1, 0]);
+        TestRows rows = Of(keys: [1, 1, 2, 2, 0, 3, 3, 3], values: [1, 0, 1, 0, 1, 0, 1, 0]);
 
-        Assert.Empty(Of(scores, 0, 0, kept).Dropped);
+        Assert.Empty(Of(rows, 0, 0, kept).Dropped);
     }
 
     [Fact]
     public void Of_RowsOfZeros_AreLikeNone()
     {
         // A key of zeros, kept and dropped; a value of zeros adds nothing.
-        using AttentionScores scores = Of(keys: [0, 0, 1, 0, 0, 0, 1, 0], values: [1, 1, 0, 0, 1, 1, 0, 0]);
+        TestRows rows = Of(keys: [0, 0, 1, 0, 0, 0, 1, 0], values: [1, 1, 0, 0, 1, 1, 0, 0]);
 
-        Assert.Empty(Of(scores, 0, 0, [0, 1]).Dropped);
+        Assert.Empty(Of(rows, 0, 0, [0, 1]).Dropped);
     }
 
     [Fact]
@@ -59,7 +59,7 @@ public class MergedRowsTests
             int[] kept = [.. Enumerable.Range(0, 40).Where(_ => random.Next(3) == 0)];
             for (int head = 0; head < 3; head++)
             {
-                MergedRows merged = Of(drawn.Scores, 1, head, kept);
+                MergedRows merged = Of(drawn.Rows, 1, head, kept);
 
                 var expected = Enumerable.Range(0, 40).Except(kept).Select(position => Pair(drawn.Rows, head, position, kept)).Where(pair => pair.Weight > 0).ToArray();
                 Assert.Equal(expected.Select(pair => pair.Position), merged.Dropped);
@@ -84,12 +84,12 @@ public class MergedRowsTests
         double Norm(int token) => Math.Sqrt(rows.Row(RowKind.Values, 1, head, token).Sum(x => (double)x * x));
     }
 
-    private static AttentionScores Of(float[] keys, float[] values) => new(1, 1, 1, 4, [], new TestRows(1, 1, 4, keys, values));
+    private static TestRows Of(float[] keys, float[] values) => new(1, 1, 4, keys, values);
 
-    private static MergedRows Of(AttentionScores scores, int layer, int head, int[] kept)
+    private static MergedRows Of(TestRows rows, int layer, int head, int[] kept)
     {
-        using var keys = new LayerRows(scores, RowKind.Keys, layer);
-        using var values = new LayerRows(scores, RowKind.Values, layer);
-        return MergedRows.Of(keys, values, head, scores.Tokens, kept, TestContext.Current.CancellationToken);
+        using var keys = new LayerRows(rows, RowKind.Keys, layer);
+        using var values = new LayerRows(rows, RowKind.Values, layer);
+        return MergedRows.Of(keys, values, head, rows.Tokens, kept, TestContext.Current.CancellationToken);
     }
 }

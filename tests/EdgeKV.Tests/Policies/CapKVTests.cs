@@ -7,14 +7,13 @@ namespace EdgeKV.Tests.Policies;
 
 public class CapKVTests
 {
-    private static readonly RotaryEncoding NoRotation = new([], RotaryPairs.Adjacent);
-
     [Fact]
     public void Score_TwoRows_WeighsWhatTheyAdd()
     {
         // Cosines 1 and 0 to the query, so weights 1 and 1/2; the matrix is 1 + 1 * 2^2 + 1/2 * 4^2 = 13.
-        using AttentionScores scores = Of([5, 5, 1, 0, 0, 3], [7, 2, 4], [4, 0], NoRotation);
+        using RowScores drawn = Of([5, 5, 1, 0, 0, 3], [7, 2, 4], [4, 0]);
         var policy = new CapKV { Sinks = 1, Sharpness = Math.Log(2) };
+        AttentionScores scores = drawn.For(policy);
 
         float[] own = ScorerAssert.Scores(policy, scores);
 
@@ -27,44 +26,31 @@ public class CapKVTests
     {
         // One position ahead of three tokens, a turn of pi a position: the query comes to point the other way.
         var rotary = new RotaryEncoding([Math.PI], RotaryPairs.Adjacent);
-        using AttentionScores scores = Of([1, 0, -1, 0, 1, 0], [1, 1, 1], [1, 0], rotary);
+        using RowScores scores = Of([1, 0, -1, 0, 1, 0], [1, 1, 1], [1, 0], rotary);
+        var policy = new CapKV { Sinks = 0, Ahead = 1, Ratio = 0.6 };
 
-        Assert.Equal([1], new CapKV { Sinks = 0, Ahead = 1, Ratio = 0.6 }.Plan(scores).Positions(0, 0).ToArray());
+        Assert.Equal([1], policy.Plan(scores.For(policy)).Positions(0, 0).ToArray());
     }
 
     [Fact]
     public void Plan_EqualRows_KeepsEarlierPosition()
     {
-        using AttentionScores scores = Of([1, 0, 1, 0, 1, 0], [1, 1, 1], [1, 0], NoRotation);
+        using RowScores scores = Of([1, 0, 1, 0, 1, 0], [1, 1, 1], [1, 0]);
+        var policy = new CapKV { Sinks = 0, Ratio = 0.3 };
 
-        Assert.Equal([0, 1], new CapKV { Sinks = 0, Ratio = 0.3 }.Plan(scores).Positions(0, 0).ToArray());
+        Assert.Equal([0, 1], policy.Plan(scores.For(policy)).Positions(0, 0).ToArray());
     }
 
     [Fact]
-    public void Plan_NothingBesideTheSinks_SaysWhatToDo()
+    public void Score_KeyOrQueryOfNoLength_HasACosineOfZero()
     {
-        using RowScores drawn = RowScores.Random(0, tokens: 4);
+        // Weights 1/2 and 1, so 1 + 1/2 + 1.
+        var policy = new CapKV { Sinks = 1, Sharpness = Math.Log(2) };
+        using RowScores key = Of([1, 0, 0, 0, 1, 0], [1, 1, 1], [1, 0]);
+        using RowScores query = Of([1, 0, 1, 0, 0, 1], [1, 1, 1], [0, 0]);
 
-        PlanException error = Assert.Throws<PlanException>(() => new CapKV().Plan(drawn.Scores));
-
-        Assert.Contains("capkv leaves the first 4 tokens out; a context of 4 has no others", error.Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void Plan_UnknownEncoding_Throws()
-    {
-        using AttentionScores scores = Of([1, 0, 1, 0, 1, 0], [1, 1, 1], [1, 0], null);
-
-        Assert.Contains(
-            "is not known", Assert.Throws<PlanException>(() => new CapKV { Sinks = 1 }.Plan(scores)).Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void Plan_QueriesOfAnotherSize_Throws()
-    {
-        using AttentionScores scores = Of([1, 0, 1, 0, 1, 0], [1, 1, 1], [1, 0, 0], NoRotation);
-
-        Assert.Throws<PlanException>(() => new CapKV { Sinks = 1 }.Plan(scores));
+        Assert.Equal([0.2f, 0.4f], ScorerAssert.Scores(policy, key.For(policy))[1..], (x, y) => Math.Abs(x - y) < 1e-6);
+        Assert.Equal([1 / 3f, 1 / 3f], ScorerAssert.Scores(policy, query.For(policy))[1..], (x, y) => Math.Abs(x - y) < 1e-6);
     }
 
     [Theory]
@@ -73,9 +59,10 @@ public class CapKVTests
     [InlineData(1f, float.PositiveInfinity)]
     public void Plan_RowThatIsNoNumber_Throws(float key, float value)
     {
-        using AttentionScores scores = Of([1, 0, key, 0, 1, 0], [1, 1, value], [1, 0], NoRotation);
+        using RowScores scores = Of([1, 0, key, 0, 1, 0], [1, 1, value], [1, 0]);
+        var policy = new CapKV { Sinks = 1 };
 
-        PlanException error = Assert.Throws<PlanException>(() => new CapKV { Sinks = 1 }.Plan(scores));
+        PlanException error = Assert.Throws<PlanException>(() => policy.Plan(scores.For(policy)));
 
         Assert.Contains("not a finite number", error.Message, StringComparison.Ordinal);
     }
@@ -88,7 +75,7 @@ public class CapKVTests
             // Moments are known of the tokens from 4 on.
             var policy = new CapKV { Sharpness = seed / 3.0, Ahead = 1 + 5 * seed };
             using RowScores drawn = RowScores.Random(seed, tokens: 5 + 4 * seed, group: 1 + seed % 3);
-            ScorerAssert.EqualDefinition(policy, drawn.Scores, (layer, head) => ByDefinition(policy, drawn, layer, head), tolerance: 1e-4);
+            ScorerAssert.EqualDefinition(policy, drawn.For(policy), (layer, head) => ByDefinition(policy, drawn, layer, head), tolerance: 1e-4);
         }
     }
 
@@ -102,16 +89,13 @@ public class CapKVTests
     }
 
     // One layer and head, three tokens; keys of two numbers, values of one. The query's mean is one for all sinks.
-    private static AttentionScores Of(float[] keys, float[] values, float[] query, RotaryEncoding? rotary) => new(
-        1,
-        1,
-        1,
-        3,
+    private static RowScores Of(float[] keys, float[] values, float[] query, RotaryEncoding? rotary = null) => RowScores.Of(
+        new TestRows(1, 1, 3, keys, values) { Rotary = rotary ?? new RotaryEncoding([], RotaryPairs.Adjacent) },
+        heads: 1,
         [
             new(new QueryMoments(QueryMoment.Mean, 0), new StatisticValues(TestScores.Buffer(query))),
             new(new QueryMoments(QueryMoment.Mean, 1), new StatisticValues(TestScores.Buffer(query))),
-        ],
-        new TestRows(1, 1, 3, keys, values) { Rotary = rotary });
+        ]);
 
     private static double[] ByDefinition(CapKV policy, RowScores drawn, int layer, int kvHead)
     {

@@ -52,7 +52,7 @@ public class CurDKVTests
         {
             var policy = new CurDKV { Sinks = seed % 4, Window = 1 + seed };
             using RowScores drawn = RowScores.Random(seed, tokens: 10 + 3 * seed);
-            ScorerAssert.EqualDefinition(policy, drawn.Scores, (layer, head) => ByDefinition(policy, drawn.Rows, layer, head));
+            ScorerAssert.EqualDefinition(policy, drawn.For(policy), (layer, head) => ByDefinition(policy, drawn.Rows, layer, head));
         }
     }
 

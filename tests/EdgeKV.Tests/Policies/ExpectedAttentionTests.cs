@@ -13,8 +13,9 @@ public class ExpectedAttentionTests
     public void Score_TwoRows_IsTheExpectedAttentionTimesTheValue(double epsilon, float first, float second)
     {
         // z = k^2 ln 2, so 0 and ln 2: attention 1/3 and 2/3 on values of 1.5 and 3.
-        using AttentionScores scores = Of([9, 0, 1], [1, 1.5f, 3], mean: 0, covariance: 2 * MathF.Log(2));
+        using RowScores drawn = Of([9, 0, 1], [1, 1.5f, 3], mean: 0, covariance: 2 * MathF.Log(2));
         var policy = new ExpectedAttention { Sinks = 1, Epsilon = epsilon };
+        AttentionScores scores = drawn.For(policy);
 
         float[] own = ScorerAssert.Scores(policy, scores);
 
@@ -25,36 +26,28 @@ public class ExpectedAttentionTests
     [Fact]
     public void Score_MeanQueryOnly_IsItsSoftmax()
     {
-        using AttentionScores scores = Of([9, 0, 1], [1, 1, 1], mean: MathF.Log(3), covariance: 0);
+        using RowScores scores = Of([9, 0, 1], [1, 1, 1], mean: MathF.Log(3), covariance: 0);
+        var policy = new ExpectedAttention { Sinks = 1 };
 
-        Assert.Equal(
-            [0.25f, 0.75f], ScorerAssert.Scores(new ExpectedAttention { Sinks = 1 }, scores)[1..], (x, y) => Math.Abs(x - y) < 1e-6);
+        Assert.Equal([0.25f, 0.75f], ScorerAssert.Scores(policy, scores.For(policy))[1..], (x, y) => Math.Abs(x - y) < 1e-6);
     }
 
     [Fact]
     public void Plan_EqualRows_KeepsEarlierPosition()
     {
-        using AttentionScores scores = Of([2, 2, 2], [1, 1, 1], mean: 1, covariance: 1);
+        using RowScores scores = Of([2, 2, 2], [1, 1, 1], mean: 1, covariance: 1);
+        var policy = new ExpectedAttention { Sinks = 1, Ratio = 0.3 };
 
-        Assert.Equal([0, 1], new ExpectedAttention { Sinks = 1, Ratio = 0.3 }.Plan(scores).Positions(0, 0).ToArray());
-    }
-
-    [Fact]
-    public void Plan_NothingBesideTheSinks_SaysWhatToDo()
-    {
-        using RowScores drawn = RowScores.Random(0, tokens: 3);
-
-        PlanException error = Assert.Throws<PlanException>(() => new ExpectedAttention().Plan(drawn.Scores));
-
-        Assert.Contains("expected-attention leaves the first 4 tokens out", error.Message, StringComparison.Ordinal);
+        Assert.Equal([0, 1], policy.Plan(scores.For(policy)).Positions(0, 0).ToArray());
     }
 
     [Fact]
     public void Plan_KeyThatIsNoNumber_Throws()
     {
-        using AttentionScores scores = Of([1, float.NaN, 1], [1, 1, 1], mean: 1, covariance: 1);
+        using RowScores scores = Of([1, float.NaN, 1], [1, 1, 1], mean: 1, covariance: 1);
+        var policy = new ExpectedAttention { Sinks = 1 };
 
-        Assert.Throws<PlanException>(() => new ExpectedAttention { Sinks = 1 }.Plan(scores));
+        Assert.Throws<PlanException>(() => policy.Plan(scores.For(policy)));
     }
 
     [Fact]
@@ -64,7 +57,7 @@ public class ExpectedAttentionTests
         {
             var policy = new ExpectedAttention { Ahead = 1 + 5 * seed, Epsilon = seed % 2 * 0.01 };
             using RowScores drawn = RowScores.Random(seed, tokens: 5 + 4 * seed, group: 1 + seed % 3);
-            ScorerAssert.EqualDefinition(policy, drawn.Scores, (layer, head) => ByDefinition(policy, drawn, layer, head), tolerance: 1e-4);
+            ScorerAssert.EqualDefinition(policy, drawn.For(policy), (layer, head) => ByDefinition(policy, drawn, layer, head), tolerance: 1e-4);
         }
     }
 
@@ -78,17 +71,13 @@ public class ExpectedAttentionTests
     }
 
     // One layer and head, three tokens of one number, the first of them a sink.
-    private static AttentionScores Of(float[] keys, float[] valueNorms, float mean, float covariance) => new(
-        1,
-        1,
-        1,
-        3,
+    private static RowScores Of(float[] keys, float[] values, float mean, float covariance) => RowScores.Of(
+        new TestRows(1, 1, 3, keys, values),
+        heads: 1,
         [
-            new(new ValueNorms(), new StatisticValues(TestScores.Buffer(valueNorms))),
             new(new QueryMoments(QueryMoment.Mean, 1), new StatisticValues(TestScores.Buffer([mean]))),
             new(new QueryMoments(QueryMoment.Covariance, 1), new StatisticValues(TestScores.Buffer([covariance]))),
-        ],
-        new TestRows(1, 1, 3, keys) { Rotary = new RotaryEncoding([], RotaryPairs.Adjacent) });
+        ]);
 
     private static double[] ByDefinition(ExpectedAttention policy, RowScores drawn, int layer, int kvHead)
     {

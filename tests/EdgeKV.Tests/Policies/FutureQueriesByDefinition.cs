@@ -3,7 +3,7 @@ using MathNet.Numerics.LinearAlgebra;
 
 namespace EdgeKV.Tests.Policies;
 
-/// <summary>The queries to be expected after a context, with whole matrices in double. Shares no code with the policies.</summary>
+/// <summary>The queries to be expected after a context, with whole matrices in double. Shares no code with the statistics.</summary>
 internal static class FutureQueriesByDefinition
 {
     /// <summary>Qu and QCQ^T of an attention head, Q the mean of the rotation matrices of the positions ahead.</summary>
@@ -15,7 +15,7 @@ internal static class FutureQueriesByDefinition
         Matrix<double> turned = Matrix<double>.Build.Dense(size, size);
         for (int position = scores.Tokens; position < scores.Tokens + ahead; position++)
         {
-            turned += At(scores.Rotary!, size, position) / ahead;
+            turned += At(RowScores.Rotary, size, position) / ahead;
         }
 
         return (turned * Vector<double>.Build.Dense(mean), turned * Matrix<double>.Build.Dense(size, size, covariance) * turned.Transpose());

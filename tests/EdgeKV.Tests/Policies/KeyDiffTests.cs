@@ -11,41 +11,40 @@ public class KeyDiffTests
     {
         // Directions (1, 0), (0, 1), (0, 1) and none: their sum is (1, 2), and only directions count.
         float[] keys = [5, 0, 0, 2, 0, 0.5f, 0, 0];
-        using AttentionScores scores = Of(keys, tokens: 4);
+        using RowScores scores = Of(keys);
 
-        float[] own = ScorerAssert.Scores(new KeyDiff(), scores);
+        float[] own = ScorerAssert.Scores(new KeyDiff(), scores.For(new KeyDiff()));
 
         float root = MathF.Sqrt(5);
         Assert.Equal([-1 / root, -2 / root, -2 / root, 0], own, (x, y) => Math.Abs(x - y) < 1e-6);
-        Assert.Equal([0, 3], new KeyDiff { Ratio = 0.5 }.Plan(scores).Positions(0, 0).ToArray());
+        Assert.Equal([0, 3], new KeyDiff { Ratio = 0.5 }.Plan(scores.Scores).Positions(0, 0).ToArray());
     }
 
     [Fact]
     public void Plan_KeysAllAlike_KeepsEarlierPosition()
     {
-        using AttentionScores scores = Of([1, 1, 2, 2, 4, 4, 8, 8], tokens: 4);
+        using RowScores scores = Of([1, 1, 2, 2, 4, 4, 8, 8]);
 
-        Assert.Equal([0, 1], new KeyDiff { Ratio = 0.5 }.Plan(scores).Positions(0, 0).ToArray());
+        Assert.Equal([0, 1], new KeyDiff { Ratio = 0.5 }.Plan(scores.For(new KeyDiff())).Positions(0, 0).ToArray());
     }
 
     [Fact]
-    public void Plan_KeyThatIsNoNumber_NamesTheRow()
+    public void Plan_KeyThatIsNoNumber_SaysWhere()
     {
-        using AttentionScores scores = Of([1, 0, float.NaN, 1, 0, 1, 1, 1], tokens: 4);
+        using RowScores scores = Of([1, 0, float.NaN, 1, 0, 1, 1, 1]);
 
-        PlanException error = Assert.Throws<PlanException>(() => new KeyDiff().Plan(scores));
+        PlanException error = Assert.Throws<PlanException>(() => new KeyDiff().Plan(scores.For(new KeyDiff())));
 
-        Assert.Equal("Layer 0, KV head 0, token 1 has keys NaN: not a finite number.", error.Message);
+        // It is part of what all keys of the head are compared with.
+        Assert.Equal("Layer 0, KV head 0, token 0 has key likeness NaN: not a finite number.", error.Message);
     }
 
     [Fact]
-    public void Plan_ValuesOnly_SaysWhatItNeeds()
+    public void Plan_KeysAllZero_KeepsEarlierPosition()
     {
-        using var scores = new AttentionScores(1, 1, 1, 2, [], new TestRows(1, 1, 2, null, [1, 2]));
+        using RowScores scores = Of(new float[8]);
 
-        PlanException error = Assert.Throws<PlanException>(() => new KeyDiff().Plan(scores));
-
-        Assert.Equal("keydiff needs keys, but the scores hold values.", error.Message);
+        Assert.Equal([0, 1], new KeyDiff { Ratio = 0.5 }.Plan(scores.For(new KeyDiff())).Positions(0, 0).ToArray());
     }
 
     [Fact]
@@ -54,11 +53,11 @@ public class KeyDiffTests
         for (int seed = 0; seed < 20; seed++)
         {
             using RowScores drawn = RowScores.Random(seed, tokens: 1 + 3 * seed);
-            ScorerAssert.EqualDefinition(new KeyDiff(), drawn.Scores, (layer, head) => ByDefinition(drawn.Rows, layer, head));
+            ScorerAssert.EqualDefinition(new KeyDiff(), drawn.For(new KeyDiff()), (layer, head) => ByDefinition(drawn.Rows, layer, head));
         }
     }
 
-    private static AttentionScores Of(float[] keys, int tokens) => new(1, 1, 1, tokens, [], new TestRows(1, 1, tokens, keys));
+    private static RowScores Of(float[] keys) => RowScores.Of(new TestRows(1, 1, 4, keys), heads: 1);
 
     private static double[] ByDefinition(TestRows rows, int layer, int head)
     {

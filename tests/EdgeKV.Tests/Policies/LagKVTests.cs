@@ -21,8 +21,10 @@ public class LagKVTests
     public void Score_BlocksOfTwo_RanksByTheSpreadAgainstTheNextBlock()
     {
         // Token 2 spreads over its channels (0 and 3), token 1 does not; tokens 3 and 4 spread alike: the earlier one ranks higher.
-        using AttentionScores scores = Of(Keys);
+        using RowScores drawn = Of(Keys);
         var policy = new LagKV { Sinks = 1, Lag = 2 };
+
+        AttentionScores scores = drawn.For(policy);
 
         float[] own = ScorerAssert.Scores(policy, scores);
 
@@ -42,7 +44,7 @@ public class LagKVTests
         using RowScores drawn = RowScores.Random(1, tokens, layers: 1);
         int rows = tokens / 2;
 
-        CompressionPlan plan = new LagKV { Budget = Budget.FromRows(rows) }.Plan(drawn.Scores);
+        CompressionPlan plan = new LagKV { Budget = Budget.FromRows(rows) }.Plan(drawn.For(new LagKV()));
 
         Assert.Equal(
             Enumerable.Range(0, tokens).Where(j => j < Math.Min(4, rows) || j >= tokens - (rows - 4)), plan.Positions(0, 2).ToArray());
@@ -53,7 +55,7 @@ public class LagKVTests
     {
         using RowScores drawn = RowScores.Random(2, 260, layers: 1);
 
-        CompressionPlan plan = new LagKV { Budget = Budget.FromRows(133) }.Plan(drawn.Scores);
+        CompressionPlan plan = new LagKV { Budget = Budget.FromRows(133) }.Plan(drawn.For(new LagKV()));
 
         // 4 sinks, the last block of 128, and the one row of the highest rank.
         Assert.Equal(1, plan.Positions(0, 1).ToArray().Count(j => j is >= 4 and < 132));
@@ -62,10 +64,11 @@ public class LagKVTests
     [Fact]
     public void Score_ChannelThatDoesNotVary_IsZero()
     {
-        using AttentionScores scores = Of([9, 9, 1, 1, 0, 3, 0, 5, 1, 5, 0, 0, 1, 1, 7, 7]);
+        using RowScores scores = Of([9, 9, 1, 1, 0, 3, 0, 5, 1, 5, 0, 0, 1, 1, 7, 7]);
+        var policy = new LagKV { Sinks = 1, Lag = 2 };
 
         // Against a block whose second channel is always 5 only the first one counts: 1 and 0.
-        Assert.Equal([0.5f, 0], ScorerAssert.Scores(new LagKV { Sinks = 1, Lag = 2 }, scores)[1..3]);
+        Assert.Equal([0.5f, 0], ScorerAssert.Scores(policy, scores.For(policy))[1..3]);
     }
 
     [Fact]
@@ -73,9 +76,10 @@ public class LagKVTests
     {
         float[] broken = [.. Keys];
         broken[4] = float.NaN;
-        using AttentionScores scores = Of(broken);
+        using RowScores scores = Of(broken);
+        var policy = new LagKV { Sinks = 1, Lag = 2 };
 
-        PlanException error = Assert.Throws<PlanException>(() => new LagKV { Sinks = 1, Lag = 2 }.Plan(scores));
+        PlanException error = Assert.Throws<PlanException>(() => policy.Plan(scores.For(policy)));
 
         Assert.Contains("not a finite number", error.Message, StringComparison.Ordinal);
     }
@@ -87,7 +91,7 @@ public class LagKVTests
         {
             var policy = new LagKV { Sinks = seed % 5, Lag = 12 + seed % 7 };
             using RowScores drawn = RowScores.Random(seed, tokens: 50 + 3 * seed);
-            ScorerAssert.EqualDefinition(policy, drawn.Scores, (layer, head) => ByDefinition(policy, drawn.Rows, layer, head));
+            ScorerAssert.EqualDefinition(policy, drawn.For(policy), (layer, head) => ByDefinition(policy, drawn.Rows, layer, head));
         }
     }
 
@@ -98,7 +102,7 @@ public class LagKVTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new LagKV { Lag = 0 });
     }
 
-    private static AttentionScores Of(float[] rows) => new(1, 1, 1, 8, [], new TestRows(1, 1, 8, rows, rows));
+    private static RowScores Of(float[] rows) => RowScores.Of(new TestRows(1, 1, 8, rows, rows), heads: 1);
 
     private static double[] ByDefinition(LagKV policy, TestRows rows, int layer, int head)
     {

@@ -17,12 +17,9 @@ internal static class PolicyCases
         new("lagkv with sinks", (random, tokens) => new LagKV { Sinks = random.Next(0, tokens), Lag = random.Next(1, tokens) }) { LooksAtEveryRow = false },
         new("curdkv", (random, tokens) => new CurDKV { Sinks = random.Next(0, tokens + 1), Window = random.Next(1, tokens + 1) }),
         new("capkv", (_, _) => new CapKV { Sinks = 0 }),
-        new("capkv with sinks", (random, tokens) => new CapKV { Sinks = random.Next(0, tokens), Ahead = random.Next(1, 9) }) { LooksAtEveryRow = false },
+        new("capkv with sinks", (random, tokens) => new CapKV { Sinks = random.Next(0, tokens), Ahead = random.Next(1, 9) }),
         new("expected attention", (_, _) => new ExpectedAttention { Sinks = 0 }),
-        new("expected attention with sinks", (random, tokens) => new ExpectedAttention { Sinks = random.Next(0, tokens), Ahead = random.Next(1, 9) })
-        {
-            LooksAtEveryRow = false,
-        },
+        new("expected attention with sinks", (random, tokens) => new ExpectedAttention { Sinks = random.Next(0, tokens), Ahead = random.Next(1, 9) }),
 
         // A larger ratio gives leverage more weight.
         new("compactor", (random, _) => new Compactor { Sinks = 0, Recent = 0, Seed = random.Next() }) { IsNested = false },
@@ -35,8 +32,6 @@ internal static class PolicyCases
         {
             Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false,
         },
-
-        // Every head has the same direction: heads that change places take their rows with them.
         new("q-filters", (_, _) => new QFilters()) { Fit = (policy, sizes) => (QFilters)policy with { Directions = Directions(sizes) } },
         new("tova", (_, _) => new Tova()),
         new("snapkv", (random, tokens) => Snap(random, tokens)),
@@ -157,15 +152,7 @@ internal static class PolicyCases
     }
 
     private static QueryDirections Directions(ModelSizes sizes) => new(
-        sizes.Layers,
-        sizes.KvHeads,
-        (float[])
-        [
-            .. from layer in Enumerable.Range(1, sizes.Layers)
-               from head in Enumerable.Range(0, sizes.KvHeads)
-               from channel in Enumerable.Range(0, RandomScores.HeadSize)
-               select 1f / (layer + channel),
-        ]);
+        sizes.Layers, sizes.KvHeads, (float[])[.. Enumerable.Range(1, 4 * sizes.Layers * sizes.KvHeads).Select(i => 1f / i)]);
 
     // Later heads lose more of their rows; together not what the ratio says.
     private static LUKVCurves Curves(ModelSizes sizes) => new(

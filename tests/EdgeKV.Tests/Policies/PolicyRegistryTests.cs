@@ -51,7 +51,7 @@ public class PolicyRegistryTests
         {
             ScoreRequest request = entry.Create().Request;
             bool pass = request.Statistics.Any(
-                statistic => statistic is TaskAttention or ReconstructionAttention or QueryMoments or BlockAttention || statistic == WindowAttention.All);
+                statistic => statistic is TaskAttention or ReconstructionAttention or FutureAttention or ValueCapacity or BlockAttention || statistic == WindowAttention.All);
             Assert.Equal(entry.ExtraPass == PolicyTrait.Yes, pass);
             Assert.Equal(entry.Profile == PolicyTrait.Yes, request.Statistics.Any(statistic => statistic is Learned));
 

@@ -9,29 +9,28 @@ public class QFiltersTests
     [Fact]
     public void Score_ThreeKeys_IsTheNegativeProductWithTheDirection()
     {
-        using AttentionScores scores = Of([1, 2, -3, 1, 0, -1]);
+        using RowScores scores = Of([1, 2, -3, 1, 0, -1]);
         var policy = new QFilters { Directions = new QueryDirections(1, 1, new[] { 1f, 2f }), Ratio = 0.3 };
 
-        Assert.Equal([-5, 1, 2], ScorerAssert.Scores(policy, scores));
-        Assert.Equal([1, 2], policy.Plan(scores).Positions(0, 0).ToArray());
+        Assert.Equal([-5, 1, 2], ScorerAssert.Scores(policy, scores.For(policy)));
+        Assert.Equal([1, 2], policy.Plan(scores.Scores).Positions(0, 0).ToArray());
     }
 
     [Fact]
     public void Plan_EqualRows_KeepsEarlierPosition()
     {
-        using AttentionScores scores = Of([1, 2, 1, 2, 1, 2]);
+        using RowScores scores = Of([1, 2, 1, 2, 1, 2]);
+        var policy = new QFilters { Directions = new QueryDirections(1, 1, new[] { 1f, 2f }), Ratio = 0.3 };
 
-        Assert.Equal(
-            [0, 1],
-            new QFilters { Directions = new QueryDirections(1, 1, new[] { 1f, 2f }), Ratio = 0.3 }.Plan(scores).Positions(0, 0).ToArray());
+        Assert.Equal([0, 1], policy.Plan(scores.For(policy)).Positions(0, 0).ToArray());
     }
 
     [Fact]
     public void Plan_NoDirections_AsksForThem()
     {
-        using AttentionScores scores = Of([1, 2, 1, 2, 1, 2]);
+        using RowScores scores = Of([1, 2, 1, 2, 1, 2]);
 
-        ArgumentException error = Assert.Throws<ArgumentException>(() => new QFilters().Plan(scores));
+        ArgumentException error = Assert.Throws<ArgumentException>(() => new QFilters().Plan(scores.Scores));
 
         Assert.Contains("q-filters needs Directions", error.Message, StringComparison.Ordinal);
     }
@@ -39,12 +38,11 @@ public class QFiltersTests
     [Fact]
     public void Plan_DirectionsOfAnotherModel_SaysBothSizes()
     {
-        using AttentionScores scores = Of([1, 2, 1, 2, 1, 2]);
+        using RowScores scores = Of([1, 2, 1, 2, 1, 2]);
 
-        PlanException error = Assert.Throws<PlanException>(
-            () => new QFilters { Directions = new QueryDirections(1, 2, new float[6]) }.Plan(scores));
+        PlanException error = Assert.Throws<PlanException>(() => scores.For(new QFilters { Directions = new QueryDirections(1, 2, new float[6]) }));
 
-        Assert.Equal("The Directions are [1, 2, 3]; keys of this model need [1, 1, 2].", error.Message);
+        Assert.Equal("The directions of queries are [1, 2, 3]; keys of this model need [1, 1, 2].", error.Message);
     }
 
     [Fact]
@@ -54,9 +52,10 @@ public class QFiltersTests
         {
             using RowScores drawn = RowScores.Random(seed, tokens: 1 + 3 * seed);
             QueryDirections directions = Random(seed);
+            var policy = new QFilters { Directions = directions };
             ScorerAssert.EqualDefinition(
-                new QFilters { Directions = directions },
-                drawn.Scores,
+                policy,
+                drawn.For(policy),
                 (layer, head) =>
                 [
                     .. Enumerable.Range(0, drawn.Rows.Tokens).Select(
@@ -71,6 +70,17 @@ public class QFiltersTests
             new QFilters { Directions = new QueryDirections(2, 3, Same()) }, (seed, order) => RowScores.Random(seed, 40, order: order));
 
     [Fact]
+    public void Directions_OfTheSameNumbers_AreEqual()
+    {
+        var one = new QueryDirections(1, 2, new[] { 1f, 2f });
+
+        Assert.Equal(one, new QueryDirections(1, 2, new[] { 1f, 2f }));
+        Assert.Equal(new QFilters { Directions = one }.Request, new QFilters { Directions = new QueryDirections(1, 2, new[] { 1f, 2f }) }.Request);
+        Assert.NotEqual(one, new QueryDirections(1, 2, new[] { 1f, 3f }));
+        Assert.NotEqual(one, new QueryDirections(2, 1, new[] { 1f, 2f }));
+    }
+
+    [Fact]
     public void Directions_ThatCannotBe_Throw()
     {
         Assert.Throws<ArgumentException>(() => new QueryDirections(2, 3, new float[7]));
@@ -80,7 +90,7 @@ public class QFiltersTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new QueryDirections(1, 1, new float[1]).Of(0, 1).Length);
     }
 
-    private static AttentionScores Of(float[] keys) => new(1, 1, 1, 3, [], new TestRows(1, 1, 3, keys));
+    private static RowScores Of(float[] keys) => RowScores.Of(new TestRows(1, 1, 3, keys), heads: 1);
 
     // One direction for all KV heads: permuted heads have the directions that they had.
     private static float[] Same() => [.. Enumerable.Range(0, 2 * 3 * RowScores.HeadSize).Select(i => MathF.Cos(i % RowScores.HeadSize))];

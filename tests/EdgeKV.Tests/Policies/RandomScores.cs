@@ -1,16 +1,10 @@
 using EdgeKV.Scoring;
-using EdgeKV.Tests.Scoring;
 
 namespace EdgeKV.Tests.Policies;
 
 /// <summary>Random scores that hold what a request asks for.</summary>
 internal static class RandomScores
 {
-    // Of cached rows and queries.
-    public const int HeadSize = 4;
-
-    private static readonly RotaryEncoding Rotary = new([0.9, 0.04], RotaryPairs.HalfSplit, 1.1);
-
     /// <summary>Scores of a model of random sizes, half of the time with ties everywhere.</summary>
     public static AttentionScores For(ScoreRequest request, Random random, int tokens) =>
         For(request, ModelSizes.Random(random), random, tokens);
@@ -22,7 +16,7 @@ internal static class RandomScores
         bool tied = random.Next(2) == 0;
         return Of(request, layers, heads, kvHeads, tokens, statistic =>
         {
-            int length = layers * (statistic.IsPerAttentionHead ? heads : kvHeads) * RowLength(statistic, tokens);
+            int length = layers * (statistic.IsPerAttentionHead ? heads : kvHeads) * tokens;
             return tied ? TestScores.Tied(random.Next(), length, random.Next(1, 12)) : TestScores.Random(random.Next(), length);
         });
     }
@@ -34,13 +28,12 @@ internal static class RandomScores
     public static AttentionScores Permuted(ScoreRequest request, int layers, int heads, int tokens, int seed, int[]? order) =>
         Of(request, layers, heads, heads, tokens, statistic =>
         {
-            int length = RowLength(statistic, tokens);
-            float[] values = TestScores.Random(seed++, layers * heads * length);
+            float[] values = TestScores.Random(seed++, layers * heads * tokens);
             float[] permuted = new float[values.Length];
             for (int row = 0; row < layers * heads; row++)
             {
                 int from = order is null ? row : row / heads * heads + order[row % heads];
-                values.AsSpan(from * length, length).CopyTo(permuted.AsSpan(row * length));
+                values.AsSpan(from * tokens, tokens).CopyTo(permuted.AsSpan(row * tokens));
             }
 
             return permuted;
@@ -51,16 +44,13 @@ internal static class RandomScores
         Of(request, scores.Layers, scores.Heads, scores.KvHeads, scores.Tokens, statistic =>
         {
             int rows = statistic.IsPerAttentionHead ? scores.Heads : scores.KvHeads;
-            int length = RowLength(statistic, scores.Tokens);
             float[] values =
             [
-                .. statistic is CacheRows kind
-                    ? ByHead(scores, kind.Kind)
-                    : Enumerable.Range(0, scores.Layers * rows).SelectMany(row => scores.Values(statistic, row / rows, row % rows).ToArray()),
+                .. Enumerable.Range(0, scores.Layers * rows).SelectMany(row => scores.Values(statistic, row / rows, row % rows).ToArray()),
             ];
             if (statistic == broken)
             {
-                values[(layer * rows + head) * length + token * (length / scores.Tokens)] = float.NaN;
+                values[(layer * rows + head) * scores.Tokens + token] = float.NaN;
             }
 
             return values;
@@ -70,62 +60,12 @@ internal static class RandomScores
     private static AttentionScores Of(ScoreRequest request, int layers, int heads, int kvHeads, int tokens, Func<Statistic, float[]> draw)
     {
         Dictionary<Statistic, StatisticValues> values = [];
-        Dictionary<RowKind, float[]> rows = [];
         foreach (Statistic statistic in request.Statistics)
         {
-            float[] drawn = draw(statistic);
-            if (statistic is CacheRows kind)
-            {
-                rows.Add(kind.Kind, ByToken(drawn, layers, kvHeads, tokens));
-            }
-            else
-            {
-                values.Add(statistic, new StatisticValues(TestScores.Buffer(drawn), Queries(statistic, tokens)));
-            }
+            values.Add(statistic, new StatisticValues(TestScores.Buffer(draw(statistic)), Queries(statistic, tokens)));
         }
 
-        return new AttentionScores(
-            layers,
-            heads,
-            kvHeads,
-            tokens,
-            values,
-            rows.Count == 0
-                ? null
-                : new TestRows(layers, kvHeads, tokens, rows.GetValueOrDefault(RowKind.Keys), rows.GetValueOrDefault(RowKind.Values)) { Rotary = Rotary });
-    }
-
-    private static int RowLength(Statistic statistic, int tokens) => statistic switch
-    {
-        CacheRows => tokens * HeadSize,
-        QueryMoments { Moment: QueryMoment.Mean } => HeadSize,
-        QueryMoments => HeadSize * HeadSize,
-        _ => tokens,
-    };
-
-    // [layers, kvHeads, tokens, headSize] to [layers, tokens, kvHeads, headSize].
-    private static float[] ByToken(float[] rows, int layers, int kvHeads, int tokens) =>
-    [
-        .. from layer in Enumerable.Range(0, layers)
-           from token in Enumerable.Range(0, tokens)
-           from head in Enumerable.Range(0, kvHeads)
-           from channel in Enumerable.Range(0, HeadSize)
-           select rows[((layer * kvHeads + head) * tokens + token) * HeadSize + channel],
-    ];
-
-    private static IEnumerable<float> ByHead(AttentionScores scores, RowKind kind)
-    {
-        float[] rows = new float[scores.Tokens * scores.KvHeads * HeadSize];
-        for (int layer = 0; layer < scores.Layers; layer++)
-        {
-            scores.CopyRows(kind, layer, rows);
-            for (int i = 0; i < rows.Length; i++)
-            {
-                int head = i / HeadSize / scores.Tokens;
-                int token = i / HeadSize % scores.Tokens;
-                yield return rows[(token * scores.KvHeads + head) * HeadSize + i % HeadSize];
-            }
-        }
+        return new AttentionScores(layers, heads, kvHeads, tokens, values);
     }
 
     private static long Queries(Statistic statistic, int tokens) => statistic switch

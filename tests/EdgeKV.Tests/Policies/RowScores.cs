@@ -1,9 +1,10 @@
+using EdgeKV.Policies;
 using EdgeKV.Scoring;
 using EdgeKV.Tests.Scoring;
 
 namespace EdgeKV.Tests.Policies;
 
-/// <summary>Random cached rows, and all that follows from them: for policies that look at keys and values themselves.</summary>
+/// <summary>Cached rows, and all that follows from them: for statistics that are made of keys and values themselves, and the policies that ask for these.</summary>
 internal sealed class RowScores : IDisposable
 {
     private RowScores(TestRows rows, AttentionScores scores)
@@ -40,19 +41,38 @@ internal sealed class RowScores : IDisposable
             Square(covariances.AsSpan(start, HeadSize * HeadSize));
         }
 
-        var rows = new TestRows(layers, heads, tokens, keys, values) { Rotary = Rotary };
-        return new RowScores(rows, new AttentionScores(
-            layers,
+        return Of(
+            new TestRows(layers, heads, tokens, keys, values) { Rotary = Rotary },
             heads * group,
-            heads,
-            tokens,
             [
-                new(new KeyNorms(), new StatisticValues(Norms(rows, RowKind.Keys))),
-                new(new ValueNorms(), new StatisticValues(Norms(rows, RowKind.Values))),
                 new(new QueryMoments(QueryMoment.Mean), new StatisticValues(TestScores.Buffer(means))),
                 new(new QueryMoments(QueryMoment.Covariance), new StatisticValues(TestScores.Buffer(covariances))),
-            ],
-            rows));
+            ]);
+    }
+
+    /// <summary>Rows, their norms, and what else was seen.</summary>
+    /// <param name="rows">Keys, and values where anything is asked of them.</param>
+    /// <param name="heads">Attention heads.</param>
+    /// <param name="seen">Statistics that are not made of rows.</param>
+    public static RowScores Of(TestRows rows, int heads, params IEnumerable<KeyValuePair<Statistic, StatisticValues>> seen) => new(
+        rows,
+        new AttentionScores(
+            rows.Layers,
+            heads,
+            rows.KvHeads,
+            rows.Tokens,
+            [new(new KeyNorms(), new StatisticValues(TestScores.Buffer(rows.Norms(RowKind.Keys)))), .. seen]));
+
+    /// <summary>The scores with what a policy asks for, made as a session makes it.</summary>
+    public AttentionScores For(ICompressionPolicy policy)
+    {
+        foreach (Statistic statistic in policy.Request.Statistics.Where(statistic => !Scores.Has(statistic)))
+        {
+            Scores.Add(statistic, new StatisticValues(TestScores.Buffer(
+                statistic is ValueNorms ? Rows.Norms(RowKind.Values) : Written(ILayerStatistic.Of(statistic, Rows, Scores), statistic.IsPerAttentionHead))));
+        }
+
+        return Scores;
     }
 
     public void Dispose() => Scores.Dispose();
@@ -93,11 +113,16 @@ internal sealed class RowScores : IDisposable
         }
     }
 
-    private static ScoreBuffer Norms(TestRows rows, RowKind kind) => TestScores.Buffer(
-    [
-        .. from layer in Enumerable.Range(0, rows.Layers)
-           from head in Enumerable.Range(0, rows.KvHeads)
-           from token in Enumerable.Range(0, rows.Tokens)
-           select (float)Math.Sqrt(rows.Row(kind, layer, head, token).Sum(x => (double)x * x)),
-    ]);
+    private float[] Written(ILayerStatistic statistic, bool perAttentionHead)
+    {
+        int layer = (perAttentionHead ? Scores.Heads : Scores.KvHeads) * Scores.Tokens;
+        float[] written = new float[Scores.Layers * layer];
+        written.AsSpan().Fill(float.NaN);
+        for (int l = 0; l < Scores.Layers; l++)
+        {
+            statistic.Write(l, written.AsSpan(l * layer, layer));
+        }
+
+        return written;
+    }
 }

@@ -59,15 +59,16 @@ internal static class ScorerAssert
             using RowScores drawn = draw(seed, order);
             random.Shuffle(order);
             using RowScores permuted = draw(seed, order);
+            AttentionScores scores = drawn.For(policy);
             double low = random.NextDouble();
             double high = low + (1 - low) * random.NextDouble() * 0.999;
 
-            CompressionPlan more = policy.WithBudget(Budget.FromRatio(low)).Plan(drawn.Scores);
-            CompressionPlan less = policy.WithBudget(Budget.FromRatio(high)).Plan(drawn.Scores);
-            CompressionPlan other = policy.WithBudget(Budget.FromRatio(high)).Plan(permuted.Scores);
+            CompressionPlan more = policy.WithBudget(Budget.FromRatio(low)).Plan(scores);
+            CompressionPlan less = policy.WithBudget(Budget.FromRatio(high)).Plan(scores);
+            CompressionPlan other = policy.WithBudget(Budget.FromRatio(high)).Plan(permuted.For(policy));
 
-            HoldsTheBest(policy, drawn.Scores, more, low);
-            HoldsTheBest(policy, drawn.Scores, less, high);
+            HoldsTheBest(policy, scores, more, low);
+            HoldsTheBest(policy, scores, less, high);
             for (int layer = 0; layer < less.Layers; layer++)
             {
                 for (int head = 0; head < less.KvHeads; head++)

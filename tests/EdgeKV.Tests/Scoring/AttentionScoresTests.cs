@@ -150,6 +150,43 @@ public class AttentionScoresTests
         Assert.Throws<ArgumentOutOfRangeException>(() => buffer.Slice(3, 2).Length);
     }
 
+    [Fact]
+    public void Constructor_QueryMoments_HaveAnyHeadSizeButSquareCovariances()
+    {
+        using AttentionScores scores = Moments(new float[2 * 4 * 5], new float[2 * 4 * 25]);
+
+        Assert.Equal(5, scores.Values(new QueryMoments(QueryMoment.Mean), 1, 3).Length);
+        Assert.Equal(25, scores.Values(new QueryMoments(QueryMoment.Covariance), 1, 3).Length);
+        Assert.Throws<ArgumentException>(() => Moments(new float[2 * 4 * 5 + 1], new float[2 * 4 * 25]));
+        ArgumentException error = Assert.Throws<ArgumentException>(() => Moments(new float[2 * 4 * 5], new float[2 * 4 * 24]));
+        Assert.Contains("covariance(queries) has 192 elements", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Keep_WhatIsAskedFor_GivesTheRestBack()
+    {
+        var buffer = new NativeBuffer([1, 2]);
+        using AttentionScores scores = TestScores.Of(1, 1, 1, 2, 1, buffer, taskSet: TaskSet.Context);
+        scores.Add(new KeyNorms(), new StatisticValues(TestScores.Buffer([3, 4])));
+
+        scores.Keep(new ScoreRequest(new KeyNorms(), new ValueNorms()));
+
+        Assert.Equal([new KeyNorms()], scores.Statistics);
+        Assert.Equal([3, 4], scores.KeyNorms(0, 0).ToArray());
+        Assert.True(buffer.IsFreed);
+        Assert.Throws<ArgumentException>(() => scores.Add(new ValueNorms(), new StatisticValues(TestScores.Buffer([3, 4, 5]))));
+    }
+
+    private static AttentionScores Moments(float[] mean, float[] covariance) => new(
+        2,
+        4,
+        2,
+        3,
+        [
+            new(new QueryMoments(QueryMoment.Mean), new StatisticValues(ScoreBuffer.FromMemory(mean))),
+            new(new QueryMoments(QueryMoment.Covariance), new StatisticValues(ScoreBuffer.FromMemory(covariance))),
+        ]);
+
     private static ScoreBuffer Count(int first, int length) =>
         TestScores.Buffer([.. Enumerable.Range(first, length).Select(value => (float)value)]);
 

@@ -5,13 +5,11 @@ namespace EdgeKV.Tests.Scoring;
 
 public class LeverageScoresTests
 {
-    private static readonly RotaryEncoding NoRotation = new([], RotaryPairs.Adjacent);
-
     [Fact]
     public void Write_KeysOfOneChannel_SharesTheSquaresAroundTheMean()
     {
         // Around the mean of 300: -200, -100, 300. Whatever they are multiplied by, 0.01 is next to nothing beside 140,000.
-        var rows = new TestRows(1, 1, 5, [9000, 100, 200, 600, -9000]) { Rotary = NoRotation };
+        var rows = new TestRows(1, 1, 5, [9000, 100, 200, 600, -9000]);
 
         float[] leverage = Written(rows, new KeyLeverage(sketch: 1, first: 1, last: 1));
 
@@ -63,8 +61,8 @@ public class LeverageScoresTests
         float[] keys = Drawn(3, 200 * 6);
         float[] shifted = [.. keys.Select((x, i) => x + 50 * MathF.Cos(i % 6))];
 
-        float[] plain = Written(new TestRows(1, 1, 200, keys) { Rotary = NoRotation }, new KeyLeverage(4));
-        float[] moved = Written(new TestRows(1, 1, 200, shifted) { Rotary = NoRotation }, new KeyLeverage(4));
+        float[] plain = Written(new TestRows(1, 1, 200, keys), new KeyLeverage(4));
+        float[] moved = Written(new TestRows(1, 1, 200, shifted), new KeyLeverage(4));
 
         Assert.Equal(plain, moved, (x, y) => Math.Abs(x - y) < 1e-4);
     }
@@ -75,7 +73,7 @@ public class LeverageScoresTests
     [InlineData(1, 1)]
     public void Write_FewerKeysThanColumns_IsAShare(int tokens, int sketch)
     {
-        var rows = new TestRows(1, 1, tokens, [.. Drawn(4, tokens * 6).Select(x => 100 * x)]) { Rotary = NoRotation };
+        var rows = new TestRows(1, 1, tokens, [.. Drawn(4, tokens * 6).Select(x => 100 * x)]);
 
         float[] leverage = Written(rows, new KeyLeverage(sketch));
 
@@ -87,7 +85,7 @@ public class LeverageScoresTests
     [Fact]
     public void Write_EqualKeys_HaveNone()
     {
-        var rows = new TestRows(1, 1, 30, [.. Enumerable.Repeat(2.5f, 30 * 6)]) { Rotary = NoRotation };
+        var rows = new TestRows(1, 1, 30, [.. Enumerable.Repeat(2.5f, 30 * 6)]);
 
         Assert.All(Written(rows, new KeyLeverage(4)), share => Assert.Equal(0, share, 1e-6));
     }
@@ -98,14 +96,14 @@ public class LeverageScoresTests
     [InlineData(2, 2)]
     [InlineData(int.MaxValue, int.MaxValue)]
     public void Write_EveryKeyLeftOut_IsZero(int first, int last) =>
-        Assert.Equal(new float[3], Written(new TestRows(1, 1, 3, [1, 2, 4]) { Rotary = NoRotation }, new KeyLeverage(1, 0, first, last)));
+        Assert.Equal(new float[3], Written(new TestRows(1, 1, 3, [1, 2, 4]), new KeyLeverage(1, 0, first, last)));
 
     [Theory]
     [InlineData(float.NaN)]
     [InlineData(float.PositiveInfinity)]
     public void Write_KeyThatIsNoNumber_SpoilsItsHeadAlone(float broken)
     {
-        var rows = new TestRows(1, 2, 3, [1, 1, broken, 2, 3, 5]) { Rotary = NoRotation };
+        var rows = new TestRows(1, 2, 3, [1, 1, broken, 2, 3, 5]);
 
         float[] leverage = Written(rows, new KeyLeverage(1));
 
@@ -117,7 +115,7 @@ public class LeverageScoresTests
     public void Draw_LayersHeadsAndSeeds_AreNormalNumbersOfTheirOwn()
     {
         const int Sketch = 48;
-        var rows = new TestRows(2, 2, 1, new float[2 * 2 * 128]) { Rotary = NoRotation };
+        var rows = new TestRows(2, 2, 1, new float[2 * 2 * 128]);
         float[][] drawn =
         [
             .. from seed in (int[])[0, 1]
@@ -150,10 +148,9 @@ public class LeverageScoresTests
         int length = rows.KvHeads * rows.Tokens;
         float[] written = new float[rows.Layers * length];
         written.AsSpan().Fill(float.NegativeInfinity);
-        using LeverageScores.Work work = leverage.NewWork();
         for (int layer = rows.Layers - 1; layer >= 0; layer--)
         {
-            leverage.Write(layer, work, written.AsSpan(layer * length, length));
+            leverage.Write(layer, written.AsSpan(layer * length, length));
         }
 
         return written;
@@ -192,7 +189,7 @@ public class LeverageScoresTests
         new LeverageScores(rows, statistic).Draw(layer, head, random);
         Matrix<double> sketch = Matrix<double>.Build.Dense(size, statistic.Sketch, (i, j) => random[j * size + i]);
         int[] counted = [.. Enumerable.Range(0, rows.Tokens).Skip(statistic.First).SkipLast(statistic.Last)];
-        Matrix<double> keys = Matrix<double>.Build.DenseOfRows(counted.Select(token => Before(rows.Rotary!, token, rows.Row(RowKind.Keys, layer, head, token))));
+        Matrix<double> keys = Matrix<double>.Build.DenseOfRows(counted.Select(token => Before(rows.Rotary, token, rows.Row(RowKind.Keys, layer, head, token))));
         Vector<double> mean = keys.ColumnSums() / counted.Length;
         Matrix<double> x = Matrix<double>.Build.DenseOfRowVectors(keys.EnumerateRows().Select(key => key - mean)) * sketch;
         Matrix<double> inverse = (x.TransposeThisAndMultiply(x) + 0.01 * Matrix<double>.Build.DenseIdentity(statistic.Sketch)).Inverse();

@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
 using EdgeKV.Native;
 using EdgeKV.Policies;
+using EdgeKV.Scoring;
 
 namespace EdgeKV.Calibration;
 

@@ -223,16 +223,6 @@ internal sealed class RankedRows : IDisposable
     {
         foreach (Statistic statistic in _scorer.Request.Statistics)
         {
-            if (statistic is CacheRows rows)
-            {
-                if (FirstNotFinite(rows, layer) is { } broken)
-                {
-                    return broken;
-                }
-
-                continue;
-            }
-
             string kind = statistic.IsPerAttentionHead ? "attention head" : "KV head";
             for (int head = 0; head < (statistic.IsPerAttentionHead ? _scores.Heads : _heads); head++)
             {
@@ -249,24 +239,6 @@ internal sealed class RankedRows : IDisposable
         int first = ScoreOrder.FirstNotFinite(written).GetValueOrDefault();
         return new PlanException(
             $"Layer {layer}, KV head {first / _tokens}, token {first % _tokens} has {_scorer.Name} score {written[first]}: not a finite number.");
-    }
-
-    private PlanException? FirstNotFinite(CacheRows kind, int layer)
-    {
-        using var rows = new LayerRows(_scores, kind.Kind, layer);
-        for (int head = 0; head < _heads; head++)
-        {
-            for (int token = 0; token < _tokens; token++)
-            {
-                ReadOnlySpan<float> row = rows.Row(head, token);
-                if (ScoreOrder.FirstNotFinite(row) is { } broken)
-                {
-                    return new PlanException($"Layer {layer}, KV head {head}, token {token} has {kind} {row[broken]}: not a finite number.");
-                }
-            }
-        }
-
-        return null;
     }
 
     // One thread's counters of a digit.

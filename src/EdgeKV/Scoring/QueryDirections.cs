@@ -1,7 +1,7 @@
-namespace EdgeKV.Policies;
+namespace EdgeKV.Scoring;
 
-/// <summary>The main direction of every KV head's queries, found once per model (Q-Filters, arXiv 2503.02812, section 3).</summary>
-public sealed class QueryDirections
+/// <summary>The main direction of every KV head's queries, found once per model (Q-Filters, arXiv 2503.02812, section 3). Compares by value.</summary>
+public sealed class QueryDirections : IEquatable<QueryDirections>
 {
     // The array of a profile's table.
     internal const string Directions = "directions";
@@ -56,4 +56,18 @@ public sealed class QueryDirections
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)kvHead, (uint)KvHeads, nameof(kvHead));
         return _values.Span.Slice((layer * KvHeads + kvHead) * HeadSize, HeadSize);
     }
+
+    /// <inheritdoc/>
+    public bool Equals(QueryDirections? other) =>
+        other is not null && Layers == other.Layers && KvHeads == other.KvHeads && _values.Span.SequenceEqual(other._values.Span);
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => Equals(obj as QueryDirections);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Layers, KvHeads, HeadSize, _values.Span[0]);
+
+    /// <summary>The directions of one layer, [kvHeads, headSize].</summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    internal ReadOnlySpan<float> Of(int layer) => _values.Span.Slice(layer * KvHeads * HeadSize, KvHeads * HeadSize);
 }

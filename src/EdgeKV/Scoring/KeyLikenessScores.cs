@@ -1,0 +1,46 @@
+using System.Buffers;
+using System.Numerics.Tensors;
+
+namespace EdgeKV.Scoring;
+
+/// <summary>Works out <see cref="KeyLikeness"/>.</summary>
+/// <param name="rows">The keys.</param>
+/// <param name="seen">Has <see cref="KeyNorms"/>.</param>
+internal sealed class KeyLikenessScores(ICacheRows rows, AttentionScores seen) : ILayerStatistic
+{
+    /// <inheritdoc/>
+    public void Write(int layer, Span<float> destination)
+    {
+        int size = rows.HeadSize(RowKind.Keys);
+        int directions = rows.KvHeads * size;
+        float[] rented = ArrayPool<float>.Shared.Rent(directions + destination.Length);
+        double[] rentedSums = ArrayPool<double>.Shared.Rent(directions);
+        Span<float> mean = rented.AsSpan(0, directions);
+        Span<float> products = rented.AsSpan(directions, destination.Length);
+        Span<double> sums = rentedSums.AsSpan(0, directions);
+        for (int head = 0; head < rows.KvHeads; head++)
+        {
+            ReadOnlySpan<float> norms = seen.KeyNorms(layer, head);
+            Span<float> inverse = destination.Slice(head * rows.Tokens, rows.Tokens);
+            for (int token = 0; token < norms.Length; token++)
+            {
+                inverse[token] = norms[token] == 0 ? 0 : 1 / norms[token];
+            }
+        }
+
+        rows.Sum(RowMoment.First, RowKind.Keys, layer, destination, sums);
+        for (int head = 0; head < rows.KvHeads; head++)
+        {
+            // The mean has the direction of the sum.
+            Span<double> sum = sums.Slice(head * size, size);
+            double norm = TensorPrimitives.Norm<double>(sum);
+            TensorPrimitives.Divide(sum, norm == 0 ? 1 : norm, sum);
+        }
+
+        TensorPrimitives.ConvertTruncating<double, float>(sums, mean);
+        rows.Apply(RowForm.Linear, RowKind.Keys, layer, mean, products);
+        TensorPrimitives.Multiply(destination, products, destination);
+        ArrayPool<double>.Shared.Return(rentedSums);
+        ArrayPool<float>.Shared.Return(rented);
+    }
+}

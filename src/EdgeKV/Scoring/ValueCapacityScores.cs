@@ -1,0 +1,119 @@
+using System.Buffers;
+using System.Numerics.Tensors;
+using MathNet.Numerics.LinearAlgebra;
+using MathNet.Numerics.LinearAlgebra.Double;
+
+namespace EdgeKV.Scoring;
+
+/// <summary>Works out <see cref="ValueCapacity"/>.</summary>
+/// <param name="rows">The keys and values.</param>
+/// <param name="seen">Has <see cref="KeyNorms"/> and the mean of the queries.</param>
+/// <param name="statistic">What is wanted of them.</param>
+internal sealed class ValueCapacityScores(ICacheRows rows, AttentionScores seen, ValueCapacity statistic) : ILayerStatistic
+{
+    private readonly FutureQueries _queries = new(seen, rows.Rotary, statistic.First, statistic.Ahead);
+
+    /// <inheritdoc/>
+    public void Write(int layer, Span<float> destination)
+    {
+        int size = rows.HeadSize(RowKind.Values);
+        int weighed = seen.Heads * rows.Tokens;
+        float[] rentedWeights = ArrayPool<float>.Shared.Rent(2 * weighed);
+        float[] rentedFactors = ArrayPool<float>.Shared.Rent(seen.Heads * size * size);
+        double[] rentedMatrices = ArrayPool<double>.Shared.Rent(seen.Heads * size * size);
+        Span<float> weights = rentedWeights.AsSpan(0, weighed);
+        Span<float> capacities = rentedWeights.AsSpan(weighed, weighed);
+        Span<float> factors = rentedFactors.AsSpan(0, seen.Heads * size * size);
+        Span<double> matrices = rentedMatrices.AsSpan(0, factors.Length);
+
+        Weigh(layer, weights);
+        rows.Sum(RowMoment.Second, RowKind.Values, layer, weights, matrices);
+        for (int head = 0; head < seen.Heads; head++)
+        {
+            InvertFactor(matrices.Slice(head * size * size, size * size), size, factors.Slice(head * size * size, size * size));
+        }
+
+        // v^T M^-1 v is ||L^-1 v||^2 with LL^T = M: sums of squares, no difference of large numbers.
+        rows.Apply(RowForm.Squares, RowKind.Values, layer, factors, capacities);
+        TensorPrimitives.Multiply(weights, capacities, capacities);
+        for (int kvHead = 0; kvHead < rows.KvHeads; kvHead++)
+        {
+            Span<float> row = destination.Slice(kvHead * rows.Tokens, rows.Tokens);
+            row.Clear();
+            for (int head = kvHead * seen.GroupSize; head < (kvHead + 1) * seen.GroupSize; head++)
+            {
+                TensorPrimitives.Add(row, capacities.Slice(head * rows.Tokens, rows.Tokens), row);
+            }
+
+            TensorPrimitives.Divide(row, seen.GroupSize, row);
+        }
+
+        ArrayPool<double>.Shared.Return(rentedMatrices);
+        ArrayPool<float>.Shared.Return(rentedFactors);
+        ArrayPool<float>.Shared.Return(rentedWeights);
+    }
+
+    // w of every attention head, [heads, tokens]; 0 for tokens that are left out.
+    private void Weigh(int layer, Span<float> weights)
+    {
+        int size = rows.HeadSize(RowKind.Keys);
+        float[] rented = ArrayPool<float>.Shared.Rent(seen.Heads * size);
+        Span<float> directions = rented.AsSpan(0, seen.Heads * size);
+        _queries.CopyMeans(layer, directions);
+        for (int head = 0; head < seen.Heads; head++)
+        {
+            Span<float> direction = directions.Slice(head * size, size);
+            float length = TensorPrimitives.Norm<float>(direction);
+            TensorPrimitives.Divide(direction, length == 0 ? 1 : length, direction);
+        }
+
+        rows.Apply(RowForm.Linear, RowKind.Keys, layer, directions, weights);
+        for (int head = 0; head < seen.Heads; head++)
+        {
+            Span<float> row = weights.Slice(head * rows.Tokens, rows.Tokens);
+            ReadOnlySpan<float> norms = seen.KeyNorms(layer, head / seen.GroupSize);
+            for (int token = 0; token < row.Length; token++)
+            {
+                row[token] = norms[token] == 0 ? 0 : row[token] / norms[token];
+            }
+
+            row[..statistic.First].Clear();
+            row = row[statistic.First..];
+            TensorPrimitives.Subtract(row, TensorPrimitives.Max<float>(row), row);
+            TensorPrimitives.Multiply(row, (float)statistic.Sharpness, row);
+            TensorPrimitives.Exp(row, row);
+        }
+
+        ArrayPool<float>.Shared.Return(rented);
+    }
+
+    // L^-1 with LL^T = I + A; numbers that are none where A has such.
+    private static void InvertFactor(ReadOnlySpan<double> a, int size, Span<float> factor)
+    {
+        if (!TensorPrimitives.IsFiniteAll(a))
+        {
+            factor.Fill(float.NaN);
+            return;
+        }
+
+        Matrix<double> matrix = DenseMatrix.CreateIdentity(size);
+        for (int i = 0; i < size; i++)
+        {
+            for (int j = 0; j <= i; j++)
+            {
+                // Rounding may leave the two triangles apart.
+                matrix[i, j] += a[i * size + j];
+                matrix[j, i] = matrix[i, j];
+            }
+        }
+
+        Matrix<double> inverse = matrix.Cholesky().Factor.Inverse();
+        for (int i = 0; i < size; i++)
+        {
+            for (int j = 0; j < size; j++)
+            {
+                factor[i * size + j] = j <= i ? (float)inverse[i, j] : 0;
+            }
+        }
+    }
+}
