@@ -18,7 +18,8 @@ int64_t tokens_at_a_time(int64_t n, int64_t elements_per_token) {
 
 } // namespace
 
-void compact_cache::row_forms(int32_t which, int32_t l, int32_t form, int32_t n_context, int32_t n_forms, const float * factors, float * out) {
+void compact_cache::row_forms(int32_t which, int32_t l, int32_t form, int32_t n_context, int32_t n_forms, const float * factors,
+                              float * out) {
     const cell_range      cells = cells_to_read(l, 0, n_context);
     const compact_layer & layer = m_layers[l];
     const int64_t         d     = head_size(which);

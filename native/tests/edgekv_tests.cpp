@@ -860,8 +860,8 @@ void forms_and_moments_are_those_of_the_rows() {
                                     sum += weights[(h * n_sums + s) * n + p] * x;
                                     size += std::fabs(x);
                                 }
-                                const size_t index = moment == EDGEKV_MOMENT_FIRST ? (h * n_sums + s) * d + i :
-                                                                                     ((h * n_sums + s) * d + i) * d + j;
+                                const size_t index =
+                                    moment == EDGEKV_MOMENT_FIRST ? (h * n_sums + s) * d + i : ((h * n_sums + s) * d + i) * d + j;
                                 CHECK(std::fabs(sum - sums[index]) < 1e-5 * size);
                             }
                         }
