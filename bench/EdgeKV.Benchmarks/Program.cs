@@ -12,7 +12,7 @@ using EdgeKV.Benchmarks;
 IConfig config = DefaultConfig.Instance.AddJob(Job.Default
     .WithToolchain(new InProcessEmitToolchain(TimeSpan.FromHours(1), logOutput: true))
     .WithStrategy(RunStrategy.Monitoring)
-    .WithWarmupCount(1)
+    .WithWarmupCount(6)
     .WithIterationCount(9)
     .WithInvocationCount(1)
     .WithUnrollFactor(1));

@@ -41,9 +41,8 @@ public sealed record AdaKV : RaggedWrapper
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);
-        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, rows);
-        ranked.ProtectBest(_ => (int)(rows * Alpha));
         int layer = Budget.LayerRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
-        return Finish(ranked, ranked.CountByLayer(layer), scores.KvHeads, (long)layer * scores.Layers);
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, rows);
+        return Finish(ranked, ranked.CountByLayer(layer, (int)(rows * Alpha)), scores.KvHeads, (long)layer * scores.Layers);
     }
 }

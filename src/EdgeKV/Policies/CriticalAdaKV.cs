@@ -50,11 +50,13 @@ public sealed record CriticalAdaKV : RaggedWrapper
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
-        CompressionPlan ada = new AdaKV { Budget = Budget, Scorer = Scorer, Alpha = Alpha, Composed = Composed }.Plan(scores, cost);
-        int[] counts = ada.Counts.ToArray();
-        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, EqualRows(scores, cost));
+        int rows = EqualRows(scores, cost);
+        int layer = Budget.LayerRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
+        using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, rows);
+        int[] counts = ranked.CountByLayer(layer, (int)(rows * Alpha));
+        Compose(counts, scores.KvHeads);
         ranked.ProtectBest(list => (int)(counts[list] * FirstStage));
         OutputWeights.Apply(ranked, scores);
-        return ranked.Plan(counts, ada.TotalRows);
+        return ranked.Plan(counts, (long)layer * scores.Layers);
     }
 }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Numerics.Tensors;
 using EdgeKV.Scoring;
 
@@ -8,15 +7,9 @@ namespace EdgeKV.Policies;
 /// FINCH, arXiv 2408.00167: rows that the question at the end of the context attends to, later queries counting more, and the question itself.
 /// </summary>
 /// <remarks>
-/// <para>
 /// s[h, j] = mean over the last w queries i of their weights on j times i, their position, mean over the attention heads of KV head h (NVIDIA/kvpress,
 /// finch_press). Nothing is pooled. The whole context is planned at once, where the paper reads in chunks, and keys stay at their
 /// positions unless <see cref="CompressOptions.Rerotate"/> turns them to new ones, as the paper does.
-/// </para>
-/// <para>
-/// The weight is made of plain sums: that over the last w queries times tokens - w, and those over the last 1 to w - 1. So it asks for w windows,
-/// all of one pass: 4 * w bytes for each layer, attention head and token.
-/// </para>
 /// </remarks>
 public sealed record Finch : ScoredPolicy
 {
@@ -37,7 +30,7 @@ public sealed record Finch : ScoredPolicy
     }
 
     /// <inheritdoc/>
-    public override ScoreRequest Request => new(Enumerable.Range(1, Given).Select(queries => new WindowAttention(queries)));
+    public override ScoreRequest Request => new(new LateWindowAttention(Given));
 
     private int Given => Window
         ?? throw new ArgumentException($"{Name} needs a {nameof(Window)}: how many tokens the question has that ends the context.");
@@ -57,24 +50,13 @@ public sealed record Finch : ScoredPolicy
                 $"{Name} needs a context that is longer than its question: {scores.Tokens} tokens are not more than {window}. Give a smaller {nameof(Window)}.");
         }
 
-        float[] rented = ArrayPool<float>.Shared.Rent(scores.Tokens);
-        Span<float> mean = rented.AsSpan(0, scores.Tokens);
+        Statistic attention = new LateWindowAttention(window);
         for (int head = 0; head < scores.KvHeads; head++)
         {
-            // Query tokens - w + k is among the last 1 to w - 1 queries k times.
             Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
-            scores.CopyGroupMean(new WindowAttention(window), layer, head, row);
-            TensorPrimitives.Multiply(row, scored, row);
-            for (int queries = 1; queries < window; queries++)
-            {
-                scores.CopyGroupMean(new WindowAttention(queries), layer, head, mean);
-                TensorPrimitives.Add(row, mean, row);
-            }
-
+            scores.CopyGroupMean(attention, layer, head, row);
             TensorPrimitives.Divide(row, window, row);
             row[scored..].Clear();
         }
-
-        ArrayPool<float>.Shared.Return(rented);
     }
 }

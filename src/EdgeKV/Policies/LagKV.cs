@@ -1,6 +1,3 @@
-using System.Buffers;
-using System.Numerics.Tensors;
-using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Policies;
@@ -11,8 +8,7 @@ namespace EdgeKV.Policies;
 /// </summary>
 /// <remarks>
 /// <para>
-/// After the sinks the context is cut into whole blocks; s is the row's rank within its block, 0 for the lowest, by the mean of the two
-/// <see cref="BlockSpread"/>s, divided by the block's length. So ties between blocks are the rule: they go to the earlier one.
+/// s is the row's <see cref="BlockRank"/>, with blocks that follow the sinks. So ties between blocks are the rule: they go to the earlier one.
 /// </para>
 /// <para>
 /// Sinks, the last whole block and what is left after it are protected; of a context too short for two blocks, the sinks and then the most
@@ -52,7 +48,9 @@ public sealed record LagKV : ScoredPolicy
     = 128;
 
     /// <inheritdoc/>
-    public override ScoreRequest Request => new(Spread(RowKind.Keys), Spread(RowKind.Values));
+    public override ScoreRequest Request => new(Ranks);
+
+    private BlockRank Ranks => new(Sinks, Lag);
 
     /// <inheritdoc/>
     public override ProtectedRows Protect(int tokens, int rows) =>
@@ -62,52 +60,12 @@ public sealed record LagKV : ScoredPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        destination.Clear();
-        int blocks = Blocks(scores.Tokens);
-        if (blocks < 2)
-        {
-            return;
-        }
-
-        Statistic keys = Spread(RowKind.Keys);
-        Statistic values = Spread(RowKind.Values);
-        int ranked = (blocks - 1) * Lag;
-        ulong[] order = ArrayPool<ulong>.Shared.Rent(Lag);
+        Statistic ranks = Ranks;
         for (int head = 0; head < scores.KvHeads; head++)
         {
-            Span<float> row = destination.Slice(head * scores.Tokens + Sinks, ranked);
-            TensorPrimitives.Add(
-                scores.Values(keys, layer, head).Slice(Sinks, ranked), scores.Values(values, layer, head).Slice(Sinks, ranked), row);
-            for (int start = 0; start < ranked; start += Lag)
-            {
-                Rank(row.Slice(start, Lag), order.AsSpan(0, Lag));
-            }
+            scores.Values(ranks, layer, head).CopyTo(destination.Slice(head * scores.Tokens, scores.Tokens));
         }
-
-        ArrayPool<ulong>.Shared.Return(order);
     }
-
-    private BlockSpread Spread(RowKind kind) => new(kind, Sinks, Lag);
 
     private int Blocks(int tokens) => Math.Max(0, tokens - Sinks) / Lag;
-
-    // Of equal scores the earlier position gets the higher rank. What is no number stays, to be found.
-    private static void Rank(Span<float> scores, Span<ulong> order)
-    {
-        if (!TensorPrimitives.IsFiniteAll<float>(scores))
-        {
-            return;
-        }
-
-        for (int i = 0; i < scores.Length; i++)
-        {
-            order[i] = ((ulong)ScoreOrder.Key(scores[i]) << 32) | (uint)i;
-        }
-
-        order.Sort();
-        for (int place = 0; place < order.Length; place++)
-        {
-            scores[(int)(uint)order[place]] = (float)(scores.Length - 1 - place) / scores.Length;
-        }
-    }
 }

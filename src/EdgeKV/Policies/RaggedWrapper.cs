@@ -24,6 +24,15 @@ public abstract record RaggedWrapper : ScorerWrapper
     /// <param name="maxRows">The most rows that may stay.</param>
     private protected CompressionPlan Finish(RankedRows ranked, int[] counts, int kvHeads, long maxRows)
     {
+        Compose(counts, kvHeads);
+        return ranked.Plan(counts, maxRows);
+    }
+
+    /// <summary>Makes counts equal within a layer where the plan is to be composite.</summary>
+    /// <param name="counts">Rows of every KV head, [layers, kvHeads].</param>
+    /// <param name="kvHeads">KV heads of a layer.</param>
+    private protected void Compose(int[] counts, int kvHeads)
+    {
         for (int first = 0; Composed && first < counts.Length; first += kvHeads)
         {
             Span<int> layer = counts.AsSpan(first, kvHeads);
@@ -35,7 +44,5 @@ public abstract record RaggedWrapper : ScorerWrapper
 
             layer.Fill((int)(sum / kvHeads));
         }
-
-        return ranked.Plan(counts, maxRows);
     }
 }

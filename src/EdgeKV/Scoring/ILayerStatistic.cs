@@ -14,7 +14,7 @@ internal interface ILayerStatistic
         KeyLeverage leverage => new LeverageScores(rows, leverage),
         KeyLikeness => new KeyLikenessScores(rows, seen),
         KeyProducts products => new KeyProductScores(rows, products),
-        BlockSpread spread => new BlockSpreadScores(rows, spread),
+        BlockRank rank => new BlockRankScores(rows, rank),
         FutureAttention future => new FutureAttentionScores(rows, seen, future),
         ValueCapacity capacity => new ValueCapacityScores(rows, seen, capacity),
         _ => throw new ArgumentException($"The statistic {statistic} is not made of cached rows.", nameof(statistic)),

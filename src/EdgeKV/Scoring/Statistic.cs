@@ -2,8 +2,8 @@ namespace EdgeKV.Scoring;
 
 /// <summary>
 /// Something that a policy may ask to see of a context: one of <see cref="TaskAttention"/>, <see cref="ReconstructionAttention"/>,
-/// <see cref="WindowAttention"/>, <see cref="BlockAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="KeyLeverage"/>,
-/// <see cref="KeyLikeness"/>, <see cref="KeyProducts"/>, <see cref="BlockSpread"/>, <see cref="OutputNorms"/>, <see cref="QueryMoments"/>,
+/// <see cref="WindowAttention"/>, <see cref="LateWindowAttention"/>, <see cref="BlockAttention"/>, <see cref="KeyNorms"/>, <see cref="ValueNorms"/>, <see cref="KeyLeverage"/>,
+/// <see cref="KeyLikeness"/>, <see cref="KeyProducts"/>, <see cref="BlockRank"/>, <see cref="OutputNorms"/>, <see cref="QueryMoments"/>,
 /// <see cref="FutureAttention"/>, <see cref="ValueCapacity"/>, <see cref="TokenClasses"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
@@ -128,6 +128,33 @@ public sealed record WindowAttention : Statistic
     public override bool NeedsAttention => true;
 
     private protected override string Describe() => Queries == int.MaxValue ? "window(all)" : $"window({Queries})";
+}
+
+/// <summary>
+/// As <see cref="WindowAttention"/>, each query's weights times its position, summed, [layers, heads, tokens]: later queries count more (FINCH, arXiv
+/// 2408.00167). The queries are taken back and fed once more, one by one.
+/// </summary>
+public sealed record LateWindowAttention : Statistic
+{
+    /// <summary>The sum over a window.</summary>
+    /// <param name="queries">Length of the window, 1 and up; a window longer than the context is the whole context.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="queries"/> is below 1.</exception>
+    public LateWindowAttention(int queries)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(queries, 1);
+        Queries = queries;
+    }
+
+    /// <summary>Length of the window in queries, 1 and up.</summary>
+    public int Queries { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "window";
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => $"late window({Queries})";
 }
 
 /// <summary>
@@ -294,32 +321,28 @@ public sealed record KeyProducts(QueryDirections Directions) : Statistic
 }
 
 /// <summary>
-/// How unevenly each key or value spreads over its channels beside the others of its block, [layers, kvHeads, tokens], 0 to 1 (LagKV, arXiv 2504.04704).
-/// No pass.
+/// Each token's rank in its block by how unevenly its key and value spread over their channels, 0 for the lowest, divided by the block's length,
+/// [layers, kvHeads, tokens], 0 to below 1 (LagKV, arXiv 2504.04704). Of equal tokens the earlier one ranks higher. No pass.
 /// </summary>
 /// <remarks>
-/// After the first positions the context is cut into whole blocks. Of a block, per channel, x = (r - min) / (max - min) with min and max over the next
+/// After the first positions the context is cut into whole blocks. Of a block, per channel, x = (k - min) / (max - min) with min and max over the next
 /// block, 0 for a channel that does not vary there; the standard deviation of x over the channels (divided by channels - 1); softmax of that over the block's
-/// tokens. Tokens of the last whole block, before the first and after the last have 0.
+/// tokens. The same for values; the mean of both is what ranks. Tokens of the last whole block, before the first and after the last have 0. Memory: the keys
+/// or the values of one layer in float32 per thread.
 /// </remarks>
-public sealed record BlockSpread : Statistic
+public sealed record BlockRank : Statistic
 {
-    /// <summary>The spread beside blocks of some length.</summary>
-    /// <param name="kind">Keys or values.</param>
+    /// <summary>The rank in blocks of some length.</summary>
     /// <param name="first">First positions that belong to no block, 0 and up.</param>
     /// <param name="block">Tokens of a block, 1 and up.</param>
     /// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
-    public BlockSpread(RowKind kind, int first, int block)
+    public BlockRank(int first, int block)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ArgumentOutOfRangeException.ThrowIfLessThan(block, 1);
-        Kind = kind;
         First = first;
         Block = block;
     }
-
-    /// <summary>Keys or values.</summary>
-    public RowKind Kind { get; }
 
     /// <summary>First positions that belong to no block.</summary>
     public int First { get; }
@@ -328,11 +351,11 @@ public sealed record BlockSpread : Statistic
     public int Block { get; }
 
     /// <inheritdoc/>
-    public override string Name => Kind == RowKind.Keys ? "key spread" : "value spread";
+    public override string Name => "block rank";
 
     internal override bool IsMadeOfRows => true;
 
-    private protected override string Describe() => $"{Name}({Block})";
+    private protected override string Describe() => $"block rank({Block})";
 }
 
 /// <summary>

@@ -129,7 +129,7 @@ public sealed partial class EdgeSession
     private static ArgumentException Unknown(Statistic statistic) => new($"The session cannot read the statistic {statistic}.", nameof(statistic));
 
     /// <summary>
-    /// One pass for each task set, reconstruction and kind of blocks, and one for all windows and query moments together. Moments of one first token are
+    /// One pass for each task set, reconstruction, kind of blocks and late window, and one for all windows and query moments together. Moments of one first token are
     /// taken in the pass of the first blocks. Leaves the cache as it was.
     /// </summary>
     /// <returns>Tokens fed.</returns>
@@ -145,6 +145,7 @@ public sealed partial class EdgeSession
         List<ReconstructionAttention> reconstructions = [];
         List<QueryMoments> moments = [];
         List<BlockAttention> blocks = [];
+        List<LateWindowAttention> lateWindows = [];
         foreach (Statistic statistic in request.Statistics.Where(statistic => statistic.NeedsPass))
         {
             switch (statistic)
@@ -167,6 +168,9 @@ public sealed partial class EdgeSession
                 case BlockAttention block:
                     blocks.Add(block);
                     break;
+                case LateWindowAttention window:
+                    lateWindows.Add(window);
+                    break;
                 default:
                     throw Unknown(statistic);
             }
@@ -176,7 +180,7 @@ public sealed partial class EdgeSession
         List<QueryMoments> beside = blocks.Count > 0 && moments.DistinctBy(moment => moment.First).Count() == 1 ? moments : [];
         moments = beside.Count > 0 ? [] : moments;
         bool feedsAgain = windows.Count > 0 || moments.Count > 0;
-        int passes = sets.Length + reconstructions.Count + blocks.Count + (feedsAgain ? 1 : 0);
+        int passes = sets.Length + reconstructions.Count + blocks.Count + lateWindows.Count + (feedsAgain ? 1 : 0);
         int pass = 0;
         long fed = 0;
         try
@@ -195,6 +199,11 @@ public sealed partial class EdgeSession
             {
                 fed += RunBlocks(block, beside, values, PassProgress.Of(progress, pass++, passes), cancellation);
                 beside = [];
+            }
+
+            foreach (LateWindowAttention window in lateWindows)
+            {
+                fed += RunLateWindow(window, values, scoreMemory, PassProgress.Of(progress, pass++, passes), cancellation);
             }
 
             return feedsAgain
@@ -421,6 +430,46 @@ public sealed partial class EdgeSession
                 segment.Dispose();
             }
 
+            throw;
+        }
+    }
+
+    /// <summary>Takes back the end of the context and feeds it once more token by token, with scoring on.</summary>
+    /// <returns>Tokens fed.</returns>
+    private unsafe long RunLateWindow(
+        LateWindowAttention statistic,
+        Dictionary<Statistic, StatisticValues> values,
+        ulong scoreMemory,
+        IProgress<double>? progress,
+        CancellationToken cancellation)
+    {
+        int context = Position;
+        int queries = Math.Min(statistic.Queries, context);
+        long length = (long)Model.Layers * Model.Heads * context;
+        NativeScoreBuffer late = NativeScoreBuffer.Allocate(length, out float* data);
+        try
+        {
+            NativeMemory.Clear(data, (nuint)length * sizeof(float));
+            using ScoresHandle scores = CreateScores(NativeAggregates.Sum);
+            NativeScoreBuffer seen = Buffer(scores, AttentionAggregate.Sum);
+            FeedAgain(context - queries, Enumerable.Range(context - queries, queries), queries: null, values, (tokens, from, to) =>
+            {
+                FeedScored(scores, tokens, scoreMemory, progress, from, to, cancellation);
+                _tokens.AddRange(tokens);
+                if (Position < context)
+                {
+                    late.Join(seen, AttentionAggregate.Sum);
+                }
+            });
+
+            // A query is among what was seen as many times as queries come after it, before the last sum.
+            late.SubtractFrom(seen, context - 1);
+            values.Add(statistic, new StatisticValues(late, queries));
+            return queries;
+        }
+        catch
+        {
+            late.Dispose();
             throw;
         }
     }

@@ -9,6 +9,9 @@ namespace EdgeKV;
 /// <summary>Scores where the engine wrote them: no copy is made. Buffers of one score pass share their owner.</summary>
 internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, long length) : ScoreBuffer
 {
+    // Numbers that are worked on at one time.
+    private const int Step = 1 << 20;
+
     public override long Length => length;
 
     /// <summary>Both norms and scores are asked for by layer and head, so a slice is checked once for a whole row.</summary>
@@ -42,7 +45,6 @@ internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, lo
     /// <param name="aggregate">What both hold.</param>
     public void Join(NativeScoreBuffer other, AttentionAggregate aggregate)
     {
-        const int Step = 1 << 20;
         for (long start = 0; start < length; start += Step)
         {
             int count = (int)Math.Min(Step, length - start);
@@ -55,6 +57,20 @@ internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, lo
             {
                 TensorPrimitives.Add(own, other.Slice(start, count), own);
             }
+        }
+    }
+
+    /// <summary>Makes of it another one times a factor less its own numbers, in place.</summary>
+    /// <param name="other">As long as this one.</param>
+    /// <param name="factor">What the other one is multiplied by.</param>
+    public void SubtractFrom(NativeScoreBuffer other, float factor)
+    {
+        for (long start = 0; start < length; start += Step)
+        {
+            int count = (int)Math.Min(Step, length - start);
+            Span<float> own = new(data + start, count);
+            TensorPrimitives.Negate<float>(own, own);
+            TensorPrimitives.MultiplyAdd(other.Slice(start, count), factor, own, own);
         }
     }
 

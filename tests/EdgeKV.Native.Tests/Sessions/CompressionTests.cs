@@ -327,14 +327,52 @@ public sealed class CompressionTests(ModelFixture fixture)
     }
 
     [Fact]
-    public async Task ScoreAsync_WindowCancelled_PutsTheTokensBack()
+    public async Task ScoreAsync_LateWindow_CountsEveryQueryByItsPosition()
+    {
+        const int Window = 6;
+        using EdgeSession session = await fixture.Reader();
+        int position = session.Position;
+        WindowAttention[] windows = [.. Enumerable.Range(1, Window).Select(queries => new WindowAttention(queries))];
+        LateWindowAttention late = new(Window);
+
+        using AttentionScores sums = await session.ScoreAsync(new ScoreRequest(windows));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(late));
+
+        Assert.Equal(position, session.Position);
+        Assert.Equal(Window, scores.PassTokens);
+        Assert.Equal(Window, scores.Queries(late));
+        for (int layer = 0; layer < scores.Layers; layer++)
+        {
+            for (int head = 0; head < scores.Heads; head++)
+            {
+                // The query at position - Window + k is among the last 1 to Window - 1 queries k times.
+                float[] own = scores.Values(late, layer, head).ToArray();
+                for (int token = 0; token < own.Length; token++)
+                {
+                    double expected = windows[..^1].Sum(window => sums.Values(window, layer, head)[token])
+                        + (position - Window) * (double)sums.Values(windows[^1], layer, head)[token];
+                    Assert.Equal(expected, own[token], 1e-4 * position);
+                }
+            }
+        }
+
+        using AttentionScores whole = await session.ScoreAsync(new ScoreRequest(new LateWindowAttention(position + 1)));
+        Assert.Equal(position, whole.PassTokens);
+        Assert.Equal(position * (position - 1) / 2, Total(whole.Values(new LateWindowAttention(position + 1), 5, 4)), 0.001f * position * position);
+    }
+
+    public static TheoryData<ScoreRequest> Windows => [new ScoreRequest(new WindowAttention(40), WindowSums), new ScoreRequest(new LateWindowAttention(40))];
+
+    [Theory]
+    [MemberData(nameof(Windows), DisableDiscoveryEnumeration = true)]
+    public async Task ScoreAsync_WindowCancelled_PutsTheTokensBack(ScoreRequest request)
     {
         using EdgeSession session = await fixture.Reader();
         int position = session.Position;
         using CancellationTokenSource source = new();
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.ScoreAsync(
-            new ScoreRequest(new WindowAttention(40), WindowSums),
+            request,
             new CompressOptions { ScoreMemory = 1 },
             new Recorder { Then = _ => source.Cancel() },
             source.Token));

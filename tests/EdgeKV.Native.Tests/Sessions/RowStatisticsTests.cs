@@ -34,22 +34,22 @@ public sealed class RowStatisticsTests(ModelFixture fixture)
     }
 
     [Fact]
-    public async Task ScoreAsync_LikenessProductsAndSpread_AreThoseOfTheRows()
+    public async Task ScoreAsync_LikenessProductsAndRanks_AreThoseOfTheRows()
     {
         using EdgeSession session = await fixture.Reader();
         float[] numbers = [.. Enumerable.Range(0, session.Model.Layers * session.Model.KvHeads * 64).Select(i => MathF.Sin(i))];
         KeyProducts products = new(new QueryDirections(session.Model.Layers, session.Model.KvHeads, numbers));
-        BlockSpread spread = new(RowKind.Values, first: 3, block: 9);
+        BlockRank ranks = new(first: 3, block: 9);
 
-        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(new KeyLikeness(), products, spread));
+        using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(new KeyLikeness(), products, ranks));
 
         Assert.Equal(0, scores.PassTokens);
         Assert.Equal(3, scores.Statistics.Count);
-        BlockSpreadScores spreads = new(session.CachedRows, spread);
-        float[] spreadOfLayer = new float[scores.KvHeads * scores.Tokens];
+        BlockRankScores expected = new(session.CachedRows, ranks);
+        float[] ranksOfLayer = new float[scores.KvHeads * scores.Tokens];
         foreach (int layer in Layers)
         {
-            spreads.Write(layer, spreadOfLayer);
+            expected.Write(layer, ranksOfLayer);
             using var read = new LayerRows(session.CachedRows, RowKind.Keys, layer);
             for (int head = 0; head < scores.KvHeads; head++)
             {
@@ -64,7 +64,7 @@ public sealed class RowStatisticsTests(ModelFixture fixture)
                     keys.Select(key => key.Zip(products.Directions.Of(layer, head).ToArray(), (x, y) => (double)x * y).Sum() / Norm(key)),
                     scores.Values(products, layer, head).ToArray().Zip(keys, (x, key) => x / Norm(key)),
                     (one, other) => Math.Abs(one - other) < 1e-4);
-                Assert.Equal(spreadOfLayer.AsSpan(head * scores.Tokens, scores.Tokens), scores.Values(spread, layer, head));
+                Assert.Equal(ranksOfLayer.AsSpan(head * scores.Tokens, scores.Tokens), scores.Values(ranks, layer, head));
             }
         }
     }

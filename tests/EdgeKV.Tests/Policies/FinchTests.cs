@@ -12,8 +12,7 @@ public class FinchTests
     public void Score_HandmadeWeights_CountsLaterQueriesMore()
     {
         // 5 tokens, the last 2 are the question: queries 3 and 4 with weights (8, 4, 0) and (1, 3, 4) on the columns that are scored.
-        using AttentionScores scores = StatisticScores.Of(
-            1, 1, 1, 5, (new WindowAttention(1), [1, 3, 4, 9, 9]), (new WindowAttention(2), [9, 7, 4, 9, 9]));
+        using AttentionScores scores = StatisticScores.Of(1, 1, 1, 5, new LateWindowAttention(2), [28, 24, 16, 9, 9]);
         float[] written = new float[5];
 
         new Finch { Window = 2 }.Score(scores, 0, written);
@@ -42,7 +41,7 @@ public class FinchTests
         }
 
         using AttentionScores scores = StatisticScores.Of(
-            layers, kvHeads * group, kvHeads, tokens, [.. Enumerable.Range(1, window).Select(queries => ((Statistic)new WindowAttention(queries), Sums(queries)))]);
+            layers, kvHeads * group, kvHeads, tokens, new LateWindowAttention(window), Sums());
         int kept = random.Next(0, tokens + 1);
         var policy = new Finch { Window = window, Budget = Budget.FromRatio(1 - (kept + 0.5) / (tokens + 1)) };
         kept = (int)Budget.Keep(tokens, policy.Ratio.GetValueOrDefault());
@@ -66,10 +65,10 @@ public class FinchTests
         double Score(int list, int token) => Enumerable.Range(0, group * window)
             .Sum(i => (double)weights[list * group + i / window, i % window, token] * (tokens - window + i % window));
 
-        float[] Sums(int queries) =>
+        float[] Sums() =>
         [
             .. Enumerable.Range(0, rows * tokens).Select(
-                cell => Enumerable.Range(window - queries, queries).Sum(query => weights[cell / tokens, query, cell % tokens])),
+                cell => Enumerable.Range(0, window).Sum(query => weights[cell / tokens, query, cell % tokens] * (tokens - window + query))),
         ];
     }
 
@@ -84,8 +83,7 @@ public class FinchTests
     [Fact]
     public void Plan_ContextNoLongerThanTheQuestion_IsRefused()
     {
-        using AttentionScores scores = StatisticScores.Of(
-            1, 1, 1, 2, (new WindowAttention(1), new float[2]), (new WindowAttention(2), new float[2]));
+        using AttentionScores scores = StatisticScores.Of(1, 1, 1, 2, new LateWindowAttention(2), new float[2]);
 
         Assert.Contains(
             "longer than its question",
@@ -96,5 +94,5 @@ public class FinchTests
     [Fact]
     public void Plan_PermutedHeads_PermutesThePlan() => TestScores.AssertPermutes(
         new Finch { Window = 1, Ratio = 0.7 },
-        (layers, heads, tokens, values) => StatisticScores.Of(layers, heads, heads, tokens, new WindowAttention(1), values));
+        (layers, heads, tokens, values) => StatisticScores.Of(layers, heads, heads, tokens, new LateWindowAttention(1), values));
 }

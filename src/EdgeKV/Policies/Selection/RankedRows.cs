@@ -89,21 +89,38 @@ internal sealed class RankedRows : IDisposable
     /// <param name="rows">So many of a layer, 0 to all.</param>
     public void ProtectBestOfLayers(int rows) => ForEachLayer((layer, counters) => ProtectBest(LayerKeys(layer), rows, counters));
 
-    /// <summary>How many of the best rows of each layer, all its KV heads together, lie in each head.</summary>
-    /// <param name="rows">Best rows of a layer, 0 to all.</param>
-    public int[] CountByLayer(int rows)
+    /// <summary>
+    /// How many rows each KV head has where its own best ones are sure and the best of all the layer's heads together fill up the layer. Keys stay what they are.
+    /// </summary>
+    /// <param name="rows">Rows of a layer, 0 to all.</param>
+    /// <param name="safe">Best rows of each head that are sure, 0 to rows / kvHeads.</param>
+    public int[] CountByLayer(int rows, int safe = 0)
     {
         int[] counts = new int[Lists];
         ForEachLayer((layer, counters) =>
         {
-            (uint end, int ties) = ScoreOrder.Cut(LayerKeys(layer), rows, counters);
-            for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+            Span<uint> keys = LayerKeys(layer);
+            uint[] rented = ArrayPool<uint>.Shared.Rent(safe > 0 ? keys.Length : 0);
+            if (safe > 0)
             {
-                (int before, int equal) = ScoreOrder.Count(Keys(list), end);
+                keys.CopyTo(rented);
+                keys = rented.AsSpan(0, keys.Length);
+                for (int head = 0; head < _heads; head++)
+                {
+                    ProtectBest(keys.Slice(head * _tokens, _tokens), safe, counters);
+                }
+            }
+
+            (uint end, int ties) = ScoreOrder.Cut(keys, rows, counters);
+            for (int head = 0; head < _heads; head++)
+            {
+                (int before, int equal) = ScoreOrder.Count(keys.Slice(head * _tokens, _tokens), end);
                 int taken = Math.Min(equal, ties);
                 ties -= taken;
-                counts[list] = before + taken;
+                counts[layer * _heads + head] = before + taken;
             }
+
+            ArrayPool<uint>.Shared.Return(rented);
         });
         return counts;
     }
