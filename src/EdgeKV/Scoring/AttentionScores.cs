@@ -223,7 +223,7 @@ public sealed class AttentionScores : IDisposable
     }
 
     /// <summary>Gives back what is not asked for. Before anybody else reads these scores.</summary>
-    /// <param name="request">What stays.</param>
+    /// <param name="request">What stays; shares no memory with what goes.</param>
     internal void Keep(ScoreRequest request)
     {
         foreach (Statistic statistic in _values.Keys.Except(request.Statistics).ToArray())

@@ -1,7 +1,7 @@
 namespace EdgeKV.Scoring;
 
 /// <summary>Which channels of a key or query a rotary encoding turns together.</summary>
-public enum RotaryPairs
+internal enum RotaryPairs
 {
     /// <summary>Channels 2i and 2i + 1.</summary>
     Adjacent,
@@ -14,7 +14,7 @@ public enum RotaryPairs
 /// Rotary position encoding (RoFormer, arXiv 2104.09864): at position p, pair i of a key's or query's channels is turned by p * f[i] radians
 /// and multiplied by a scale. Channels that belong to no pair stay. Scaled variants (linear, YaRN, Llama 3) are other frequencies and another scale.
 /// </summary>
-public sealed class RotaryEncoding
+internal sealed class RotaryEncoding
 {
     private readonly double[] _frequencies;
 

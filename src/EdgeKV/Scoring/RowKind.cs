@@ -1,7 +1,7 @@
 namespace EdgeKV.Scoring;
 
 /// <summary>Which of the two vectors that a token has in every KV head.</summary>
-public enum RowKind
+internal enum RowKind
 {
     /// <summary>The key, position encoding applied.</summary>
     Keys,
