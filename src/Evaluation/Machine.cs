@@ -27,7 +27,7 @@ public sealed record Machine(string Processor, int Cores, string System, string 
         : null;
 
     /// <summary>In one line.</summary>
-    public override string ToString() => $"{Processor}, {Cores} cores, {System}, {Runtime}";
+    public override string ToString() => $"{Processor}, {Cores} {(Cores == 1 ? "core" : "cores")}, {System}, {Runtime}";
 
     private static string? ProcessorName() => !File.Exists(Processors)
         ? null
