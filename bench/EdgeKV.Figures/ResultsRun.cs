@@ -46,8 +46,8 @@ internal static class ResultsRun
             "keydiff", "q-filters", "lagkv", "curdkv", "duo-attention", "razor-attention", "random", "ada", "critical",
             "critical-ada", "chunk", "chunk:scorer=kvcompose",
         ], High),
-        new("policies-2048", "All policies, 2048 tokens", 2048, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 1, All, High),
-        new("policies-4096", "All policies, 4096 tokens", 4096, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 1, All, High),
+        new("policies-2048", "All policies, 2048 tokens, beside other work on that core", 2048, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 1, All, High) { HasTimes = true },
+        new("policies-4096", "All policies, 4096 tokens, beside other work on that core", 4096, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 1, All, High) { HasTimes = true },
         new("newest", "LU-KV over several scorers, Compactor and FastGen, 1024 tokens", 1024, Needles, 1,
         [
             "global", "lu-kv", "lu-kv:scorer=snapkv", "lu-kv:scorer=keydiff", "lu-kv:scorer=global", "compactor", "fastgen", "ada:scorer=compactor",
@@ -139,7 +139,7 @@ internal static class ResultsRun
             var statistics = RunStatistics.From(RunFolder.ReadManifest(path), cells);
             page.AppendLine().AppendLine(Text($"## {run.Title}")).AppendLine();
             Facts(page, run, statistics, cells);
-            Write(page, run.HasAreas ? Areas(statistics, cells) : Levels(statistics, cells));
+            Write(page, run.HasAreas ? Areas(statistics, cells) : Levels(run, statistics, cells));
         }
 
         string bench = Path.Combine(folder, BenchName);
@@ -183,20 +183,19 @@ internal static class ResultsRun
             ]),
         ]);
 
-    private static ReportTable Levels(RunStatistics run, IReadOnlyList<CellResult> cells)
+    private static ReportTable Levels(Run run, RunStatistics statistics, IReadOnlyList<CellResult> cells)
     {
-        double[] ratios = [.. run.Budgets.Select(budget => budget.Ratio ?? 0).Where(ratio => ratio > 0)];
+        double[] ratios = [.. statistics.Budgets.Select(budget => budget.Ratio ?? 0).Where(ratio => ratio > 0)];
         return new(
-            ["policy", .. ratios.Select(ratio => Text($"{ratio}")), "at 0.8 less the default", "at 0.9", "scores cost", "first token", "peak", "failed"],
+            ["policy", .. ratios.Select(ratio => Text($"{ratio}")), "at 0.8 less the default", "at 0.9", .. run.HasTimes ? (string[])["scores cost", "first token"] : [], "peak", "failed"],
             [
-                .. run.Policies.OrderByDescending(policy => ratios.Sum(ratio => At(policy, ratio)?.Relative?.Value ?? 0)).Select(IReadOnlyList<string> (policy) =>
+                .. statistics.Policies.OrderByDescending(policy => ratios.Sum(ratio => At(policy, ratio)?.Relative?.Value ?? 0)).Select(IReadOnlyList<string> (policy) =>
                 [
                     Code(policy.Policy),
                     .. ratios.Select(ratio => Relative(policy, ratio)),
-                    Difference(run, policy, comparison => comparison.Budgets.FirstOrDefault(budget => budget.Budget is { } b && b.IsRatio(0.8))),
-                    Difference(run, policy, comparison => comparison.Budgets.FirstOrDefault(budget => budget.Budget is { } b && b.IsRatio(0.9))),
-                    Cost(policy, cells),
-                    FirstToken(policy, cells),
+                    Difference(statistics, policy, comparison => comparison.Budgets.FirstOrDefault(budget => budget.Budget is { } b && b.IsRatio(0.8))),
+                    Difference(statistics, policy, comparison => comparison.Budgets.FirstOrDefault(budget => budget.Budget is { } b && b.IsRatio(0.9))),
+                    .. run.HasTimes ? (string[])[Cost(policy, cells), FirstToken(policy, cells)] : [],
                     Peak(policy, cells),
                     Text($"{policy.Budgets.Sum(budget => budget?.Failed ?? 0):0;;}"),
                 ]),
@@ -275,5 +274,8 @@ internal static class ResultsRun
     private sealed record Run(string Name, string Title, int Length, string[] Tasks, int Samples, string[] Policies, string Ratios, string? Option = null)
     {
         public bool HasAreas => Ratios == Grid;
+
+        // Whether times are told too.
+        public bool HasTimes { get; init; }
     }
 }
