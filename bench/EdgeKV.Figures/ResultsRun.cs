@@ -130,7 +130,7 @@ internal static class ResultsRun
         StringBuilder page = new();
         page.AppendLine("# Results").AppendLine();
         page.AppendLine("`./build.sh results` makes this page. What the figures are: [report.md](report.md), [bench.md](bench.md). RULER's development samples, drawn with seed 1; intervals are 95 %, over samples of each task;");
-        page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. At a ratio stands accuracy by the full cache's; differences are of accuracy as it is. Scores' costs are in prefills of the same samples and process, the time to the first token in that of the full cache; a peak is the most positions");
+        page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. At a ratio stands accuracy by the full cache's; differences are of accuracy as it is. Scores' costs are in prefills of the same sample and process, the time to the first token in that of the full cache, medians over the cells; a peak is the most positions");
         page.AppendLine("that a cache held at one time, by those of the context.");
         foreach (Run run in Runs.Where(run => File.Exists(Path.Combine(folder, run.Name, "results.jsonl"))))
         {
@@ -212,7 +212,7 @@ internal static class ResultsRun
     private static string Relative(PolicyStatistics policy, double ratio) => At(policy, ratio)?.Relative is { } relative ? Text($"{relative.Value:0.00}") : "";
 
     private static string Cost(PolicyStatistics policy, IReadOnlyList<CellResult> cells) =>
-        Of(policy, cells) is { Length: > 0 } own ? Text($"{own.Sum(cell => cell.ScoreSeconds) / own.Sum(cell => cell.PrefillSeconds):0.00}") : "";
+        Of(policy, cells) is { Length: > 0 } own ? Text($"{Measured.Of([.. own.Select(cell => cell.ScoreSeconds / cell.PrefillSeconds)]).Median:0.00}") : "";
 
     // Reading, scoring, planning, moving rows and the question, by the full cache's reading and question.
     private static string FirstToken(PolicyStatistics policy, IReadOnlyList<CellResult> cells)
@@ -220,7 +220,7 @@ internal static class ResultsRun
         Dictionary<(string, string, string), double> full = cells.Where(cell => cell.Policy == CellResult.FullCache)
             .ToDictionary(cell => (cell.Dataset, cell.Task, cell.Id), cell => cell.PrefillSeconds + cell.QuestionSeconds);
         return Of(policy, cells) is { Length: > 0 } own
-            ? Text($"{own.Sum(cell => cell.PrefillSeconds + cell.ScoreSeconds + cell.PlanSeconds + cell.ApplySeconds + cell.QuestionSeconds) / own.Sum(cell => full[(cell.Dataset, cell.Task, cell.Id)]):0.00}")
+            ? Text($"{Measured.Of([.. own.Select(cell => (cell.PrefillSeconds + cell.ScoreSeconds + cell.PlanSeconds + cell.ApplySeconds + cell.QuestionSeconds) / full[(cell.Dataset, cell.Task, cell.Id)])]).Median:0.00}")
             : "";
     }
 
