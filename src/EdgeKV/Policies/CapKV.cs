@@ -66,10 +66,6 @@ public sealed record CapKV : ScoredPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        Statistic capacity = Capacity;
-        for (int head = 0; head < scores.KvHeads; head++)
-        {
-            scores.Values(capacity, layer, head).CopyTo(destination.Slice(head * scores.Tokens, scores.Tokens));
-        }
+        scores.Values(Capacity, layer).CopyTo(destination);
     }
 }

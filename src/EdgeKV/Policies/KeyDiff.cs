@@ -24,10 +24,6 @@ public sealed record KeyDiff : ScoredPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        Statistic likeness = new KeyLikeness();
-        for (int head = 0; head < scores.KvHeads; head++)
-        {
-            TensorPrimitives.Negate(scores.Values(likeness, layer, head), destination.Slice(head * scores.Tokens, scores.Tokens));
-        }
+        TensorPrimitives.Negate(scores.Values(new KeyLikeness(), layer), destination);
     }
 }

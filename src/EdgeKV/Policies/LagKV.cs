@@ -60,11 +60,7 @@ public sealed record LagKV : ScoredPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        Statistic ranks = Ranks;
-        for (int head = 0; head < scores.KvHeads; head++)
-        {
-            scores.Values(ranks, layer, head).CopyTo(destination.Slice(head * scores.Tokens, scores.Tokens));
-        }
+        scores.Values(Ranks, layer).CopyTo(destination);
     }
 
     private int Blocks(int tokens) => Math.Max(0, tokens - Sinks) / Lag;

@@ -38,10 +38,6 @@ public sealed record QFilters : ScoredPolicy, ICalibratedPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        Statistic products = Products;
-        for (int head = 0; head < scores.KvHeads; head++)
-        {
-            TensorPrimitives.Negate(scores.Values(products, layer, head), destination.Slice(head * scores.Tokens, scores.Tokens));
-        }
+        TensorPrimitives.Negate(scores.Values(Products, layer), destination);
     }
 }

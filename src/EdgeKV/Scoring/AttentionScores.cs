@@ -118,14 +118,26 @@ public sealed class AttentionScores : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">There is no such layer or head.</exception>
     public ReadOnlySpan<float> Values(Statistic statistic, int layer, int row)
     {
-        StatisticValues values = Of(statistic);
+        ReadOnlySpan<float> values = Values(statistic, layer);
         int rows = Rows(statistic);
-        ArgumentOutOfRangeException.ThrowIfNegative(layer);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
         ArgumentOutOfRangeException.ThrowIfNegative(row);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, rows);
-        int length = (int)(values.Buffer.Length / ((long)Layers * rows));
-        return values.Buffer.Slice(((long)layer * rows + row) * length, length);
+        int length = values.Length / rows;
+        return values.Slice(row * length, length);
+    }
+
+    /// <summary>All rows of a statistic in one layer, one after another.</summary>
+    /// <param name="statistic">One of <see cref="Statistics"/>.</param>
+    /// <param name="layer">0 to Layers - 1.</param>
+    /// <exception cref="InvalidOperationException">It was not asked for.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such layer.</exception>
+    public ReadOnlySpan<float> Values(Statistic statistic, int layer)
+    {
+        StatisticValues values = Of(statistic);
+        ArgumentOutOfRangeException.ThrowIfNegative(layer);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
+        long length = values.Buffer.Length / Layers;
+        return values.Buffer.Slice(layer * length, checked((int)length));
     }
 
     /// <summary>The row of <see cref="Scoring.KeyNorms"/>, [tokens].</summary>

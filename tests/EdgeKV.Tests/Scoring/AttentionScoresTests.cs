@@ -36,6 +36,7 @@ public class AttentionScoresTests
         Assert.Equal([115f, 116f, 117f], scores.Values(Sum, 1, 1).ToArray());
         Assert.Equal([521f, 522f, 523f], scores.Values(new WindowAttention(8), 1, 3).ToArray());
         Assert.Equal([206f, 207f, 208f], scores.KeyNorms(1, 0).ToArray());
+        Assert.Equal([206f, 207f, 208f, 209f, 210f, 211f], scores.Values(new KeyNorms(), 1).ToArray());
         Assert.Equal([309f, 310f, 311f], scores.ValueNorms(1, 1).ToArray());
         Assert.Equal([-391f, -390f, -389f], scores.Learned(1, 1).ToArray());
         float[] mean = new float[3];
@@ -77,6 +78,7 @@ public class AttentionScoresTests
         Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, 2, 0).Length);
         Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, 0, 4).Length);
         Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, -1, 0).Length);
+        Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, 2).Length);
         Assert.Throws<ArgumentOutOfRangeException>(() => scores.KeyNorms(0, 2).Length);
     }
 
