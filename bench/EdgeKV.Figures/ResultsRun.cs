@@ -37,7 +37,7 @@ internal static class ResultsRun
     private static readonly Run[] Runs =
     [
         new("1024", "1024 tokens", 1024, Tasks, 4, Main, Grid),
-        new("2048", "2048 tokens", 2048, Tasks, 3, Main, Grid),
+        new("2048", "2048 tokens", 2048, Tasks, 20, Main, Grid),
         new("4096", "4096 tokens", 4096, ["niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_1"], 1, Main, Grid),
         new("8192", "8192 tokens, learned scores alone: a pass does not fit the window beside the context", 8192, ["niah_single_1", "niah_single_2", "niah_multikey_1"], 1, ["global", "streaming-llm"], Grid),
         new("policies", "All policies, 1024 tokens", 1024, Needles, 2,
@@ -155,7 +155,8 @@ internal static class ResultsRun
     {
         RunManifest manifest = statistics.Manifest;
         double tokens = cells.Where(cell => cell.Policy == CellResult.FullCache).Average(cell => cell.ContextTokens);
-        page.Append(Text($"{statistics.Samples} samples of {string.Join(", ", run.Tasks)}; contexts of {tokens:0} tokens on average. The full cache answers {statistics.Full?.Budgets[0]?.Accuracy}. "));
+        int asked = run.Samples * run.Tasks.Length;
+        page.Append(Text($"{statistics.Samples} samples{(statistics.Samples < asked ? Text($", of {asked} that were asked for,") : "")} of {string.Join(", ", run.Tasks)}; contexts of {tokens:0} tokens on average. The full cache answers {statistics.Full?.Budgets[0]?.Accuracy}. "));
         page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {(manifest.Threads == 1 ? "one thread" : manifest.Threads == 0 ? "all cores" : Text($"{manifest.Threads} threads"))}, {manifest.Machine}, {manifest.Started:yyyy-MM-dd}."));
         foreach (string note in ReportTables.Notes(statistics, run.HasAreas))
         {
