@@ -368,8 +368,19 @@ public sealed record BlockRank : Statistic
 /// </remarks>
 /// <param name="First">First positions that are left out, 0 and up.</param>
 /// <param name="Ahead">Positions after the context at which queries are expected, 1 and up.</param>
+/// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
 public sealed record FutureAttention(int First, int Ahead) : Statistic
 {
+    /// <summary>First positions that are left out.</summary>
+    public int First { get; } = First >= 0
+        ? First
+        : throw new ArgumentOutOfRangeException(nameof(First), First, "First positions are 0 and up.");
+
+    /// <summary>Positions after the context at which queries are expected.</summary>
+    public int Ahead { get; } = Ahead >= 1
+        ? Ahead
+        : throw new ArgumentOutOfRangeException(nameof(Ahead), Ahead, "Positions ahead are 1 and up.");
+
     /// <inheritdoc/>
     public override string Name => "future attention";
 
@@ -393,8 +404,24 @@ public sealed record FutureAttention(int First, int Ahead) : Statistic
 /// <param name="First">First positions that are left out, 0 and up.</param>
 /// <param name="Ahead">Positions after the context at which queries are expected, 1 and up.</param>
 /// <param name="Sharpness">How sharply keys are told apart by their cosine, 0 (not at all) and up.</param>
+/// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
 public sealed record ValueCapacity(int First, int Ahead, double Sharpness) : Statistic
 {
+    /// <summary>First positions that are left out.</summary>
+    public int First { get; } = First >= 0
+        ? First
+        : throw new ArgumentOutOfRangeException(nameof(First), First, "First positions are 0 and up.");
+
+    /// <summary>Positions after the context at which queries are expected.</summary>
+    public int Ahead { get; } = Ahead >= 1
+        ? Ahead
+        : throw new ArgumentOutOfRangeException(nameof(Ahead), Ahead, "Positions ahead are 1 and up.");
+
+    /// <summary>How sharply keys are told apart by their cosine.</summary>
+    public double Sharpness { get; } = Sharpness >= 0 && double.IsFinite(Sharpness)
+        ? Sharpness
+        : throw new ArgumentOutOfRangeException(nameof(Sharpness), Sharpness, "A sharpness is a finite number of 0 and up.");
+
     /// <inheritdoc/>
     public override string Name => "value capacity";
 

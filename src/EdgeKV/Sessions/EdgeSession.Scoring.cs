@@ -30,7 +30,7 @@ public sealed partial class EdgeSession
     /// <returns>Scores in native memory; dispose them.</returns>
     /// <exception cref="SessionStateException">Nothing has been read, the cache is compact, or work is running.</exception>
     /// <exception cref="ContextWindowException">The task tokens, or a chunk of the reconstruction, do not fit on top of the context.</exception>
-    /// <exception cref="PlanException">A statistic leaves every token out, or its blocks do not fit the session's batch.</exception>
+    /// <exception cref="PlanException">A statistic leaves every token out, its blocks do not fit the session's batch, or its directions are another model's.</exception>
     /// <exception cref="UnsupportedModelException">The model is of a kind that cannot be scored.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>

@@ -102,4 +102,25 @@ public class ScoreRequestTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new KeyLeverage(last: -1));
         Assert.Throws<ArgumentException>(() => new ScoreRequest(Repeat, null!));
     }
+
+    [Fact]
+    public void Statistics_OutOfRange_Throw()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => new FutureAttention(-1, 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new FutureAttention(0, 0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ValueCapacity(-1, 1, 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ValueCapacity(0, 0, 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ValueCapacity(0, 1, double.NaN));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new LateWindowAttention(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new BlockRank(-1, 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new BlockRank(0, 0));
+    }
+
+    [Fact]
+    public void NeedsPass_MadeOfQueries_IsTrue()
+    {
+        Assert.True(new ScoreRequest(new FutureAttention(4, 512)).NeedsPass);
+        Assert.True(new ScoreRequest(new ValueCapacity(4, 512, 5)).NeedsPass);
+        Assert.False(new ScoreRequest(new KeyLikeness(), new BlockRank(4, 128), new KeyLeverage()).NeedsPass);
+    }
 }
