@@ -204,9 +204,10 @@ string PatchedSource()
         if (code != 0)
             Stop($"native/patches/{IO.Path.GetFileName(patch)} does not apply to llama.cpp {Lock().Tag} with the patches before it:\n{output}");
     }
+    var built = IO.Directory.Exists(folder);
     var changed = Mirror(scratch, folder);
     Delete(scratch);
-    Say($"patches: {patches.Length} applied, {changed} files differ from the last build");
+    Say($"patches: {patches.Length} applied{(built ? $", {changed} files differ from the last build" : "")}");
     MarkFresh("patched", key);
     return folder;
 }

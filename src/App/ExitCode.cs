@@ -9,7 +9,7 @@ internal enum ExitCode
     /// <summary>Something that no other code names.</summary>
     Other = 1,
 
-    /// <summary>The command line is wrong.</summary>
+    /// <summary>The command line is wrong, or its policy and budget do not go with the document.</summary>
     Usage = 2,
 
     /// <summary>The model is missing, damaged or of an unsupported kind.</summary>

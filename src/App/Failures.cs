@@ -10,6 +10,7 @@ internal static class Failures
         CommandException e => (e.Code, OneLine(e.Message)),
         OperationCanceledException => (ExitCode.Interrupted, "interrupted."),
         ModelException or UnsupportedModelException or ProfileException => (ExitCode.Model, OneLine(exception.Message)),
+        PlanException => (ExitCode.Usage, OneLine(exception.Message)),
         ContextWindowException => (ExitCode.Document, OneLine(exception.Message)),
         OutOfKvMemoryException => (ExitCode.Memory, $"{OneLine(exception.Message).TrimEnd('.')}; {MemoryRemedy}"),
         OutOfMemoryException => (ExitCode.Memory, $"the program ran out of memory; {MemoryRemedy}"),

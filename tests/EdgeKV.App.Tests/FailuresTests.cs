@@ -14,7 +14,7 @@ public class FailuresTests
         { new OperationCanceledException(), 130 },
         { new TaskCanceledException(), 130 },
         { new NativeLibraryException("x"), 1 },
-        { new PlanException("x"), 1 },
+        { new PlanException("x"), 2 },
         { new InvalidOperationException("x"), 1 },
     };
 
