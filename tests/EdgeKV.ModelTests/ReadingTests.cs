@@ -280,13 +280,21 @@ public sealed class ReadingTests
     private static ScoreProfile RandomProfile(EdgeModel model, int seed)
     {
         Random random = new(seed);
-        float[] weights = new float[model.Layers * (model.EmbeddingSize + 1) * model.KvHeads];
-        for (int i = 0; i < weights.Length; i++)
-        {
-            weights[i] = random.NextSingle() - 0.5f;
-        }
+        int heads = model.Layers * model.KvHeads;
+        Dictionary<string, string> provenance = new() { ["seed"] = $"{seed}" };
+        return ScoreProfile.Of(model, Weights(model.Layers * (model.EmbeddingSize + 1) * model.KvHeads), provenance)
+            .With(ScoreRefinement.Table(Weights((heads + ScoreRefinement.ExtraInputs + 1) * heads), heads, provenance));
 
-        return ScoreProfile.Of(model, weights, new Dictionary<string, string> { ["seed"] = $"{seed}" });
+        float[] Weights(int count)
+        {
+            float[] weights = new float[count];
+            for (int i = 0; i < count; i++)
+            {
+                weights[i] = random.NextSingle() - 0.5f;
+            }
+
+            return weights;
+        }
     }
 
     // Asks to stop when a share has been read.
