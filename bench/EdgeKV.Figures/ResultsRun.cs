@@ -8,7 +8,7 @@ namespace EdgeKV.Figures;
 
 /// <summary>
 /// The project's own results: runs of <c>edgekv eval</c> over RULER's development samples and one of <c>edgekv bench</c>, each in a folder of its own and gone
-/// on with where it was cut short, and docs/results.md made of what lies there.
+/// on with where it was cut short, and docs/results.md made of what lies there. Of runs that do not lie there the page keeps what it has.
 /// </summary>
 internal static class ResultsRun
 {
@@ -16,6 +16,7 @@ internal static class ResultsRun
     public const string Verb = "results";
 
     private const string BenchName = "bench.json";
+    private const string SpeedTitle = "Speed and memory";
     private const string Grid = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9";
     private const string High = "0.5,0.8,0.9,0.95";
 
@@ -91,7 +92,7 @@ internal static class ResultsRun
         }
 
         string page = Path.Combine(Places.Checkout, "docs", "results.md");
-        File.WriteAllText(page, Page(folder));
+        File.WriteAllText(page, Page(folder, File.Exists(page) ? Sections(File.ReadAllText(page)) : []));
         Console.WriteLine(page);
         return 0;
     }
@@ -125,16 +126,26 @@ internal static class ResultsRun
         return process.ExitCode;
     }
 
-    private static string Page(string folder)
+    // The text below each heading, by the heading.
+    private static Dictionary<string, string> Sections(string page) => page.Split("\n## ").Skip(1)
+        .Select(section => section.Split('\n', 2)).ToDictionary(parts => parts[0].TrimEnd(), parts => parts[^1].Trim());
+
+    private static string Page(string folder, Dictionary<string, string> before)
     {
         StringBuilder page = new();
         page.AppendLine("# Results").AppendLine();
         page.AppendLine("`./build.sh results` makes this page. What the figures are: [report.md](report.md), [bench.md](bench.md). RULER's development samples, drawn with seed 1; intervals are 95 %, over samples of each task;");
         page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. At a ratio stands accuracy by the full cache's; differences are of accuracy as it is. Scores' costs are in prefills of the same sample and process, the time to the first token in that of the full cache, medians over the cells; a peak is the most positions");
-        page.AppendLine("that a cache held at one time, by those of the context.");
-        foreach (Run run in Runs.Where(run => File.Exists(Path.Combine(folder, run.Name, "results.jsonl"))))
+        page.AppendLine("that a cache held at one time, by those of the context. Runs name the profile by the first digits of its file's SHA-256.");
+        foreach (Run run in Runs)
         {
             string path = Path.Combine(folder, run.Name);
+            if (!File.Exists(Path.Combine(path, "results.jsonl")))
+            {
+                Keep(run.Title);
+                continue;
+            }
+
             IReadOnlyList<CellResult> cells = RunFolder.ReadResults(path);
             var statistics = RunStatistics.From(RunFolder.ReadManifest(path), cells);
             page.AppendLine().AppendLine(Text($"## {run.Title}")).AppendLine();
@@ -147,8 +158,20 @@ internal static class ResultsRun
         {
             Speed(page, BenchJson.Read(bench));
         }
+        else
+        {
+            Keep(SpeedTitle);
+        }
 
         return page.ToString();
+
+        void Keep(string title)
+        {
+            if (before.TryGetValue(title, out string? section))
+            {
+                page.AppendLine().AppendLine(Text($"## {title}")).AppendLine().AppendLine(section);
+            }
+        }
     }
 
     private static void Facts(StringBuilder page, Run run, RunStatistics statistics, IReadOnlyList<CellResult> cells)
@@ -157,7 +180,7 @@ internal static class ResultsRun
         double tokens = cells.Where(cell => cell.Policy == CellResult.FullCache).Average(cell => cell.ContextTokens);
         int asked = run.Samples * run.Tasks.Length;
         page.Append(Text($"{statistics.Samples} samples{(statistics.Samples < asked ? Text($", of {asked} that were asked for,") : "")} of {string.Join(", ", run.Tasks)}; contexts of {tokens:0} tokens on average. The full cache answers {statistics.Full?.Budgets[0]?.Accuracy}. "));
-        page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {(manifest.Threads == 1 ? "one thread" : manifest.Threads == 0 ? "all cores" : Text($"{manifest.Threads} threads"))}, {manifest.Machine}, {manifest.Started:yyyy-MM-dd}."));
+        page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {(manifest.Threads == 1 ? "one thread" : manifest.Threads == 0 ? "all cores" : Text($"{manifest.Threads} threads"))}, {manifest.Machine}, profile {manifest.ProfileSha256?[..8] ?? "none"}, {manifest.Started:yyyy-MM-dd}."));
         foreach (string note in ReportTables.Notes(statistics, run.HasAreas))
         {
             page.AppendLine().AppendLine(note);
@@ -233,7 +256,7 @@ internal static class ResultsRun
 
     private static void Speed(StringBuilder page, BenchReport bench)
     {
-        page.AppendLine().AppendLine("## Speed and memory").AppendLine();
+        page.AppendLine().AppendLine(Text($"## {SpeedTitle}")).AppendLine();
         page.AppendLine(Text($"`edgekv bench --depths 4000`, {bench.Machine}, load {bench.Load:0.0} at the start, {bench.Started:yyyy-MM-dd}. Speed-ups are over llama.cpp with the full cache, in turns;")
             + " the ideal is by the clock: the full cache's part of a step cut in proportion to the rows.").AppendLine();
         Write(page, new ReportTable(
