@@ -5,7 +5,7 @@ using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using EdgeKV.Benchmarks;
 
-// The plans of all policies, and the second step of learned scores: dotnet run -c Release --project bench/EdgeKV.Benchmarks -- --filter '*'
+// The plans of all policies: dotnet run -c Release --project bench/EdgeKV.Benchmarks -- --filter '*'
 // Of some: their names before the first option, as in -- snapkv ada --filter '*'
 //
 // In this process: a second build by BenchmarkDotNet would not know where the artifacts go.
@@ -17,4 +17,4 @@ IConfig config = DefaultConfig.Instance.AddJob(Job.Default
     .WithInvocationCount(1)
     .WithUnrollFactor(1));
 PlanBenchmarks.Chosen = [.. args.TakeWhile(arg => !arg.StartsWith('-'))];
-BenchmarkSwitcher.FromTypes([typeof(PlanBenchmarks), typeof(RefinementBenchmarks)]).Run(args[PlanBenchmarks.Chosen.Count..], config);
+BenchmarkSwitcher.FromTypes([typeof(PlanBenchmarks)]).Run(args[PlanBenchmarks.Chosen.Count..], config);

