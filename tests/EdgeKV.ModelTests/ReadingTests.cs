@@ -280,21 +280,13 @@ public sealed class ReadingTests
     private static ScoreProfile RandomProfile(EdgeModel model, int seed)
     {
         Random random = new(seed);
-        int heads = model.Layers * model.KvHeads;
-        Dictionary<string, string> provenance = new() { ["seed"] = $"{seed}" };
-        return ScoreProfile.Of(model, Weights(model.Layers * (model.EmbeddingSize + 1) * model.KvHeads), provenance)
-            .With(ScoreRefinement.Table(Weights((heads + ScoreRefinement.ExtraInputs + 1) * heads), heads, provenance));
-
-        float[] Weights(int count)
+        float[] weights = new float[model.Layers * (model.EmbeddingSize + 1) * model.KvHeads];
+        for (int i = 0; i < weights.Length; i++)
         {
-            float[] weights = new float[count];
-            for (int i = 0; i < count; i++)
-            {
-                weights[i] = random.NextSingle() - 0.5f;
-            }
-
-            return weights;
+            weights[i] = random.NextSingle() - 0.5f;
         }
+
+        return ScoreProfile.Of(model, weights, new Dictionary<string, string> { ["seed"] = $"{seed}" });
     }
 
     // Asks to stop when a share has been read.

@@ -6,9 +6,6 @@ public enum CalibrationStage
     /// <summary>Reading texts and having the model repeat them.</summary>
     Learning,
 
-    /// <summary>The same with texts left for the second step, over the scores of all layers.</summary>
-    Refining,
-
     /// <summary>Comparing predictions with what the model does, on texts that were not learned from.</summary>
     Checking,
 

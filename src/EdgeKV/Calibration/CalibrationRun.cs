@@ -20,14 +20,6 @@ internal sealed class CalibrationRun
     private const int ProbeTokens = 64;
     private const int RepeatedTokens = 128;
     private const int CheckedShare = 10;
-
-    // One text of so many is left for the second step, which is learned from what the maps say of texts they did not see. Kinds of texts take turns, so
-    // that an even number would leave it one kind.
-    private const int RefineEvery = 5;
-
-    // Tokens for each input of the second step; with fewer it would learn those tokens rather than the model.
-    private const int TokensPerInput = 10;
-
     private const int CheckpointEvery = 4;
 
     // What a threshold may cost the next token's distribution, in nats.
@@ -85,11 +77,8 @@ internal sealed class CalibrationRun
         {
             await LearnAsync(cancellation).ConfigureAwait(false);
             float[] weights = Solve();
-            ScoreProfile map = ScoreProfile.Of(_model, weights, new Dictionary<string, string>());
-            await RefineAsync(map, cancellation).ConfigureAwait(false);
-            ProfileTable[] second = SolveRefinement();
-            await CheckAsync(map.With(second), cancellation).ConfigureAwait(false);
-            ScoreProfile profile = ScoreProfile.Of(_model, weights, Provenance(), Thresholds()).With(second);
+            await CheckAsync(weights, cancellation).ConfigureAwait(false);
+            ScoreProfile profile = ScoreProfile.Of(_model, weights, Provenance(), Thresholds());
             Forget();
             return profile;
         }
@@ -102,7 +91,7 @@ internal sealed class CalibrationRun
 
     private async Task LearnAsync(CancellationToken cancellation)
     {
-        if (_state[Counter.Tokens] >= _options.Tokens || _state[Counter.Refined] > 0 || _state[Counter.Checked] > 0)
+        if (_state[Counter.Tokens] >= _options.Tokens || _state[Counter.Checked] > 0)
         {
             return;
         }
@@ -123,7 +112,7 @@ internal sealed class CalibrationRun
             }
 
             int[] tokens = Tokenize(text, extra: 0);
-            if (tokens.Length >= SmallestText && !IsForRefinement(index))
+            if (tokens.Length >= SmallestText)
             {
                 await LearnAsync(session, tokens, inputs, cancellation).ConfigureAwait(false);
                 _state[Counter.Tokens] += tokens.Length;
@@ -163,72 +152,6 @@ internal sealed class CalibrationRun
         });
     }
 
-    private async Task RefineAsync(ScoreProfile map, CancellationToken cancellation)
-    {
-        if (_state[Counter.Refined] >= _state[Counter.Texts] || _state[Counter.Checked] > 0)
-        {
-            return;
-        }
-
-        using EdgeSession session = _model.CreateSession(Options(map));
-        foreach ((int index, CalibrationText text) in _texts.Take(heldOut: false, _options.TextTokens, _options.Seed).Index())
-        {
-            if (index == _state[Counter.Texts])
-            {
-                break;
-            }
-
-            if (index < _state[Counter.Refined])
-            {
-                continue;
-            }
-
-            if (IsForRefinement(index) && Tokenize(text, extra: 0) is { Length: >= SmallestText } tokens)
-            {
-                await RefineAsync(session, tokens, cancellation).ConfigureAwait(false);
-                _state[Counter.RefinedTokens] += tokens.Length;
-            }
-
-            _state[Counter.Refined] = index + 1;
-            Report(CalibrationStage.Refining);
-            if (_state[Counter.Refined] % CheckpointEvery == 0)
-            {
-                Checkpoint();
-            }
-        }
-    }
-
-    private async Task RefineAsync(EdgeSession session, int[] tokens, CancellationToken cancellation)
-    {
-        session.Clear();
-        await session.PrefillAsync(tokens, progress: null, cancellation).ConfigureAwait(false);
-        using AttentionScores scores = await session.ScoreAsync(
-            new ScoreRequest(RepeatMaxima, new Learned()), progress: null, cancellation).ConfigureAwait(false);
-        int heads = _model.Layers * _model.KvHeads;
-        int inputs = heads + ScoreRefinement.ExtraInputs;
-        float[] x = new float[tokens.Length * inputs];
-        float[] missing = new float[heads * tokens.Length];
-        for (int head = 0; head < heads; head++)
-        {
-            (int layer, int kvHead) = Math.DivRem(head, _model.KvHeads);
-            Span<float> target = missing.AsSpan(head * tokens.Length, tokens.Length);
-            ReadOnlySpan<float> learned = scores.Learned(layer, kvHead);
-            CopyTarget(scores, layer, kvHead, target);
-            TensorPrimitives.Subtract(target, learned, target);
-            for (int t = 0; t < tokens.Length; t++)
-            {
-                x[t * inputs + head] = learned[t];
-            }
-        }
-
-        for (int t = 0; t < tokens.Length; t++)
-        {
-            x[t * inputs + heads] = ScoreRefinement.PositionInput(t);
-        }
-
-        _state.Refinement.Add(x, missing);
-    }
-
     // ln(s + 1e-7), s being the mean over the group of the largest attention from the repetition.
     private static void CopyTarget(AttentionScores scores, int layer, int head, Span<float> target)
     {
@@ -251,33 +174,9 @@ internal sealed class CalibrationRun
         return weights;
     }
 
-    // What a score lacks is learned, so that the penalty draws towards the score as it is and not towards nothing.
-    private ProfileTable[] SolveRefinement()
+    private async Task CheckAsync(float[] weights, CancellationToken cancellation)
     {
-        int heads = _model.Layers * _model.KvHeads;
-        int inputs = heads + ScoreRefinement.ExtraInputs;
-        if (_state[Counter.RefinedTokens] < TokensPerInput * inputs)
-        {
-            return [];
-        }
-
-        float[] weights = new float[(inputs + 1) * heads];
-        _state.Refinement.Solve(_options.Ridge, weights);
-        for (int head = 0; head < heads; head++)
-        {
-            weights[head * heads + head] += 1;
-        }
-
-        Dictionary<string, string> provenance = new()
-        {
-            ["method"] = "ridge regression from the scores of all layers' maps and the position, min(p, 1000) / 1000, to ln(s + 1e-7) as for the maps",
-            ["tokens"] = Text($"{_state[Counter.RefinedTokens]}, of one text in {RefineEvery}, which the maps are not learned from"),
-        };
-        return [ScoreRefinement.Table(weights, heads, provenance)];
-    }
-
-    private async Task CheckAsync(ScoreProfile profile, CancellationToken cancellation)
-    {
+        ScoreProfile profile = ScoreProfile.Of(_model, weights, new Dictionary<string, string>());
         foreach ((int index, CalibrationText text) in _texts.Take(heldOut: true, _options.TextTokens, _options.Seed).Index())
         {
             if (_state[Counter.CheckedTokens] >= CheckTokens)
@@ -394,20 +293,14 @@ internal sealed class CalibrationRun
         return tokens.Length > _textTokens + extra ? tokens[..(_textTokens + extra)] : tokens;
     }
 
-    private static bool IsForRefinement(int text) => text % RefineEvery == RefineEvery - 1;
-
-    // The share of time: the second step's texts take as long as others, checking a text about half as long again.
+    // The share of time: checking a text takes about half as long again as learning from one.
     private void Report(CalibrationStage stage)
     {
-        const double Refining = 1.0 / (RefineEvery - 1);
+        double learning = Math.Min(1, (double)_state[Counter.Tokens] / _options.Tokens);
+        double checking = Math.Min(1, (double)_state[Counter.CheckedTokens] / CheckTokens);
         const double Checking = 1.5 / CheckedShare;
-        double done = stage switch
-        {
-            CalibrationStage.Learning => Math.Min(1, (double)_state[Counter.Tokens] / _options.Tokens),
-            CalibrationStage.Refining => 1 + Refining * _state[Counter.Refined] / _state[Counter.Texts],
-            _ => 1 + Refining + Checking * Math.Min(1, (double)_state[Counter.CheckedTokens] / CheckTokens),
-        };
-        _progress?.Report(new CalibrationProgress(stage, done / (1 + Refining + Checking)));
+        _progress?.Report(new CalibrationProgress(
+            stage, stage == CalibrationStage.Learning ? learning / (1 + Checking) : (1 + Checking * checking) / (1 + Checking)));
     }
 
     private void Checkpoint()
@@ -434,7 +327,7 @@ internal sealed class CalibrationRun
             ["method"] = "ridge regression per layer from the input of attention to ln(s + 1e-7), s being the largest attention that a repetition gave, mean over the group",
             ["texts"] = Text($"{_state[Counter.Texts]} texts from {_texts.Files} files of {_texts.Name}; {_state[Counter.Mixed]} with sentences of numbers and identifiers mixed in"),
             ["textsSha256"] = _texts.Hash(),
-            ["tokens"] = Text($"{_state[Counter.Tokens]} learned from, {_state[Counter.RefinedTokens]} for the second step, {_state[Counter.CheckedTokens]} of {_state[Counter.Checked]} other texts checked with"),
+            ["tokens"] = Text($"{_state[Counter.Tokens]} learned from, {_state[Counter.CheckedTokens]} of {_state[Counter.Checked]} other texts checked with"),
             ["options"] = Text($"{_textTokens} tokens a text at most, the chat template's opening included, ridge {_options.Ridge:R}, seed {_options.Seed}"),
             ["r2"] = Text($"{quality.R2():0.000} (mean over layers; {Enumerable.Range(0, _model.Layers).Min(quality.R2):0.000} to {Enumerable.Range(0, _model.Layers).Max(quality.R2):0.000})"),
             ["overlap"] = string.Join(", ", CalibrationQuality.Ratios.Select((ratio, i) => Text($"{quality.Overlap(i):0.000} at {ratio}"))) + " (intersection over union with the repeat pass's plans)",

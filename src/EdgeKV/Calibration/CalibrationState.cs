@@ -6,7 +6,7 @@ namespace EdgeKV.Calibration;
 /// <summary>How far a calibration is, and all that it needs to go on: written to a file whole or not at all.</summary>
 internal sealed class CalibrationState
 {
-    private const string FirstLine = "EDGEKV-CALIBRATION 2\n";
+    private const string FirstLine = "EDGEKV-CALIBRATION 1\n";
 
     private readonly string _key;
     private readonly long[] _counters = new long[Enum.GetValues<Counter>().Length];
@@ -17,28 +17,20 @@ internal sealed class CalibrationState
     {
         _key = key;
         Equations = [.. Enumerable.Range(0, model.Layers).Select(_ => new NormalEquations(model.EmbeddingSize, model.KvHeads))];
-        int heads = model.Layers * model.KvHeads;
-        Refinement = new NormalEquations(heads + ScoreRefinement.ExtraInputs, heads);
         Quality = new CalibrationQuality(model.Layers, model.KvHeads);
     }
 
     /// <summary>What is counted.</summary>
     public enum Counter
     {
-        /// <summary>Texts seen: learned from, or left for the second step.</summary>
+        /// <summary>Texts learned from.</summary>
         Texts,
 
-        /// <summary>Tokens that the layers' maps are learned from.</summary>
+        /// <summary>Tokens learned from.</summary>
         Tokens,
 
         /// <summary>Texts with sentences mixed in.</summary>
         Mixed,
-
-        /// <summary>Texts of those seen that the second step is past.</summary>
-        Refined,
-
-        /// <summary>Tokens that the second step is learned from.</summary>
-        RefinedTokens,
 
         /// <summary>Texts checked with.</summary>
         Checked,
@@ -47,11 +39,7 @@ internal sealed class CalibrationState
         CheckedTokens,
     }
 
-    /// <summary>Those of the layers' maps.</summary>
     public NormalEquations[] Equations { get; }
-
-    /// <summary>Those of the second step, from all heads' scores and the position to what each lacks.</summary>
-    public NormalEquations Refinement { get; }
 
     public CalibrationQuality Quality { get; }
 
@@ -78,7 +66,7 @@ internal sealed class CalibrationState
             }
 
             file.ReadExactly(MemoryMarshal.AsBytes(_counters.AsSpan()));
-            foreach (NormalEquations equations in (IEnumerable<NormalEquations>)[.. Equations, Refinement])
+            foreach (NormalEquations equations in Equations)
             {
                 equations.Read(file);
             }
@@ -104,7 +92,7 @@ internal sealed class CalibrationState
             {
                 file.Write(Encoding.ASCII.GetBytes(FirstLine + _key));
                 file.Write(MemoryMarshal.AsBytes(_counters.AsSpan()));
-                foreach (NormalEquations equations in (IEnumerable<NormalEquations>)[.. Equations, Refinement])
+                foreach (NormalEquations equations in Equations)
                 {
                     equations.Write(file);
                 }

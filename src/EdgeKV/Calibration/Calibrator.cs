@@ -114,10 +114,7 @@ public static class Calibrator
             ? await new CalibrationRun(model, texts, options, progress is null ? null : new Rest(progress, tables.Length / all)).RunAsync(cancellation).ConfigureAwait(false)
             : profile!;
         runs.ForEach(run => run.Forget());
-
-        // An older second step knows nothing of a map that was learned now.
-        IEnumerable<ProfileTable> kept = (profile?.Tables.Values ?? []).Where(table => !learns || table.Name != ScoreRefinement.TableName);
-        return map.With([.. kept, .. found]);
+        return map.With([.. profile?.Tables.Values ?? [], .. found]);
     }
 
     // The learned map's share of work that began with tables.

@@ -1,8 +1,8 @@
 namespace EdgeKV;
 
 /// <summary>
-/// What one policy, or the second step of learned scores, has to know about one model, found once by calibration: arrays of numbers by name, and
-/// where they come from. Part of a <see cref="ScoreProfile"/>. Immutable.
+/// What one policy has to know about one model, found once by calibration: arrays of numbers by name, and where they come from. Part of a
+/// <see cref="ScoreProfile"/>. Immutable.
 /// </summary>
 public sealed class ProfileTable
 {
@@ -12,7 +12,7 @@ public sealed class ProfileTable
     private readonly ProfileArray[] _arrays;
 
     /// <summary>A table that was found.</summary>
-    /// <param name="name">What needs it, see <see cref="Name"/>.</param>
+    /// <param name="name">The name of the policy that needs it.</param>
     /// <param name="arrays">The numbers; not copied.</param>
     /// <param name="provenance">Where they come from, in words.</param>
     /// <exception cref="ArgumentException">
@@ -49,7 +49,7 @@ public sealed class ProfileTable
         }
     }
 
-    /// <summary>The name of the policy that needs it; <c>refinement</c>: learned scores do.</summary>
+    /// <summary>The name of the policy that needs it.</summary>
     public string Name { get; }
 
     /// <summary>The numbers.</summary>

@@ -9,8 +9,7 @@ namespace EdgeKV;
 /// <summary>
 /// What was learned about one model: a linear map per layer, y = W_l x + b_l, from the input of its attention to the natural logarithm of the
 /// attention that a repeat pass would give, per KV head (policies of learned scores; KVzap, arXiv 2601.07891, with another teacher).
-/// Bound to the model file it was made for. Tables go with it: those that policies need, and the second step of learned scores,
-/// <c>refinement</c>, which predicts every head's score once more from those of all heads.
+/// Bound to the model file it was made for. Tables that policies need go with it.
 /// </summary>
 /// <remarks>
 /// A file is one line that says what it is, a JSON object that a person can read, a zero byte, and the weights as little-endian float32,
@@ -33,7 +32,6 @@ public sealed class ScoreProfile
         Weights = weights;
         Tables = tables;
         Path = path;
-        Refinement = ScoreRefinement.Of(tables, header.Layers * header.KvHeads, path);
         Thresholds = header.Thresholds ?? [];
     }
 
@@ -66,12 +64,6 @@ public sealed class ScoreProfile
 
     /// <summary>What policies have to know about the model, by the policy's name; in the order of the names.</summary>
     public IReadOnlyDictionary<string, ProfileTable> Tables { get; }
-
-    /// <summary>Bytes that every token goes through.</summary>
-    internal long WeightBytes => (long)Weights.Length * sizeof(float) + (Refinement?.Bytes ?? 0);
-
-    /// <summary>The second step; null: scores are what the layers' own maps say.</summary>
-    internal ScoreRefinement? Refinement { get; }
 
     private ProfileHeader Header { get; }
 
@@ -127,7 +119,6 @@ public sealed class ScoreProfile
 
     /// <summary>The same learned map with more tables, each in place of one of the same name.</summary>
     /// <param name="tables">The tables.</param>
-    /// <exception cref="ProfileException">The table of learned scores' second step is not of this model's size.</exception>
     public ScoreProfile With(params IEnumerable<ProfileTable> tables)
     {
         ArgumentNullException.ThrowIfNull(tables);

@@ -173,7 +173,7 @@ public sealed partial class EdgeSession
             Lap(ref reading, ref began);
 
             using (AttentionScores chunk = new(
-                Model.Layers, Model.Heads, Model.KvHeads, count, [new(new Learned(), new StatisticValues(ReadLearned(position, count, place: start)))]))
+                Model.Layers, Model.Heads, Model.KvHeads, count, [new(new Learned(), new StatisticValues(ReadLearned(position, count)))]))
             {
                 Lap(ref scoring, ref began);
                 plan = planner.Next(chunk);

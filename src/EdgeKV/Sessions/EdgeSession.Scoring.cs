@@ -119,7 +119,7 @@ public sealed partial class EdgeSession
     /// <summary>What the prefill or the cache gives without feeding anything.</summary>
     private NativeScoreBuffer Read(Statistic statistic) => statistic switch
     {
-        Learned => ReadLearned(0, Position, place: 0),
+        Learned => ReadLearned(0, Position),
         KeyNorms => ReadNorms(NativeNorm.Keys),
         ValueNorms => ReadNorms(NativeNorm.Values),
         OutputNorms norms => ReadOutputNorms(norms.Kind),
@@ -707,10 +707,7 @@ public sealed partial class EdgeSession
     }
 
     /// <summary>Scores of tokens that were read, [layers, kvHeads, count].</summary>
-    /// <param name="first">Position of the first one.</param>
-    /// <param name="count">Tokens.</param>
-    /// <param name="place">Where the first one stands in the document, which is not its position where rows were closed up.</param>
-    private unsafe NativeScoreBuffer ReadLearned(int first, int count, int place)
+    private unsafe NativeScoreBuffer ReadLearned(int first, int count)
     {
         ThrowIfNoProfile();
         long length = (long)Model.Layers * Model.KvHeads * count;
@@ -723,7 +720,6 @@ public sealed partial class EdgeSession
                     NativeMethods.edgekv_learned_scores(Live, first, count, data, (nuint)length), nameof(NativeMethods.edgekv_learned_scores));
             }
 
-            Profile!.Refinement?.Apply(data, count, place);
             return buffer;
         }
         catch

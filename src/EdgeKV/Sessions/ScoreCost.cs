@@ -37,7 +37,7 @@ public sealed record ScoreCost
     internal static ScoreCost Of(ScoreRequest request, long passTokens, TimeSpan scoring, ScoreProfile? profile, EdgeModel model)
     {
         bool learned = request.Statistics.Any(statistic => statistic is Learned);
-        long bytes = learned && profile is not null ? profile.WeightBytes : 0;
+        long bytes = learned && profile is not null ? (long)profile.Weights.Length * sizeof(float) : 0;
         return new ScoreCost
         {
             Name = request.Name,
