@@ -12,7 +12,7 @@ using EdgeKV.Testing.Measurements;
 //                                       compares CompressKV's calibration with the golden one, over its first prompts or all (docs/calibration-tables.md)
 // figures results FOLDER [THREADS [RUN...]]
 //                                       measures what docs/results.md shows, all or the named runs, gone on with in FOLDER, and writes it; without
-//                                       THREADS writes it of what is there
+//                                       THREADS writes it of what is there; runs that are not stay as the page has them
 // figures soundness FIRST               what the first form starts to try bad inputs
 // figures device NUMBER                 what it starts to measure one case on a device
 if (args is ["picture", var json, var svg])

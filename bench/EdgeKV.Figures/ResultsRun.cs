@@ -136,7 +136,7 @@ internal static class ResultsRun
         page.AppendLine("# Results").AppendLine();
         page.AppendLine("`./build.sh results` makes this page. What the figures are: [report.md](report.md), [bench.md](bench.md). RULER's development samples, drawn with seed 1; intervals are 95 %, over samples of each task;");
         page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. At a ratio stands accuracy by the full cache's; differences are of accuracy as it is. Scores' costs are in prefills of the same sample and process, the time to the first token in that of the full cache, medians over the cells; a peak is the most positions");
-        page.AppendLine("that a cache held at one time, by those of the context. Runs name the profile by the first digits of its file's SHA-256.");
+        page.AppendLine("that a cache held at one time, by those of the context.");
         foreach (Run run in Runs)
         {
             string path = Path.Combine(folder, run.Name);
@@ -180,7 +180,7 @@ internal static class ResultsRun
         double tokens = cells.Where(cell => cell.Policy == CellResult.FullCache).Average(cell => cell.ContextTokens);
         int asked = run.Samples * run.Tasks.Length;
         page.Append(Text($"{statistics.Samples} samples{(statistics.Samples < asked ? Text($", of {asked} that were asked for,") : "")} of {string.Join(", ", run.Tasks)}; contexts of {tokens:0} tokens on average. The full cache answers {statistics.Full?.Budgets[0]?.Accuracy}. "));
-        page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {(manifest.Threads == 1 ? "one thread" : manifest.Threads == 0 ? "all cores" : Text($"{manifest.Threads} threads"))}, {manifest.Machine}, profile {manifest.ProfileSha256?[..8] ?? "none"}, {manifest.Started:yyyy-MM-dd}."));
+        page.AppendLine(Text($"{manifest.Model}, {manifest.CacheType}, {(manifest.Threads == 1 ? "one thread" : manifest.Threads == 0 ? "all cores" : Text($"{manifest.Threads} threads"))}, {manifest.Machine}, {(manifest.ProfileSha256 is { } hash ? Text($"profile with SHA-256 {hash[..8]}…") : "no profile")}, {manifest.Started:yyyy-MM-dd}."));
         foreach (string note in ReportTables.Notes(statistics, run.HasAreas))
         {
             page.AppendLine().AppendLine(note);
