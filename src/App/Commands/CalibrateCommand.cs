@@ -66,6 +66,8 @@ internal sealed class CalibrateCommand
             throw new CommandException(ExitCode.Usage, $"--output {output} is a folder; name the file to write.");
         }
 
+        // From before the profile is read until it is written: else two that find tables at once would each drop the other's.
+        using FileStream alone = Alone(output);
         bool forTables = names.Any(name => name != Calibrator.Learned);
         ScoreProfile? profile = Existing(parsed.GetValue(_output) is null ? ProfileLocator.Find(path) : output, forTables);
         CalibrationTexts texts = Texts(Paths(parsed));
@@ -134,6 +136,27 @@ internal sealed class CalibrateCommand
         }
 
         return names.Length == 0 ? [Calibrator.Learned] : names.Contains(All) ? known : names;
+    }
+
+    /// <summary>Keeps other processes from the profile and its checkpoints. Goes with the process, however that ends.</summary>
+    private static FileStream Alone(string output)
+    {
+        string file = output + ".lock";
+        try
+        {
+            Directory.GetParent(output)?.Create();
+            return new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
+        }
+        catch (IOException e) when (File.Exists(file))
+        {
+            throw new CommandException(
+                ExitCode.Usage, $"{output} is being calibrated by another process; wait for it, or name another file with --output.", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException(
+                ExitCode.Model, $"the profile {output} cannot be written: {e.Message.TrimEnd('.')}. Name another file with --output.", e);
+        }
     }
 
     /// <summary>The profile that tables join. One that cannot be read is no reason not to learn another map, but nothing can join it.</summary>

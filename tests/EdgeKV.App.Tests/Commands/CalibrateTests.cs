@@ -123,8 +123,29 @@ public sealed class CalibrateTests : IDisposable
             ["calibrate", _model, "--text", Places.Document, "--output", output], terminal.Terminal, TestContext.Current.CancellationToken);
 
         Assert.Equal(3, code);
-        Assert.Contains($"The checkpoint {output}", terminal.ErrorText, StringComparison.Ordinal);
-        Assert.Contains("cannot be written", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Contains($"the profile {output} cannot be written", terminal.ErrorText, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Calibrate_ProfileThatAnotherIsAt_IsRefusedAndLeftAlone()
+    {
+        string output = Path.Combine(_folder.Path, "tiny.edgekv");
+        string[] calibrate = ["calibrate", _model, "--text", Places.Document, "--tokens", "1000", "--threads", "1"];
+        using (new FileStream(output + ".lock", FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None))
+        {
+            using TestTerminal second = new();
+
+            int code = await CommandLineApp.RunAsync(calibrate, second.Terminal, TestContext.Current.CancellationToken);
+
+            Assert.Equal(2, code);
+            Assert.Contains($"{output} is being calibrated by another process", second.ErrorText, StringComparison.Ordinal);
+        }
+
+        // What a killed process leaves behind hinders nobody.
+        Assert.Equal(["tiny.edgekv.lock", "tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order());
+        using TestTerminal next = new();
+        Assert.Equal(0, await CommandLineApp.RunAsync(calibrate, next.Terminal, TestContext.Current.CancellationToken));
+        Assert.Equal(["tiny.edgekv", "tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order());
     }
 
     [Fact]
