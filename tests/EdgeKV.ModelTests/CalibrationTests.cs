@@ -84,6 +84,22 @@ public sealed class CalibrationTests : IDisposable
     }
 
     [Fact]
+    public async Task Run_CheckpointThatCannotBeWritten_IsFoundAtOnce()
+    {
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        Directory.CreateDirectory(_folder);
+        string file = Path.Combine(_folder, "file");
+        File.WriteAllText(file, "no folder");
+        string checkpoint = Path.Combine(file, "checkpoint");
+
+        ProfileException exception = await Assert.ThrowsAsync<ProfileException>(
+            () => Calibrator.RunAsync(model, Texts(), Options with { Checkpoint = checkpoint }, cancellationToken: TestContext.Current.CancellationToken));
+
+        Assert.Contains($"The checkpoint {checkpoint}", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("cannot be written", exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Run_ModelWithoutACompactCache_IsRefusedByName()
     {
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Gemma3));

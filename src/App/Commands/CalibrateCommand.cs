@@ -3,6 +3,7 @@ using System.Globalization;
 using EdgeKV.Calibration;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Evaluation;
 
 namespace EdgeKV.Cli.Commands;
 
@@ -67,7 +68,7 @@ internal sealed class CalibrateCommand
         }
 
         // From before the profile is read until it is written: else two that find tables at once would each drop the other's.
-        using FileStream alone = Alone(output);
+        using IDisposable alone = Alone(output);
         bool forTables = names.Any(name => name != Calibrator.Learned);
         ScoreProfile? profile = Existing(parsed.GetValue(_output) is null ? ProfileLocator.Find(path) : output, forTables);
         CalibrationTexts texts = Texts(Paths(parsed));
@@ -138,19 +139,15 @@ internal sealed class CalibrateCommand
         return names.Length == 0 ? [Calibrator.Learned] : names.Contains(All) ? known : names;
     }
 
-    /// <summary>Keeps other processes from the profile and its checkpoints. Goes with the process, however that ends.</summary>
-    private static FileStream Alone(string output)
+    /// <summary>Keeps other processes from the profile and its checkpoints.</summary>
+    private static IDisposable Alone(string output)
     {
-        string file = output + ".lock";
         try
         {
             Directory.GetParent(output)?.Create();
-            return new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
-        }
-        catch (IOException e) when (File.Exists(file))
-        {
-            throw new CommandException(
-                ExitCode.Usage, $"{output} is being calibrated by another process; wait for it, or name another file with --output.", e);
+            return FileLock.Take(output + ".lock")
+                ?? throw new CommandException(
+                    ExitCode.Usage, $"{output} is being calibrated by another process; wait for it, or name another file with --output.");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -160,6 +160,7 @@ internal sealed class EvalCommand
             throw new CommandException(ExitCode.Document, $"--dataset {missing}: there is no such file or folder; check the path.");
         }
 
+        ReportWriter.EnsureCharts();
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));

@@ -8,6 +8,10 @@ public static class ReportWriter
     /// <summary>The report's name in a run's folder.</summary>
     public const string DefaultName = "report.html";
 
+    /// <summary>Says that a report cannot be drawn before a run that ends with one begins.</summary>
+    /// <exception cref="ReportException">The chart library is missing.</exception>
+    public static void EnsureCharts() => ChartLibrary.Read(AppContext.BaseDirectory);
+
     /// <summary>Reads a run, works out its figures and writes them.</summary>
     /// <param name="runFolder">The folder that a run wrote, finished or not.</param>
     /// <param name="outputPath">The HTML file; null: report.html in the run's folder. NAME.html has its tables in NAME-*.csv.</param>

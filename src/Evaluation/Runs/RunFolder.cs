@@ -13,10 +13,10 @@ public sealed class RunFolder : IDisposable
     private const string ResultsName = "results.jsonl";
     private const string LockName = "run.lock";
 
-    private readonly FileStream _lock;
+    private readonly IDisposable _lock;
     private readonly FileStream _results;
 
-    private RunFolder(string path, RunManifest manifest, FileStream @lock, FileStream results, List<CellResult> done)
+    private RunFolder(string path, RunManifest manifest, IDisposable @lock, FileStream results, List<CellResult> done)
     {
         Path = path;
         Manifest = manifest;
@@ -47,12 +47,13 @@ public sealed class RunFolder : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(manifest);
         string file = System.IO.Path.Combine(path, ManifestName);
-        FileStream? exclusive = null;
+        IDisposable? exclusive = null;
         FileStream? results = null;
         try
         {
             Directory.CreateDirectory(path);
-            exclusive = Lock(path);
+            exclusive = FileLock.Take(System.IO.Path.Combine(path, LockName))
+                ?? throw new RunException($"{path} is being written by another process; wait for it, or name another folder with --out.");
             bool there = File.Exists(file);
             if (there && !resume)
             {
@@ -171,20 +172,6 @@ public sealed class RunFolder : IDisposable
     {
         _results.Dispose();
         _lock.Dispose();
-    }
-
-    // The lock goes with the process, however that ends.
-    private static FileStream Lock(string path)
-    {
-        try
-        {
-            return new FileStream(
-                System.IO.Path.Combine(path, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
-        }
-        catch (IOException e) when (File.Exists(System.IO.Path.Combine(path, LockName)))
-        {
-            throw new RunException($"{path} is being written by another process; wait for it, or name another folder with --out.", e);
-        }
     }
 
     private static List<CellResult> ReadAndCut(FileStream stream)
