@@ -6,6 +6,9 @@ namespace EdgeKV.Cli.Rendering;
 /// <summary>A run's figures in short: notes, policies, accuracy.</summary>
 internal static class RunTables
 {
+    // Between the columns of a simple border.
+    private const int Gap = 3;
+
     public static void Write(IAnsiConsole console, RunStatistics run)
     {
         foreach (string note in ReportTables.Notes(run))
@@ -20,10 +23,13 @@ internal static class RunTables
 
     private static void Write(IAnsiConsole console, ReportTable table)
     {
+        bool isWide = table.Columns.Select((column, i) => table.Rows.Select(row => row[i].Length).Append(column.Length).Max() + Gap).Sum() > console.Profile.Width;
         Table grid = new Table().Border(TableBorder.Simple);
         for (int i = 0; i < table.Columns.Count; i++)
         {
-            TableColumn column = new(Markup.Escape(table.Columns[i]));
+            // What is too wide gives way in the heads of its numbers before it does in the names of its rows.
+            string head = isWide && i > 0 ? table.Columns[i].Replace(' ', '\n') : table.Columns[i];
+            TableColumn column = new(Markup.Escape(head));
             column.Alignment = i == 0 ? Justify.Left : Justify.Right;
             column.NoWrap = i > 0;
             grid.AddColumn(column);

@@ -18,7 +18,9 @@ public sealed class ReportTests
         Assert.Equal(0, code);
         Assert.True(File.Exists(page));
         Assert.True(File.Exists(Path.Combine(folder.Path, "r-accuracy.csv")));
-        Assert.Contains("AUC over", terminal.OutText, StringComparison.Ordinal);
+        Assert.Matches(@"\n +policy +AUC +r +r +r +score, +first +peak *\n +over ", terminal.OutText);
+        Assert.Matches(@"\n +global +0\.88 \(0\.84–0\.92\) +0 +0 +0\.5 ", terminal.OutText);
+        Assert.Matches(@"\n +ada:scorer=snapkv,alpha=\S* +0\.74 ", terminal.OutText);
         Assert.Contains("Accuracy, mean over tasks", terminal.OutText, StringComparison.Ordinal);
         Assert.EndsWith($"{page}, and 6 tables as CSV beside it.\n", terminal.OutText, StringComparison.Ordinal);
         Assert.Empty(terminal.ErrorText);
