@@ -6,8 +6,9 @@ namespace EdgeKV.Cli.Rendering;
 /// <summary>A run's figures in short: notes, policies, accuracy.</summary>
 internal static class RunTables
 {
-    // Between the columns of a simple border.
+    // What a simple border takes for every column, and at its left.
     private const int Gap = 3;
+    private const int Edge = 1;
 
     public static void Write(IAnsiConsole console, RunStatistics run)
     {
@@ -23,7 +24,8 @@ internal static class RunTables
 
     private static void Write(IAnsiConsole console, ReportTable table)
     {
-        bool isWide = table.Columns.Select((column, i) => table.Rows.Select(row => row[i].Length).Append(column.Length).Max() + Gap).Sum() > console.Profile.Width;
+        int width = Edge + table.Columns.Select((column, i) => table.Rows.Select(row => row[i].Length).Append(column.Length).Max() + Gap).Sum();
+        bool isWide = width > console.Profile.Width;
         Table grid = new Table().Border(TableBorder.Simple);
         for (int i = 0; i < table.Columns.Count; i++)
         {
