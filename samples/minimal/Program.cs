@@ -3,7 +3,10 @@ using EdgeKV.Planning;
 
 using EdgeModel model = EdgeModel.Load(ModelLocator.Find());
 using EdgeSession session = model.CreateSession();
-await session.PrefillAsync(await File.ReadAllTextAsync(args[0]));
+
+// A question follows right after it.
+string document = (await File.ReadAllTextAsync(args[0])).TrimEnd() + "\n\n";
+await session.PrefillAsync(document);
 
 CompressionReport report = await session.CompressAsync(Budget.FromRatio(0.8));
 Console.WriteLine($"{report.TotalRowsBefore} rows before, {report.TotalRowsAfter} after; {report.Scores}");

@@ -47,7 +47,7 @@ public sealed class LearnedScoreTests : IDisposable
         Assert.InRange(sum / golden.Learned!.Length, 0, 0.05);
         foreach (double ratio in new[] { 0.8, 0.9 })
         {
-            CompressionPlan plan = new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(ratio) }.Plan(scores);
+            CompressionPlan plan = new GlobalTopK { Source = RowScore.Learned, Recent = 0, Budget = Budget.FromRatio(ratio) }.Plan(scores);
             Assert.InRange(golden.LearnedPlan(ratio).Overlap(plan), 0.95, 1);
         }
     }

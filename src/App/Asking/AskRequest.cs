@@ -13,7 +13,7 @@ namespace EdgeKV.Cli.Asking;
 /// <param name="TaskSet"><c>context</c>, <c>repeat</c>, <c>question</c>, <c>window</c>, or a file of task texts; null: the policy's own.</param>
 /// <param name="Threshold">The least score that stays, a natural logarithm of attention; null: the budget alone decides.</param>
 /// <param name="Quality">The name that the profile gives to a threshold; null: none.</param>
-/// <param name="Recent">Last tokens that stay in all heads.</param>
+/// <param name="Recent">Last tokens that stay in all heads; null: the policy's own.</param>
 /// <param name="ContextSize">Cells of the full cache; 0: what this run needs.</param>
 /// <param name="Threads">0: one for each physical core.</param>
 /// <param name="WhileReading">Drop rows while the document is read, so that the full cache is never there.</param>
@@ -31,7 +31,7 @@ internal sealed record AskRequest(
     string? TaskSet,
     double? Threshold,
     string? Quality,
-    int Recent,
+    int? Recent,
     KvCacheType CacheType,
     int ContextSize,
     int Threads,

@@ -125,8 +125,8 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             },
             TaskSet = texts ?? (request.Score is { } scores ? Named(scores) : null) ?? given.TaskSet,
             Threshold = profile is not null && request.Quality is { } quality ? ThresholdOf(quality, profile) : request.Threshold ?? given.Threshold,
-            Recent = request.Policy.Has("recent") ? given.Recent : request.Recent,
         };
+        policy = request.Recent is { } recent ? policy with { Recent = recent } : policy;
         return (request.Budget is { } budget ? policy with { Budget = budget } : policy, profile);
     }
 

@@ -72,8 +72,8 @@ internal sealed class AskCommand
         HelpName = "NAME",
     };
 
-    private readonly Option<int> _recent = OptionParsing.WholeNumber(
-        "--recent", $"{GlobalTopK.PolicyName} keeps the last N tokens in all heads", 0, 0, int.MaxValue);
+    private readonly Option<int?> _recent = OptionParsing.Count(
+        "--recent", $"{GlobalTopK.PolicyName} keeps the last N tokens in all heads; default: {new GlobalTopK().Recent}, by repeat scores 0", least: 0);
 
     private readonly Option<string?> _taskSet = new("--task-set")
     {

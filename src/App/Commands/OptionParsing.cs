@@ -20,14 +20,14 @@ internal static class OptionParsing
                 : Fail(result, $"must be a whole number from {min} to {max}", fallback),
     };
 
-    /// <summary>A whole number of at least 1; null when the option is not given.</summary>
-    public static Option<int?> Count(string name, string description) => new(name)
+    /// <summary>A whole number of at least 1, or another least; null when the option is not given.</summary>
+    public static Option<int?> Count(string name, string description, int least = 1) => new(name)
     {
         Description = description,
         HelpName = "N",
-        CustomParser = result => int.TryParse(Text(result), NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= 1
+        CustomParser = result => int.TryParse(Text(result), NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= least
             ? value
-            : Fail<int?>(result, $"must be a whole number from 1 to {int.MaxValue}", null),
+            : Fail<int?>(result, $"must be a whole number from {least} to {int.MaxValue}", null),
     };
 
     /// <summary>A number within bounds.</summary>

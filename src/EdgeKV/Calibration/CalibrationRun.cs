@@ -25,6 +25,9 @@ internal sealed class CalibrationRun
     // What a threshold may cost the next token's distribution, in nats.
     private static readonly (string Name, double Bound)[] Qualities = [("high", 0.05), ("medium", 0.15), ("low", 0.4)];
 
+    // What the map alone decides, first positions apart.
+    private static readonly GlobalTopK Checked = new() { Recent = 0 };
+
     private static readonly Statistic RepeatMaxima = new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max);
 
     private readonly EdgeModel _model;
@@ -227,7 +230,7 @@ internal sealed class CalibrationRun
         foreach (double threshold in CalibrationQuality.Thresholds)
         {
             // A larger threshold's plan is part of the one before.
-            CompressionPlan plan = new GlobalTopK { Threshold = threshold }.Plan(scores);
+            CompressionPlan plan = (Checked with { Threshold = threshold }).Plan(scores);
             await session.ApplyAsync(plan, cancellationToken: cancellation).ConfigureAwait(false);
             costs.Add((plan.Ratio, [.. probes.Select(p => p.Probe.Divergence(session, p.Full))]));
         }
@@ -245,7 +248,7 @@ internal sealed class CalibrationRun
 
         quality.AddText(
             context,
-            [.. CalibrationQuality.Ratios.Select(ratio => new GlobalTopK { Ratio = ratio }.Plan(scores).Overlap(
+            [.. CalibrationQuality.Ratios.Select(ratio => (Checked with { Ratio = ratio }).Plan(scores).Overlap(
                 new GlobalTopK { Source = RowScore.Repeat, Ratio = ratio }.Plan(scores)))]);
         foreach ((int kind, _, _) in probes)
         {

@@ -33,6 +33,9 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     // Attention sinks (arXiv 2309.17453) are too costly to lose for a prediction to decide.
     private const int DefaultSinks = 4;
 
+    // A question's first tokens look at what stands right before them; nobody can have learned that from a text without one.
+    private const int DefaultRecent = 4;
+
     // Keeps the logarithm of a weight that float32 rounded to zero finite.
     private const float Epsilon = 1e-7f;
 
@@ -42,6 +45,7 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
 
     // Null as long as nobody gave one: the default depends on another option, which may be set later.
     private readonly int? _protected;
+    private readonly int? _recent;
 
     /// <inheritdoc/>
     public override string Name => PolicyName;
@@ -76,14 +80,14 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     }
 
     /// <summary>
-    /// Last positions that every KV head keeps too, 0 and up. Default: 0. Where the budget is too small for them, the first positions come
-    /// before them, then the most recent position of all heads, then the one before it.
+    /// Last positions that every KV head keeps too, 0 and up. Default: 4 for learned scores and for both, 0 for repeat scores. Where the
+    /// budget is too small for them, the first positions come before them, then the most recent position of all heads, then the one before it.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 0.</exception>
     public int Recent
     {
-        get;
-        init => field = value >= 0
+        get => _recent ?? (Source == RowScore.Repeat ? 0 : DefaultRecent);
+        init => _recent = value >= 0
             ? value
             : throw new ArgumentOutOfRangeException(nameof(value), value, "Protected last positions are 0 and up.");
     }

@@ -19,7 +19,7 @@ public sealed partial class EdgeSession
     /// <see cref="SessionOptions.ContextSize"/>, and with <see cref="ReadingOptions.Rerotate"/> not even that. A document of one chunk is compressed as by
     /// <see cref="CompressAsync(ICompressionPolicy, CompressOptions, IProgress{CompressionProgress}, CancellationToken)"/>.
     /// </remarks>
-    /// <param name="document">The document.</param>
+    /// <param name="document">The document, read as it is: a question follows its last character, so let it end with a blank line.</param>
     /// <param name="policy">Ranks rows by learned scores.</param>
     /// <param name="options">How it is carried out; null for the defaults.</param>
     /// <param name="progress">Gets the share done, 0 to 1.</param>

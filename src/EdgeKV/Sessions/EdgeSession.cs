@@ -109,7 +109,7 @@ public sealed partial class EdgeSession : IDisposable
     /// Reads a document: the beginning of a user's turn in the model's chat template. Questions follow in the same turn
     /// (<see cref="GenerateAsync(string, GenerationOptions, CancellationToken)"/>).
     /// </summary>
-    /// <param name="document">The document.</param>
+    /// <param name="document">The document, read as it is: a question follows its last character, so let it end with a blank line.</param>
     /// <param name="progress">Gets the share done, 0 to 1.</param>
     /// <param name="cancellationToken">Stops the work; the session is then as empty as before and may be used again.</param>
     /// <exception cref="ContextWindowException">The document is longer than the cache can hold.</exception>

@@ -130,9 +130,9 @@ public class GlobalTopKPropertyTests
         {
             Source = (RowScore)random.Next(3),
             Ratio = random.Next(4) == 0 ? 0 : random.NextDouble(),
-            Recent = random.Next(2) == 0 ? 0 : random.Next(0, tokens + 2),
             Threshold = random.Next(3) == 0 ? random.NextDouble() * -16 : null,
         };
-        return random.Next(2) == 0 ? policy : policy with { Protected = random.Next(0, tokens + 2) };
+        policy = random.Next(2) == 0 ? policy : policy with { Recent = random.Next(2) * random.Next(tokens + 2) };
+        return random.Next(2) == 0 ? policy : policy with { Protected = random.Next(tokens + 2) };
     }
 }

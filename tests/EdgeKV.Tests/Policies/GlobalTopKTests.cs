@@ -15,7 +15,7 @@ public class GlobalTopKTests
         -11, -10, -4, -2,
     ];
 
-    private static readonly GlobalTopK Bare = new() { Protected = 0 };
+    private static readonly GlobalTopK Bare = new() { Protected = 0, Recent = 0 };
 
     [Fact]
     public void Plan_Learned_SharesTheBudgetAmongAllHeads()
@@ -59,7 +59,7 @@ public class GlobalTopKTests
             (new ValueNorms(), [8, 4, 2, 1]),
             (new OutputNorms(NormKind.L2), [100, 1, 2, 0, 0, 3, 0, 1]));
 
-        CompressionPlan plan = new GlobalTopK { Source = source, Weight = weight, Protected = 0, Ratio = 0.5 }.Plan(scores);
+        CompressionPlan plan = new GlobalTopK { Source = source, Weight = weight, Protected = 0, Recent = 0, Ratio = 0.5 }.Plan(scores);
 
         Assert.Equal(expected, plan.Positions(0, 0).ToArray());
     }
@@ -121,7 +121,8 @@ public class GlobalTopKTests
         float[] rising = [.. Enumerable.Range(0, 20).Select(i => (float)i)];
         using AttentionScores scores = Learned(rising, layers: 1, heads: 2);
 
-        Assert.Equal([0, 1, 2, 3, 0, 1, 2, 3, 8, 9], new GlobalTopK { Ratio = 0.5 }.Plan(scores).FlatPositions.ToArray());
+        Assert.Equal([0, 1, 2, 3, 0, 1, 2, 3, 8, 9], new GlobalTopK { Ratio = 0.5, Recent = 0 }.Plan(scores).FlatPositions.ToArray());
+        Assert.Equal([0, 1, 2, 3, 9, 0, 1, 2, 3, 9], new GlobalTopK { Ratio = 0.5 }.Plan(scores).FlatPositions.ToArray());
         Assert.Equal(
             [0, 1, 8, 9, 0, 1, 6, 7, 8, 9], new GlobalTopK { Ratio = 0.5, Protected = 2, Recent = 2 }.Plan(scores).FlatPositions.ToArray());
         Assert.Equal(
@@ -155,8 +156,12 @@ public class GlobalTopKTests
     }
 
     [Fact]
-    public void Protected_NotGiven_DependsOnTheSource()
+    public void ProtectedAndRecent_NotGiven_DependOnTheSource()
     {
+        Assert.Equal(4, new GlobalTopK().Recent);
+        Assert.Equal(4, new GlobalTopK { Source = RowScore.Both }.Recent);
+        Assert.Equal(0, new GlobalTopK { Source = RowScore.Repeat }.Recent);
+        Assert.Equal(7, new GlobalTopK { Source = RowScore.Repeat, Recent = 7 }.Recent);
         Assert.Equal(4, new GlobalTopK().Protected);
         Assert.Equal(4, new GlobalTopK { Source = RowScore.Both }.Protected);
         Assert.Equal(0, new GlobalTopK { Source = RowScore.Repeat }.Protected);

@@ -100,8 +100,8 @@ internal static class PolicyCases
         {
             Rows = null, IsRagged = true, IsNested = false, Permutes = false,
         },
-        new("global by value norms", (random, _) => new GlobalTopK { Weight = RowWeight.ValueNorm, Protected = 0 }) { Rows = PolicyCase.Overall, IsRagged = true },
-        new("global by output norms", (random, _) => new GlobalTopK { Weight = RowWeight.OutputNorm, Source = RowScore.Both, Protected = 0 })
+        new("global by value norms", (random, _) => new GlobalTopK { Weight = RowWeight.ValueNorm, Protected = 0, Recent = 0 }) { Rows = PolicyCase.Overall, IsRagged = true },
+        new("global by output norms", (random, _) => new GlobalTopK { Weight = RowWeight.OutputNorm, Source = RowScore.Both, Protected = 0, Recent = 0 })
         {
             Rows = PolicyCase.Overall, IsRagged = true,
         },

@@ -114,7 +114,7 @@ public class ReadingPlannerTests
     {
         // Falling: every token is worse than those before. Two rows of ten may stay.
         float[] learned = [.. Enumerable.Range(0, 10).Select(i => -(float)i)];
-        var policy = new GlobalTopK { Budget = Budget.FromRows(2), Protected = 0 };
+        var policy = new GlobalTopK { Budget = Budget.FromRows(2), Protected = 0, Recent = 0 };
 
         CompressionPlan[] plans = Read(policy, 2, learned, 1, 1, 10, [4, 3, 3]);
 
