@@ -139,7 +139,7 @@ internal static class ResultsRun
         page.AppendLine("# Results").AppendLine();
         page.AppendLine("`./build.sh results` makes this page. What the figures are: [report.md](report.md), [bench.md](bench.md). RULER's development samples, drawn with seed 1; intervals are 95 %, over samples of each task;");
         page.AppendLine("an asterisk marks a difference whose interval leaves 0 out. At a ratio stands accuracy by the full cache's; differences are of accuracy as it is. Scores' costs are in prefills of the same sample and process, the time to the first token in that of the full cache, medians over the cells; a peak is the most positions");
-        page.AppendLine("that a cache held at one time, by those of the context. `global` of sections dated before 2026-11-27 kept no last rows: what is `global:recent=0` now ([how they compare](learned-scores.md#the-last-rows)).");
+        page.AppendLine("that a cache held at one time, by those of the context. `global`, alone or as a scorer, of sections dated before 2026-11-27 kept no last rows: what is `global:recent=0` now ([how they compare](learned-scores.md#the-last-rows)).");
         foreach (Run run in Runs)
         {
             string path = Path.Combine(folder, run.Name);

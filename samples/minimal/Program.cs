@@ -4,7 +4,7 @@ using EdgeKV.Planning;
 using EdgeModel model = EdgeModel.Load(ModelLocator.Find());
 using EdgeSession session = model.CreateSession();
 
-// A question follows right after it.
+// A question follows its last character.
 string document = (await File.ReadAllTextAsync(args[0])).TrimEnd() + "\n\n";
 await session.PrefillAsync(document);
 

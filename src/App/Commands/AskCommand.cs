@@ -73,7 +73,7 @@ internal sealed class AskCommand
     };
 
     private readonly Option<int?> _recent = OptionParsing.Count(
-        "--recent", $"{GlobalTopK.PolicyName} keeps the last N tokens in all heads; default: {new GlobalTopK().Recent}, by repeat scores 0", least: 0);
+        "--recent", $"{GlobalTopK.PolicyName} keeps the last N tokens in all heads; default: {new GlobalTopK().Recent} by learned scores and both, else 0", least: 0);
 
     private readonly Option<string?> _taskSet = new("--task-set")
     {

@@ -25,7 +25,7 @@ internal sealed class CalibrationRun
     // What a threshold may cost the next token's distribution, in nats.
     private static readonly (string Name, double Bound)[] Qualities = [("high", 0.05), ("medium", 0.15), ("low", 0.4)];
 
-    // What the map alone decides, first positions apart.
+    // Last rows stay for the sake of a question, and none follows these texts: what is checked is the map.
     private static readonly GlobalTopK Checked = new() { Recent = 0 };
 
     private static readonly Statistic RepeatMaxima = new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max);

@@ -33,7 +33,7 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     // Attention sinks (arXiv 2309.17453) are too costly to lose for a prediction to decide.
     private const int DefaultSinks = 4;
 
-    // A question's first tokens look at what stands right before them; nobody can have learned that from a text without one.
+    // A question's first tokens look at what stands right before them, and no text that a map is learned from is followed by one.
     private const int DefaultRecent = 4;
 
     // Keeps the logarithm of a weight that float32 rounded to zero finite.

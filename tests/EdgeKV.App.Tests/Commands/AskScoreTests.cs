@@ -145,6 +145,7 @@ public sealed class AskScoreTests : IDisposable
         Assert.Equal(-5.5, most.GetProperty("threshold").GetDouble());
         Assert.InRange(half.GetProperty("ratio").GetDouble(), 0.2, 0.8);
         Assert.InRange(most.GetProperty("ratio").GetDouble(), 0, half.GetProperty("ratio").GetDouble() - 0.1);
+
         // The first four and the last four positions.
         Assert.Equal(8 * Heads, Rows(none));
     }
