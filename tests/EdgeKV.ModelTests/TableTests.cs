@@ -167,6 +167,41 @@ public sealed class TableTests : IDisposable
     }
 
     [Fact]
+    public async Task Run_CorrectionOfLearnedScores_GoesWithItsMap()
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        CalibrationTexts texts = CalibrationTexts.From(Places.Document);
+
+        ScoreProfile profile = await Calibrator.RunAsync(
+            model, texts, ["global"], RandomProfile.Of(model, 1), Options, cancellationToken: cancellation);
+
+        Assert.Equal(["global"], profile.Tables.Keys);
+        Assert.Contains("with the probe, on the same", profile.Tables["global"].Provenance["r2"], StringComparison.Ordinal);
+        using (EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 1024, Threads = 1, Profile = profile }))
+        {
+            await session.PrefillAsync(TinyModels.RandomTokens(300, 3), cancellationToken: cancellation);
+            CompressionReport report = await session.CompressAsync(new GlobalTopK { Source = RowScore.Probed, Ratio = 0.5 }, cancellationToken: cancellation);
+
+            // The questions alone were fed, however long the document is.
+            Assert.Equal("probed", report.Scores!.Name);
+            Assert.Equal(ProbeTaskSet.Questions.Sum(question => model.TokenizeQuestion(question).Length), report.Scores.PassTokens);
+            Assert.Equal(0.5, report.RatioAchieved, 2);
+        }
+
+        // Beside a new map it would be wrong, and other tables are not.
+        ScoreProfile other = await Calibrator.RunAsync(
+            model, texts, ["learned"], profile.With([.. profile.Tables.Values, await Whole(model, "q-filters", cancellation)]), Options, cancellationToken: cancellation);
+        Assert.Equal(["q-filters"], other.Tables.Keys);
+
+        ScoreProfile both = await Calibrator.RunAsync(
+            model, texts, ["learned", "global"], profile, Options with { Checkpoint = Checkpoint }, cancellationToken: cancellation);
+        Assert.Equal(other.Weights.ToArray(), both.Weights.ToArray());
+        Assert.NotEqual(profile.Tables["global"].Arrays[0].Values.ToArray(), both.Tables["global"].Arrays[0].Values.ToArray());
+        Assert.Empty(Directory.GetFiles(_folder));
+    }
+
+    [Fact]
     public async Task Run_ModelThatSaysNoNeedleAgain_SaysSo()
     {
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
@@ -186,7 +221,7 @@ public sealed class TableTests : IDisposable
         ArgumentException error = await Assert.ThrowsAsync<ArgumentException>(
             () => Calibrator.RunAsync(model, CalibrationTexts.From(Places.Document), ["snapkv"], profile: null, Options, cancellationToken: TestContext.Current.CancellationToken));
 
-        Assert.Contains("'snapkv'; there are learned, compresskv, duo-attention, lu-kv, q-filters, razor-attention", error.Message, StringComparison.Ordinal);
+        Assert.Contains("'snapkv'; there are learned, compresskv, duo-attention, lu-kv, q-filters, razor-attention, global", error.Message, StringComparison.Ordinal);
     }
 
     // A model of random weights says nothing again, so every answer counts.
@@ -197,6 +232,7 @@ public sealed class TableTests : IDisposable
         LUKV.PolicyName => new LUKVTable(model, Options, LongerTexts(), "random tokens"),
         QFilters.PolicyName => new QFiltersTable(model, Options, Texts(), "random tokens"),
         DuoAttention.PolicyName => new DuoAttentionTable(model, Options, Texts(), "random tokens"),
+        GlobalTopK.PolicyName => new ProbeTable(model, RandomProfile.Of(model, 1), Options, LongerTexts(), "random tokens"),
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, "A new table needs its case here."),
     };
 

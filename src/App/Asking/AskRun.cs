@@ -84,13 +84,8 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         policy = request.Budget is { } budget ? policy.WithBudget(budget) : policy;
         if (policy is ICalibratedPolicy { MissingTables: [var table, ..] } calibrated)
         {
-            ScoreProfile given = Profile(model) ?? throw NoTable(table, "there is no profile for this model", model);
-            if (calibrated.MissingTables.FirstOrDefault(name => !given.Tables.ContainsKey(name)) is { } missing)
-            {
-                throw NoTable(missing, $"the profile {given.Path} has none", model);
-            }
-
-            return ((ICompressionPolicy)calibrated.WithTables(given), given);
+            ScoreProfile given = Profile(model) ?? throw NoTable($"--policy {request.Policy}", table, "there is no profile for this model", model);
+            return ((ICompressionPolicy)Completed(calibrated, given, $"--policy {request.Policy}", model), given);
         }
 
         return policy.Request.Statistics.Any(statistic => statistic is Learned)
@@ -106,9 +101,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         string? asked = request.Score
             ?? (request.Policy.Has("source") ? given.Source.ToString().ToLowerInvariant() : null)
             ?? (texts is null && !request.Policy.Has("task-set") ? null : ScoreNames.Repeat);
-        ScoreProfile? profile = asked is null or ScoreNames.Learned or ScoreNames.Both ? Profile(model) : null;
+        ScoreProfile? profile = asked is null || ScoreNames.IsOfProfile(asked) ? Profile(model) : null;
         string asking = request.Score is null ? $"--policy {request.Policy}" : $"--score {asked}";
-        string? needs = asked is ScoreNames.Learned or ScoreNames.Both ? asking : request.Quality is null ? null : "--quality";
+        string? needs = ScoreNames.IsOfProfile(asked) ? asking : request.Quality is null ? null : "--quality";
         if (profile is null && needs is not null)
         {
             throw NoProfile(needs, model);
@@ -120,12 +115,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             Source = score switch
             {
                 ScoreNames.Learned => RowScore.Learned,
+                ScoreNames.Probed => RowScore.Probed,
                 ScoreNames.Both => RowScore.Both,
                 _ => RowScore.Repeat,
             },
             TaskSet = texts ?? (request.Score is { } scores ? Named(scores) : null) ?? given.TaskSet,
             Threshold = profile is not null && request.Quality is { } quality ? ThresholdOf(quality, profile) : request.Threshold ?? given.Threshold,
         };
+        policy = policy.Source == RowScore.Probed ? (GlobalTopK)Completed(policy, profile!, asking, model) : policy;
         policy = request.Recent is { } recent ? policy with { Recent = recent } : policy;
         return (request.Budget is { } budget ? policy with { Budget = budget } : policy, profile);
     }
@@ -133,8 +130,13 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     private CommandException NoProfile(string needs, string model) => new(
         ExitCode.Usage, $"{needs} needs a profile, and there is none for this model; make one with `{Calibrate(model)}` or give --profile FILE.");
 
-    private CommandException NoTable(string table, string found, string model) => new(
-        ExitCode.Usage, $"--policy {request.Policy} needs a table about the model, and {found}; make it with `{Calibrate(model)} --for {table}`.");
+    private ICalibratedPolicy Completed(ICalibratedPolicy policy, ScoreProfile profile, string asking, string model) =>
+        policy.MissingTables.FirstOrDefault(name => !profile.Tables.ContainsKey(name)) is { } missing
+            ? throw NoTable(asking, missing, $"the profile {profile.Path} has none", model)
+            : policy.WithTables(profile);
+
+    private CommandException NoTable(string asking, string table, string found, string model) => new(
+        ExitCode.Usage, $"{asking} needs a table about the model, and {found}; make it with `{Calibrate(model)} --for {table}`.");
 
     private string Calibrate(string model) => $"edgekv calibrate {request.Model ?? model}";
 

@@ -12,8 +12,14 @@ internal static class ScoreNames
     /// <summary>The two together.</summary>
     public const string Both = "both";
 
+    /// <summary>Predicted, and corrected by what a few general questions look at.</summary>
+    public const string Probed = "probed";
+
+    /// <summary>Whether such scores come from a profile.</summary>
+    public static bool IsOfProfile(string? name) => name is Learned or Probed or Both;
+
     /// <summary>All names: those above, and the task sets whose attention can be taken too.</summary>
-    public static IReadOnlyList<string> All { get; } = [Learned, Repeat, Both, .. TaskSets.Where(name => name != Repeat)];
+    public static IReadOnlyList<string> All { get; } = [Learned, Probed, Repeat, Both, .. TaskSets.Where(name => name != Repeat)];
 
     /// <summary>The task sets that have names.</summary>
     public static IReadOnlyList<string> TaskSets => ["context", Repeat, "question", "window"];

@@ -50,7 +50,7 @@ internal sealed class AskCommand
     private readonly Option<string?> _score = OptionParsing.Choice(
         "--score",
         "SCORE",
-        $"What {GlobalTopK.PolicyName} ranks rows by: learned (predicted while reading, needs a profile), repeat (the attention of a pass in which the document is said again), "
+        $"What {GlobalTopK.PolicyName} ranks rows by: learned (predicted while reading, needs a profile), probed (learned, corrected by what some general questions look at), repeat (the attention of a pass in which the document is said again), "
             + "both, or the attention of question, context (read again) or window (the document's last tokens); default: learned if the model has a profile, else repeat",
         ScoreNames.All);
 
@@ -73,7 +73,7 @@ internal sealed class AskCommand
     };
 
     private readonly Option<int?> _recent = OptionParsing.Count(
-        "--recent", $"{GlobalTopK.PolicyName} keeps the last N tokens in all heads; default: {new GlobalTopK().Recent} by learned scores and both, else 0", least: 0);
+        "--recent", $"{GlobalTopK.PolicyName} keeps the last N tokens in all heads; default: {new GlobalTopK().Recent} by learned, probed and both scores, else 0", least: 0);
 
     private readonly Option<string?> _taskSet = new("--task-set")
     {
@@ -288,9 +288,9 @@ internal sealed class AskCommand
             {
                 result.AddError($"--quality is a threshold of learned scores; leave out {(score is null ? "--task-set" : $"--score {score}")} or give --threshold.");
             }
-            else if (IsGiven(result, _profile) && !learned && !Is(score, ScoreNames.Both))
+            else if (IsGiven(result, _profile) && !Is(score, ScoreNames.Learned, ScoreNames.Probed, ScoreNames.Both))
             {
-                result.AddError($"--profile is for learned scores; leave it out or give --score {ScoreNames.Learned} or {ScoreNames.Both}.");
+                result.AddError($"--profile is for learned scores; leave it out or give --score {ScoreNames.Learned}, {ScoreNames.Probed} or {ScoreNames.Both}.");
             }
         }
     }

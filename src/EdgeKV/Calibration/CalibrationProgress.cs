@@ -26,6 +26,9 @@ public enum CalibrationStage
 
     /// <summary>Finding the main directions of queries (Q-Filters).</summary>
     QueryDirections,
+
+    /// <summary>Seeing what general questions look at (probed scores).</summary>
+    Probes,
 }
 
 /// <summary>How far a calibration is.</summary>

@@ -68,6 +68,7 @@ internal sealed class CalibrationRun
 
     private long CheckTokens => Math.Max(_options.Tokens / CheckedShare, 2 * SmallestText);
 
+    /// <summary>Learns and checks. The checkpoint stays until it is forgotten: the profile may be wanted for more.</summary>
     public async Task<ScoreProfile> RunAsync(CancellationToken cancellation)
     {
         if (_checkpoint is not null && !_state.Read(_checkpoint))
@@ -81,9 +82,7 @@ internal sealed class CalibrationRun
             await LearnAsync(cancellation).ConfigureAwait(false);
             float[] weights = Solve();
             await CheckAsync(weights, cancellation).ConfigureAwait(false);
-            ScoreProfile profile = ScoreProfile.Of(_model, weights, Provenance(), Thresholds());
-            Forget();
-            return profile;
+            return ScoreProfile.Of(_model, weights, Provenance(), Thresholds());
         }
         catch (OperationCanceledException)
         {
@@ -314,7 +313,8 @@ internal sealed class CalibrationRun
         }
     }
 
-    private void Forget()
+    /// <summary>Forgets how far it was.</summary>
+    public void Forget()
     {
         if (_checkpoint is not null)
         {

@@ -37,12 +37,20 @@ public static class Calibrator
         ArgumentNullException.ThrowIfNull(texts);
         options ??= new CalibrationOptions();
         options.Validate();
-        return Task.Run(() => new CalibrationRun(model, texts, options, progress).RunAsync(cancellationToken), cancellationToken);
+        return Task.Run(
+            async () =>
+            {
+                CalibrationRun run = new(model, texts, options, progress);
+                ScoreProfile profile = await run.RunAsync(cancellationToken).ConfigureAwait(false);
+                run.Forget();
+                return profile;
+            },
+            cancellationToken);
     }
 
     /// <summary>
     /// Finds tables that policies need and adds them to a profile, whose learned map stays as it is unless it is asked for too, or there is none: then
-    /// it is learned last.
+    /// it is learned after all tables but those about the map itself.
     /// </summary>
     /// <param name="model">The model.</param>
     /// <param name="texts">What prompts and texts are made from.</param>
@@ -96,30 +104,51 @@ public static class Calibrator
         string[] tables = [.. Tables.Where(names.Contains)];
         bool learns = profile is null || names.Contains(Learned);
         double all = tables.Length + (learns ? LearnedShare : 0);
+        double done = 0;
 
         // None is forgotten before all are done: an interrupted command goes on from all of them.
-        List<TableRun> runs = [];
+        List<Action> forget = [];
         List<ProfileTable> found = [];
-        for (int i = 0; i < tables.Length; i++)
+        foreach (string table in tables.Where(table => !TableCalibrations.IsOfMap(table)))
         {
-            double before = i;
-            using TableCalibration calibration = TableCalibrations.Of(tables[i], model, texts, options);
+            await FindAsync(table, map: null).ConfigureAwait(false);
+        }
+
+        ScoreProfile map = profile!;
+        if (learns)
+        {
+            CalibrationRun run = new(model, texts, options, progress is null ? null : new Part(progress, done / all, LearnedShare / all));
+            map = await run.RunAsync(cancellation).ConfigureAwait(false);
+            forget.Add(run.Forget);
+            done += LearnedShare;
+        }
+
+        foreach (string table in tables.Where(TableCalibrations.IsOfMap))
+        {
+            await FindAsync(table, map).ConfigureAwait(false);
+        }
+
+        forget.ForEach(action => action());
+
+        // What was found about another map does not hold for a new one.
+        IEnumerable<ProfileTable> kept = profile?.Tables.Values.Where(table => !learns || !TableCalibrations.IsOfMap(table.Name)) ?? [];
+        return map.With([.. kept, .. found]);
+
+        async Task FindAsync(string table, ScoreProfile? map)
+        {
+            double before = done;
+            using TableCalibration calibration = TableCalibrations.Of(table, model, map, texts, options);
             TableRun run = new(calibration, model, options.Checkpoint);
             found.Add(await run.RunAsync(
                 (stage, share) => progress?.Report(new CalibrationProgress(stage, (before + share) / all)), cancellation).ConfigureAwait(false));
-            runs.Add(run);
+            forget.Add(run.Forget);
+            done++;
         }
-
-        ScoreProfile map = learns
-            ? await new CalibrationRun(model, texts, options, progress is null ? null : new Rest(progress, tables.Length / all)).RunAsync(cancellation).ConfigureAwait(false)
-            : profile!;
-        runs.ForEach(run => run.Forget());
-        return map.With([.. profile?.Tables.Values ?? [], .. found]);
     }
 
-    // The learned map's share of work that began with tables.
-    private sealed class Rest(IProgress<CalibrationProgress> all, double from) : IProgress<CalibrationProgress>
+    // The learned map's share of work that has other parts.
+    private sealed class Part(IProgress<CalibrationProgress> all, double from, double share) : IProgress<CalibrationProgress>
     {
-        public void Report(CalibrationProgress value) => all.Report(value with { Share = from + (1 - from) * value.Share });
+        public void Report(CalibrationProgress value) => all.Report(value with { Share = from + share * value.Share });
     }
 }

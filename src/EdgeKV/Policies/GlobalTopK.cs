@@ -16,7 +16,8 @@ namespace EdgeKV.Policies;
 /// the largest attention that a task token gave j, mean over the attention heads that h serves; nothing is added or multiplied (after KVzip,
 /// arXiv 2505.23416, which takes the largest over these heads too). <see cref="RowScore.Learned"/>: s is a linear prediction of
 /// ln(repeat + 1e-7) from what the layer reads (after KVzap, arXiv 2601.07891, which was taught by KVzip). <see cref="RowScore.Both"/>:
-/// ln(repeat + 1e-7) + learned. <see cref="Weight"/> multiplies the attention in it, for logarithms by adding ln(weight + 1e-7).
+/// ln(repeat + 1e-7) + learned. <see cref="RowScore.Probed"/>: a learned + b ln(probe + 1e-7) + c, probe being the largest attention that a token of
+/// <see cref="TaskSet.Probe"/> gave j, mean over the group, and a, b and c a KV head's own (<see cref="Correction"/>). <see cref="Weight"/> multiplies the attention in it, for logarithms by adding ln(weight + 1e-7).
 /// </para>
 /// <para>
 /// Protected rows rank above all others and use up the budget: the first positions of all heads, then the most recent. Ties go to the lower
@@ -25,7 +26,7 @@ namespace EdgeKV.Policies;
 /// <para>Cost: some five passes over [layers, kvHeads, tokens] in parallel over layers, no sort. Memory: a key of 4 bytes for each of these
 /// rows, rented, and the plan.</para>
 /// </remarks>
-public sealed record GlobalTopK : RowPolicy, IRowScorer
+public sealed record GlobalTopK : RowPolicy, IRowScorer, ICalibratedPolicy
 {
     /// <summary>The policy's name.</summary>
     public const string PolicyName = "global";
@@ -53,7 +54,16 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     /// <summary>What rows are ranked by. Default: learned scores.</summary>
     public RowScore Source { get; init; } = RowScore.Learned;
 
-    /// <summary>The tokens whose attention judges the context; learned scores alone have no use for it. Default: the context repeated.</summary>
+    /// <summary>
+    /// What <see cref="RowScore.Probed"/> makes of learned scores and the probe; other sources have no use for it. Has no default: it must be given, of the
+    /// model that the context was read by, or come from its profile.
+    /// </summary>
+    public ProbeCorrection? Correction { get; init; }
+
+    /// <summary>
+    /// The tokens whose attention judges the context; learned scores alone have no use for it, and probed ones have their own. Default: the context
+    /// repeated.
+    /// </summary>
     /// <exception cref="ArgumentNullException">The value is null.</exception>
     public TaskSet TaskSet
     {
@@ -67,8 +77,8 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     public RowWeight Weight { get; init; }
 
     /// <summary>
-    /// First positions that every KV head keeps before the rest is shared, 0 and up. Default: 4 for learned scores and for both, 0 for
-    /// repeat scores, which see attention sinks themselves. Where the budget is too small for them, lower layers and KV heads come first.
+    /// First positions that every KV head keeps before the rest is shared, 0 and up. Default: 0 for repeat scores, which see attention
+    /// sinks themselves, 4 for all others. Where the budget is too small for them, lower layers and KV heads come first.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 0.</exception>
     public int Protected
@@ -80,7 +90,7 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     }
 
     /// <summary>
-    /// Last positions that every KV head keeps too, 0 and up. Default: 4 for learned scores and for both, 0 for repeat scores. Where the
+    /// Last positions that every KV head keeps too, 0 and up. Default: 0 for repeat scores, 4 for all others. Where the
     /// budget is too small for them, the first positions come before them, then the most recent position of all heads, then the one before it.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is below 0.</exception>
@@ -117,6 +127,7 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
             {
                 RowScore.Learned => new ScoreRequest(new Learned()),
                 RowScore.Repeat => new ScoreRequest(new TaskAttention(TaskSet, AttentionAggregate.Max)),
+                RowScore.Probed => new ScoreRequest(Probe, new Learned()),
                 _ => new ScoreRequest(new TaskAttention(TaskSet, AttentionAggregate.Max), new Learned()),
             };
             return Weight switch
@@ -134,10 +145,19 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     /// <inheritdoc/>
     public bool SharesPositions => false;
 
+    /// <summary>What <see cref="RowScore.Probed"/> sees of the probe.</summary>
+    internal static Statistic Probe { get; } = new TaskAttention(TaskSet.Probe, AttentionAggregate.Max);
+
+    /// <inheritdoc/>
+    IReadOnlyList<string> ICalibratedPolicy.MissingTables => Source == RowScore.Probed && Correction is null ? [PolicyName] : [];
+
     /// <summary>The key that rows must stay below to reach the threshold; null where there is none.</summary>
     internal uint? Limit => Threshold is { } threshold
         ? ScoreOrder.KeyAfter(Source == RowScore.Repeat ? Math.Exp(threshold) - Epsilon : threshold)
         : null;
+
+    private ProbeCorrection Given => Correction ?? throw new ArgumentException(
+        $"{Name} by probed scores needs a {nameof(Correction)}. `edgekv calibrate MODEL --for {PolicyName}` finds it for the model's profile.");
 
     private protected override Budget DefaultBudget => Threshold is null ? base.DefaultBudget : Unbounded;
 
@@ -145,7 +165,7 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     public void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        Statistic seen = new TaskAttention(TaskSet, AttentionAggregate.Max);
+        Statistic seen = Source == RowScore.Probed ? Probe : new TaskAttention(TaskSet, AttentionAggregate.Max);
         for (int head = 0; head < scores.KvHeads; head++)
         {
             Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
@@ -163,6 +183,11 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
                 ToLogarithms(row);
                 TensorPrimitives.Add(row, scores.Learned(layer, head), row);
             }
+            else if (Source == RowScore.Probed)
+            {
+                ToLogarithms(row);
+                Given.Apply(layer, head, scores.Learned(layer, head), row);
+            }
         }
 
         if (Weight != RowWeight.None)
@@ -172,16 +197,28 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
     }
 
     /// <inheritdoc/>
+    ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile) => Source == RowScore.Probed && Correction is null
+        ? this with { Correction = ProbeCorrection.Of(ICalibratedPolicy.Table(profile, PolicyName)) }
+        : this;
+
+    /// <inheritdoc/>
     public ProtectedRows Protect(int tokens, int rows) => new(Protected, Recent);
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
+        if (Source == RowScore.Probed && (Given.Layers, Given.KvHeads) != (scores.Layers, scores.KvHeads))
+        {
+            throw new PlanException(
+                $"{Name}'s {nameof(Correction)} is of {Given.Layers} layers x {Given.KvHeads} KV heads, the scores of {scores.Layers} x {scores.KvHeads}: they are another model's.");
+        }
+
         long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         using var ranked = RankedRows.Of(this, scores, 0);
         return ranked.PlanOverall(budget, Limit);
     }
 
-    private static void ToLogarithms(Span<float> row)
+    /// <summary>ln(s + 1e-7) in place of s.</summary>
+    internal static void ToLogarithms(Span<float> row)
     {
         TensorPrimitives.Add(row, Epsilon, row);
         TensorPrimitives.Log<float>(row, row);
@@ -227,6 +264,15 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer
         if (!Enum.IsDefined(Weight))
         {
             throw new ArgumentException($"There is no row weight {Weight}.");
+        }
+
+        if (Source == RowScore.Probed)
+        {
+            _ = Given;
+            if (TaskSet != TaskSet.Repeat)
+            {
+                throw new ArgumentException($"Probed scores have a task set of their own; leave out the task set {TaskSet.Name}.");
+            }
         }
     }
 }

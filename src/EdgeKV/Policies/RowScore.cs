@@ -11,4 +11,10 @@ public enum RowScore
 
     /// <summary>The logarithm of <see cref="Repeat"/> plus <see cref="Learned"/>: what was seen times what was predicted.</summary>
     Both,
+
+    /// <summary>
+    /// <see cref="Learned"/>, corrected by the attention that a few general questions give this context: some hundred tokens, however long it is.
+    /// Needs a table of the model (<see cref="GlobalTopK.Correction"/>).
+    /// </summary>
+    Probed,
 }

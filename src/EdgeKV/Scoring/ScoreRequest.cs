@@ -26,7 +26,7 @@ public sealed record ScoreRequest
 
     /// <summary>
     /// What such scores are called: the task set's name, "reconstruction" or "window" where attention is seen, "learned" for learned scores, "both" for learned
-    /// scores and one kind of attention; else the norms; "none" where nothing is asked for. Several names are joined by "+".
+    /// scores and one kind of attention, "probed" where that is the probe's; else the norms; "none" where nothing is asked for. Several names are joined by "+".
     /// </summary>
     public string Name
     {
@@ -37,7 +37,7 @@ public sealed record ScoreRequest
             string[] names = [.. attention, .. learned];
             return (attention.Length, learned.Length) switch
             {
-                (1, 1) => "both",
+                (1, 1) => attention[0] == TaskSet.Probe.Name ? "probed" : "both",
                 (0, 0) when _statistics.Length == 0 => "none",
                 (0, 0) => string.Join('+', _statistics.Select(statistic => statistic.Name).Distinct()),
                 _ => string.Join('+', names),

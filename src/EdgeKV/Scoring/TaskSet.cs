@@ -2,7 +2,7 @@ namespace EdgeKV.Scoring;
 
 /// <summary>
 /// The tokens whose attention judges the context: one of <see cref="ContextTaskSet"/>, <see cref="RepeatTaskSet"/>,
-/// <see cref="QuestionTaskSet"/>, <see cref="WindowTaskSet"/> and <see cref="TextTaskSet"/>. Compares by value.
+/// <see cref="ProbeTaskSet"/>, <see cref="QuestionTaskSet"/>, <see cref="WindowTaskSet"/> and <see cref="TextTaskSet"/>. Compares by value.
 /// </summary>
 /// <remarks>
 /// Several texts are fed one after another on top of the context; later ones see earlier ones. Their attention counts on the context's
@@ -14,7 +14,7 @@ public abstract record TaskSet
     {
     }
 
-    /// <summary>What it is called: "context", "repeat", "question", "window" or "texts".</summary>
+    /// <summary>What it is called: "context", "repeat", "probe", "question", "window" or "texts".</summary>
     public abstract string Name { get; }
 
     /// <summary>The context itself, fed once more on top of its own cache: knows no question. Needs a window of twice the context.</summary>
@@ -25,6 +25,9 @@ public abstract record TaskSet
     /// tokens more.
     /// </summary>
     public static TaskSet Repeat { get; } = new RepeatTaskSet();
+
+    /// <summary>Four general questions, the same for every context: some hundred tokens, however long the context is. Knows no question.</summary>
+    public static TaskSet Probe { get; } = new ProbeTaskSet();
 
     /// <summary>The questions to come: query-aware compression.</summary>
     /// <param name="questions">At least one, none of them empty.</param>
@@ -66,6 +69,26 @@ public sealed record RepeatTaskSet : TaskSet
 
     /// <inheritdoc/>
     public override string Name => "repeat";
+}
+
+/// <summary>General questions, asked one after another as the chat template puts them: see <see cref="TaskSet.Probe"/>.</summary>
+public sealed record ProbeTaskSet : TaskSet
+{
+    internal ProbeTaskSet()
+    {
+    }
+
+    /// <inheritdoc/>
+    public override string Name => "probe";
+
+    /// <summary>The questions in the order they are fed. Tables of profiles were found with these: other words are another table.</summary>
+    public static IReadOnlyList<string> Questions { get; } =
+    [
+        "Who did it, and what are the names of the people, the places and the things?",
+        "How many, how much, how long and when: what are the numbers and the dates?",
+        "What are the keys, the codes and the identifiers, exactly as they are written?",
+        "What has to be done, how, and why?",
+    ];
 }
 
 /// <summary>Questions, asked as the chat template puts them: see <see cref="TaskSet.Question"/>.</summary>

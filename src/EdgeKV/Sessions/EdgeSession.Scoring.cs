@@ -243,9 +243,11 @@ public sealed partial class EdgeSession
                         progress,
                         cancellation);
                     break;
+                case ProbeTaskSet:
+                    ScoreByTokens(scores, Questions(ProbeTaskSet.Questions), scoreMemory, progress, cancellation);
+                    break;
                 case QuestionTaskSet questions:
-                    ScoreByTokens(
-                        scores, [.. questions.Questions.SelectMany(text => Model.TokenizeQuestion(text))], scoreMemory, progress, cancellation);
+                    ScoreByTokens(scores, Questions(questions.Questions), scoreMemory, progress, cancellation);
                     break;
                 case TextTaskSet texts:
                     ScoreByTokens(scores, [.. texts.Prompts.SelectMany(text => Model.Tokenize(text))], scoreMemory, progress, cancellation);
@@ -267,6 +269,8 @@ public sealed partial class EdgeSession
             scores.Dispose();
             throw;
         }
+
+        int[] Questions(IReadOnlyList<string> texts) => [.. texts.SelectMany(text => Model.TokenizeQuestion(text))];
     }
 
     /// <summary>Feeds the chunks of a reconstruction, each after its instruction, with scoring on, and takes each back.</summary>

@@ -88,6 +88,26 @@ public sealed class AskScoreTests : IDisposable
         Assert.Equal(0.8, run.GetProperty("ratio").GetDouble(), 0.001);
     }
 
+    [Fact]
+    public async Task Ask_ProbedScores_TakeTheProfilesCorrection()
+    {
+        MakeProfile(_profile);
+        Assert.Contains(
+            $"--score probed needs a table about the model, and the profile {_profile} has none; make it with `edgekv calibrate {_model} --for global`",
+            await FailsAsync(2, "--score", "probed"),
+            StringComparison.Ordinal);
+
+        ScoreProfile profile = ScoreProfile.Load(_profile);
+        profile.With(new ProfileTable(
+            "global", [new ProfileArray("coefficients", [3, 2, 3], Enumerable.Repeat(0.5f, 18).ToArray())], new Dictionary<string, string>())).Save(_profile);
+
+        (JsonElement run, string error) = await RunAsync("--score", "probed");
+
+        Assert.Empty(error);
+        AssertScores(run, "probed", pass: true, learned: true);
+        Assert.Equal(0.8, run.GetProperty("ratio").GetDouble(), 0.001);
+    }
+
     [Theory]
     [InlineData(null, "texts")]
     [InlineData("repeat", "texts")]

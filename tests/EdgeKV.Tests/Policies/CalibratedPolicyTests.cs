@@ -51,6 +51,20 @@ public sealed class CalibratedPolicyTests : IDisposable
     }
 
     [Fact]
+    public void WithTables_GlobalByProbedScores_TakesTheCorrection()
+    {
+        ScoreProfile profile = Profile(Table("global", new ProfileArray("coefficients", [1, 2, 3], new float[] { 1, 2, 3, 4, 5, 6 })));
+
+        var policy = (GlobalTopK)Completed(new GlobalTopK { Source = RowScore.Probed, Recent = 9 }, profile);
+
+        Assert.Equal(new ProbeCorrection(1, 2, new float[] { 1, 2, 3, 4, 5, 6 }), policy.Correction);
+        Assert.Equal(9, policy.Recent);
+        Assert.Empty(Missing(policy));
+        Assert.Empty(Missing(new GlobalTopK()));
+        Assert.Equal(new GlobalTopK(), Completed(new GlobalTopK(), Profile()));
+    }
+
+    [Fact]
     public void WithTables_LUKV_TakesTheCurvesAndCompletesItsScorer()
     {
         float[] any = [.. Enumerable.Range(1, 99).Select(percent => percent / 100f)];
@@ -126,6 +140,7 @@ public sealed class CalibratedPolicyTests : IDisposable
     [InlineData("lu-kv")]
     [InlineData("q-filters")]
     [InlineData("ada:scorer=q-filters")]
+    [InlineData("global:source=probed")]
     public void Create_WithoutTheTable_LeavesItToTheProfile(string text)
     {
         ICompressionPolicy policy = PolicyOptions.Parse(text).Create();

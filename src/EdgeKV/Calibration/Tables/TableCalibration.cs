@@ -46,11 +46,15 @@ internal abstract class TableCalibration : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>One session for all units, emptied; with neither learned scores nor a profile, which may be about to be replaced.</summary>
+    /// <summary>One session for all units, emptied.</summary>
     /// <param name="size">Tokens that it has to hold, in every unit.</param>
-    protected EdgeSession Empty(int size)
+    /// <param name="profile">Whose learned scores it computes; null: none, whatever the model has, which may be about to be replaced.</param>
+    protected EdgeSession Empty(int size, ScoreProfile? profile = null)
     {
-        _session ??= Model.CreateSession(new SessionOptions { ContextSize = size, Threads = Options.Threads, LearnedScores = false });
+        _session ??= Model.CreateSession(new SessionOptions
+        {
+            ContextSize = size, Threads = Options.Threads, LearnedScores = profile is not null, Profile = profile,
+        });
         _session.Clear();
         return _session;
     }
