@@ -327,6 +327,9 @@ public sealed class EdgeModel : IDisposable
         ? _chat.Value.Close(Instruction, string.Empty, newTurn: false)
         : Tokenize(Instruction);
 
+    /// <summary>The general questions that stand after a context when they look at it: see <see cref="TaskSet.Probe"/>.</summary>
+    internal int[] ProbeQuestions() => [.. ProbeTaskSet.Questions.SelectMany(question => TokenizeQuestion(question))];
+
     /// <summary>
     /// What asks for one chunk of a context to be repeated (KVzip, arXiv 2505.23416): the instruction, for later chunks another one and the tokens
     /// that stand before the chunk, and the change to the assistant's turn; a line break without a chat template. Tokenized apart, as the

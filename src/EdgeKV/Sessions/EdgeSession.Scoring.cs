@@ -244,10 +244,11 @@ public sealed partial class EdgeSession
                         cancellation);
                     break;
                 case ProbeTaskSet:
-                    ScoreByTokens(scores, Questions(ProbeTaskSet.Questions), scoreMemory, progress, cancellation);
+                    ScoreByTokens(scores, Model.ProbeQuestions(), scoreMemory, progress, cancellation);
                     break;
                 case QuestionTaskSet questions:
-                    ScoreByTokens(scores, Questions(questions.Questions), scoreMemory, progress, cancellation);
+                    ScoreByTokens(
+                        scores, [.. questions.Questions.SelectMany(text => Model.TokenizeQuestion(text))], scoreMemory, progress, cancellation);
                     break;
                 case TextTaskSet texts:
                     ScoreByTokens(scores, [.. texts.Prompts.SelectMany(text => Model.Tokenize(text))], scoreMemory, progress, cancellation);
@@ -269,8 +270,6 @@ public sealed partial class EdgeSession
             scores.Dispose();
             throw;
         }
-
-        int[] Questions(IReadOnlyList<string> texts) => [.. texts.SelectMany(text => Model.TokenizeQuestion(text))];
     }
 
     /// <summary>Feeds the chunks of a reconstruction, each after its instruction, with scoring on, and takes each back.</summary>

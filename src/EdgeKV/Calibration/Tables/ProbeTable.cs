@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
-using System.Security.Cryptography;
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
 
@@ -40,7 +40,9 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
     public override async Task AddAsync(int unit, double[] sums, CancellationToken cancellation)
     {
         int tokens = texts[unit].Length;
-        EdgeSession session = Empty(Math.Min(Model.Window, 2 * texts.Max(text => text.Length) + Model.RepeatInstruction().Length), profile);
+        int longest = texts.Max(text => text.Length);
+        int passes = Math.Max(longest + Model.RepeatInstruction().Length, Model.ProbeQuestions().Length);
+        EdgeSession session = Empty(Math.Min(Model.Window, longest + passes), profile);
         await session.PrefillAsync(texts[unit], progress: null, cancellation).ConfigureAwait(false);
         using AttentionScores scores = await session.ScoreAsync(
             new ScoreRequest(Teacher, GlobalTopK.Probe, new Learned()), progress: null, cancellation).ConfigureAwait(false);
