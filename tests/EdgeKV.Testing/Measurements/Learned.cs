@@ -111,6 +111,8 @@ public static class Learned
     public static async Task<LearnedAccuracy> AccuracyAsync(int length, bool whileReading, Action<string> report)
     {
         using EdgeModel model = EdgeModel.Load(Places.Model);
+        var probed = (GlobalTopK)((ICalibratedPolicy)new GlobalTopK { Source = RowScore.Probed }).WithTables(
+            model.Profile ?? throw new FileNotFoundException("The bundled model has no profile."));
         string state = Path.Combine(Places.Cache, $"learned-{Environment.ProcessId}.state");
         Dictionary<string, List<double>> cells = [];
         int asked = 0;
@@ -133,13 +135,15 @@ public static class Learned
                 right++;
                 using AttentionScores repeat = await session.ScoreAsync(
                     new ScoreRequest(new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max), new Scoring.Learned())).ConfigureAwait(false);
+                using AttentionScores probe = await session.ScoreAsync(probed.Request).ConfigureAwait(false);
                 var asking = TaskSet.Question(sample.Question);
                 using AttentionScores question = await session.ScoreAsync(
                     new ScoreRequest(new TaskAttention(asking, AttentionAggregate.Max), new Scoring.Learned())).ConfigureAwait(false);
-                await AskAsync("learned", RowScore.Learned, TaskSet.Repeat, repeat).ConfigureAwait(false);
-                await AskAsync("repeat", RowScore.Repeat, TaskSet.Repeat, repeat).ConfigureAwait(false);
-                await AskAsync("both", RowScore.Both, TaskSet.Repeat, repeat).ConfigureAwait(false);
-                await AskAsync("learned and question", RowScore.Both, asking, question).ConfigureAwait(false);
+                await AskAsync("learned", new GlobalTopK(), repeat).ConfigureAwait(false);
+                await AskAsync("probed", probed, probe).ConfigureAwait(false);
+                await AskAsync("repeat", new GlobalTopK { Source = RowScore.Repeat }, repeat).ConfigureAwait(false);
+                await AskAsync("both", new GlobalTopK { Source = RowScore.Both }, repeat).ConfigureAwait(false);
+                await AskAsync("learned and question", new GlobalTopK { Source = RowScore.Both, TaskSet = asking }, question).ConfigureAwait(false);
                 foreach (double ratio in whileReading ? Ratios : [])
                 {
                     using EdgeSession reading = model.CreateSession(options);
@@ -150,14 +154,14 @@ public static class Learned
 
                 report($"{sample.Task} {sample.Index}: " + string.Join(", ", cells.Select(c => $"{c.Key} {c.Value.Average():0.00}")));
 
-                async Task AskAsync(string name, RowScore source, TaskSet taskSet, AttentionScores scores)
+                async Task AskAsync(string name, GlobalTopK policy, AttentionScores scores)
                 {
                     using EdgeSession compact = model.CreateSession(options with { LearnedScores = false });
                     compact.Load(state);
                     foreach (double ratio in AccuracyRatios)
                     {
                         // The larger ratio's plan is part of the smaller one's.
-                        CompressionPlan plan = new GlobalTopK { Source = source, TaskSet = taskSet, Ratio = ratio }.Plan(scores);
+                        CompressionPlan plan = (policy with { Ratio = ratio }).Plan(scores);
                         await compact.ApplyAsync(plan).ConfigureAwait(false);
                         Add($"{name}@{ratio}", sample.Score(Answer(model, compact, sample)));
                     }
