@@ -28,7 +28,7 @@ internal sealed class CalibrateCommand
     private readonly Option<string[]> _for = new("--for")
     {
         Description = $"Tables to find for policies that need one, with commas between them: {string.Join(", ", Calibrator.Tables)}; "
-            + $"{Calibrator.Learned}: the map itself; all: everything. They join the profile that is there; without --for the map is learned and tables stay",
+            + $"{Calibrator.Learned}: the map itself; all: everything. They join the profile that is there; without --for the map is learned and tables about the model stay",
         HelpName = "NAME,...",
         AllowMultipleArgumentsPerToken = false,
     };
