@@ -53,7 +53,10 @@ internal abstract class TableCalibration : IDisposable
     {
         _session ??= Model.CreateSession(new SessionOptions
         {
-            ContextSize = size, Threads = Options.Threads, LearnedScores = profile is not null, Profile = profile,
+            ContextSize = size,
+            Threads = Options.Threads,
+            LearnedScores = profile is not null,
+            Profile = profile,
         });
         _session.Clear();
         return _session;
