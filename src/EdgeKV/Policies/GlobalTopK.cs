@@ -17,7 +17,8 @@ namespace EdgeKV.Policies;
 /// arXiv 2505.23416, which takes the largest over these heads too). <see cref="RowScore.Learned"/>: s is a linear prediction of
 /// ln(repeat + 1e-7) from what the layer reads (after KVzap, arXiv 2601.07891, which was taught by KVzip). <see cref="RowScore.Both"/>:
 /// ln(repeat + 1e-7) + learned. <see cref="RowScore.Probed"/>: a learned + b ln(probe + 1e-7) + c, probe being the largest attention that a token of
-/// <see cref="TaskSet.Probe"/> gave j, mean over the group, and a, b and c a KV head's own (<see cref="Correction"/>). <see cref="Weight"/> multiplies the attention in it, for logarithms by adding ln(weight + 1e-7).
+/// <see cref="TaskSet.Probe"/> gave j, mean over the group, and a, b and c a KV head's own (<see cref="Correction"/>). <see cref="Weight"/> multiplies
+/// the attention in it, for logarithms by adding ln(weight + 1e-7).
 /// </para>
 /// <para>
 /// Protected rows rank above all others and use up the budget: the first positions of all heads, then the most recent. Ties go to the lower
