@@ -98,7 +98,7 @@ public sealed class CalibrateTests : IDisposable
     }
 
     [Theory]
-    [InlineData(2, "--for snapkv is unknown; choose from learned, compresskv, duo-attention, lu-kv, q-filters, razor-attention, all", "--for", "q-filters,snapkv")]
+    [InlineData(2, "--for snapkv is unknown; choose from learned, compresskv, duo-attention, lu-kv, q-filters, razor-attention, global, all", "--for", "q-filters,snapkv")]
     [InlineData(4, "--text none.txt does not exist", "--text", "none.txt")]
     [InlineData(2, "must be a whole number from 1000", "--tokens", "10")]
     [InlineData(2, "is a folder; name the file to write", "--output", ".")]
