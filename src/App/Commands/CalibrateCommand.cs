@@ -113,6 +113,11 @@ internal sealed class CalibrateCommand
             }
         }
 
+        foreach (string gone in profile?.Tables.Keys.Except(made.Tables.Keys) ?? [])
+        {
+            terminal.Out.WriteLine($"{output}: the table {gone} was about the map before and is gone; --for {gone} makes one for this map.");
+        }
+
         foreach (string name in names.Where(name => name != Calibrator.Learned))
         {
             terminal.Out.WriteLine($"{output}, table {name}:");

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Globalization;
-using System.Numerics.Tensors;
 using System.Security.Cryptography;
 using System.Text;
 using EdgeKV.Planning;
@@ -13,9 +12,6 @@ namespace EdgeKV.Calibration;
 /// <summary>One calibration.</summary>
 internal sealed class CalibrationRun
 {
-    // So that the logarithm of what nobody looked at is a number: policies of learned scores.
-    private const float Epsilon = 1e-7f;
-
     private const int SmallestText = 64;
     private const int ProbeTokens = 64;
     private const int RepeatedTokens = 128;
@@ -158,8 +154,7 @@ internal sealed class CalibrationRun
     private static void CopyTarget(AttentionScores scores, int layer, int head, Span<float> target)
     {
         scores.CopyGroupMean(RepeatMaxima, layer, head, target);
-        TensorPrimitives.Add(target, Epsilon, target);
-        TensorPrimitives.Log<float>(target, target);
+        GlobalTopK.ToLogarithms(target);
     }
 
     private float[] Solve()

@@ -166,6 +166,11 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer, ICalibratedPolicy
     public void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
+        if (Source == RowScore.Probed)
+        {
+            Given.ThrowIfNotOf(scores.Layers, scores.KvHeads, Name);
+        }
+
         Statistic seen = Source == RowScore.Probed ? Probe : new TaskAttention(TaskSet, AttentionAggregate.Max);
         for (int head = 0; head < scores.KvHeads; head++)
         {
@@ -207,12 +212,6 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer, ICalibratedPolicy
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
-        if (Source == RowScore.Probed && (Given.Layers, Given.KvHeads) != (scores.Layers, scores.KvHeads))
-        {
-            throw new PlanException(
-                $"{Name}'s {nameof(Correction)} is of {Given.Layers} layers x {Given.KvHeads} KV heads, the scores of {scores.Layers} x {scores.KvHeads}: they are another model's.");
-        }
-
         long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         using var ranked = RankedRows.Of(this, scores, 0);
         return ranked.PlanOverall(budget, Limit);

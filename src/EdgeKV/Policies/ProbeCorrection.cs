@@ -57,11 +57,32 @@ public sealed class ProbeCorrection : IEquatable<ProbeCorrection>
     public override int GetHashCode() => HashCode.Combine(Layers, KvHeads, _values.Span[0]);
 
     /// <summary>The correction that a profile's table holds.</summary>
-    /// <exception cref="ProfileException">The table is another version's.</exception>
+    /// <exception cref="ProfileException">The table is another version's, or its numbers are not three for each KV head.</exception>
     internal static ProbeCorrection Of(ProfileTable table)
     {
         ProfileArray array = table.Array(Coefficients, 3);
-        return new ProbeCorrection(array.Shape[0], array.Shape[1], array.Values);
+        try
+        {
+            return new ProbeCorrection(array.Shape[0], array.Shape[1], array.Values);
+        }
+        catch (ArgumentException e)
+        {
+            throw new ProfileException($"The profile's table {table.Name} cannot be used: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Refuses a correction of another model.</summary>
+    /// <param name="layers">Layers of the scores.</param>
+    /// <param name="kvHeads">KV heads of a layer of the scores.</param>
+    /// <param name="policy">Whose correction it is.</param>
+    /// <exception cref="PlanException">It is another model's.</exception>
+    internal void ThrowIfNotOf(int layers, int kvHeads, string policy)
+    {
+        if (layers != Layers || kvHeads != KvHeads)
+        {
+            throw new PlanException(
+                $"{policy} has a correction of {Layers} layers x {KvHeads} KV heads, but the scores are of {layers} x {kvHeads}: give that of this model.");
+        }
     }
 
     /// <summary>Turns one KV head's logarithms of the probe's attention into its scores.</summary>

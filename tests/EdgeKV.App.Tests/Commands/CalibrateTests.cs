@@ -85,6 +85,30 @@ public sealed class CalibrateTests : IDisposable
     }
 
     [Fact]
+    public async Task Calibrate_ANewMap_SaysThatTheTableAboutTheOldOneIsGone()
+    {
+        string profile = Path.Combine(_folder.Path, "tiny.edgekv");
+        Dictionary<string, string> provenance = [];
+        using (EdgeModel model = EdgeModel.Load(_model))
+        {
+            RandomProfile.Of(model, 1).With(
+                new ProfileTable("global", [new ProfileArray("coefficients", [3, 2, 3], new float[18])], provenance),
+                new ProfileTable("duo-attention", [new ProfileArray("gates", [3, 2], new float[6])], provenance)).Save(profile);
+        }
+
+        using TestTerminal calibrating = new();
+        int code = await CommandLineApp.RunAsync(
+            ["calibrate", _model, "--text", Places.Document, "--tokens", "1000", "--threads", "1"],
+            calibrating.Terminal,
+            TestContext.Current.CancellationToken);
+
+        Assert.Equal(0, code);
+        Assert.Equal(["duo-attention"], ScoreProfile.Load(profile).Tables.Keys);
+        Assert.Contains($"{profile}: the table global was about the map before and is gone; --for global makes one for this map.", calibrating.OutText, StringComparison.Ordinal);
+        Assert.DoesNotContain("table duo-attention", calibrating.OutText, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Calibrate_ForATableToADamagedProfile_SaysSo()
     {
         _folder.File("tiny.edgekv", "what is this?"u8);

@@ -62,6 +62,12 @@ public sealed class CalibratedPolicyTests : IDisposable
         Assert.Empty(Missing(policy));
         Assert.Empty(Missing(new GlobalTopK()));
         Assert.Equal(new GlobalTopK(), Completed(new GlobalTopK(), Profile()));
+
+        profile = Profile(Table("global", new ProfileArray("coefficients", [1, 2, 4], new float[8])));
+        Assert.Contains(
+            "8 numbers are not 3 for each of 1 layers x 2 KV heads",
+            Assert.Throws<ProfileException>(() => Completed(new GlobalTopK { Source = RowScore.Probed }, profile)).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

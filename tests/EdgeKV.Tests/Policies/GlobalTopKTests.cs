@@ -155,7 +155,11 @@ public class GlobalTopKTests
         Assert.Contains("edgekv calibrate MODEL --for global", Assert.Throws<ArgumentException>(() => probed.Plan(scores)).Message, StringComparison.Ordinal);
 
         PlanException foreign = Assert.Throws<PlanException>(() => (probed with { Correction = new ProbeCorrection(1, 2, new float[6]) }).Plan(scores));
-        Assert.Contains("1 layers x 2 KV heads, the scores of 1 x 1", foreign.Message, StringComparison.Ordinal);
+        Assert.Contains("1 layers x 2 KV heads, but the scores are of 1 x 1", foreign.Message, StringComparison.Ordinal);
+
+        // As a scorer below a wrapper too, where the layers are scored apart.
+        foreign = Assert.Throws<PlanException>(() => new AdaKV { Scorer = probed with { Correction = new ProbeCorrection(2, 1, new float[6]) } }.Plan(scores));
+        Assert.Contains("2 layers x 1 KV heads", foreign.Message, StringComparison.Ordinal);
 
         GlobalTopK two = probed with { Correction = new ProbeCorrection(1, 1, new float[3]), TaskSet = TaskSet.Context };
         Assert.Contains("leave out the task set context", Assert.Throws<ArgumentException>(() => two.Request).Message, StringComparison.Ordinal);
