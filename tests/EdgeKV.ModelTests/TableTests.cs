@@ -1,4 +1,5 @@
 using EdgeKV.Calibration;
+using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
 using EdgeKV.Testing;
@@ -185,8 +186,17 @@ public sealed class TableTests : IDisposable
 
             // The questions alone were fed, however long the document is.
             Assert.Equal("probed", report.Scores!.Name);
-            Assert.Equal(ProbeTaskSet.Questions.Sum(question => model.TokenizeQuestion(question).Length), report.Scores.PassTokens);
+            Assert.Equal(model.TokenizeQuestion(ProbeTaskSet.Text).Length, report.Scores.PassTokens);
             Assert.Equal(0.5, report.RatioAchieved, 2);
+        }
+
+        // The default where it fits behind the context.
+        foreach ((int room, string scores) in ((int, string)[])[(1024, "probed"), (310, "learned")])
+        {
+            using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = room, Threads = 1, Profile = profile });
+            await session.PrefillAsync(TinyModels.RandomTokens(scores == "probed" ? 300 : session.Limit - 40, 3), cancellationToken: cancellation);
+            CompressionReport report = await session.CompressAsync(Budget.FromRatio(0.5), cancellationToken: cancellation);
+            Assert.Equal(scores, report.Scores!.Name);
         }
 
         // Beside a new map it would be wrong, and other tables are not.

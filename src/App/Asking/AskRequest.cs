@@ -9,7 +9,7 @@ namespace EdgeKV.Cli.Asking;
 /// <param name="Profile">A profile's file; null: the model's own, where it has one.</param>
 /// <param name="Budget">Null: a threshold decides, or the policy's own options, which are a ratio of 0.8 for most.</param>
 /// <param name="Policy">The policy and its options by name.</param>
-/// <param name="Score">One of <see cref="ScoreNames"/>; null: learned scores where there is a profile, else the repeat pass.</param>
+/// <param name="Score">One of <see cref="ScoreNames"/>; null: probed or learned scores where there is a profile, else the repeat pass.</param>
 /// <param name="TaskSet"><c>context</c>, <c>repeat</c>, <c>question</c>, <c>window</c>, or a file of task texts; null: the policy's own.</param>
 /// <param name="Threshold">The least score that stays, a natural logarithm of attention; null: the budget alone decides.</param>
 /// <param name="Quality">The name that the profile gives to a threshold; null: none.</param>

@@ -37,6 +37,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         string text = document.Text.TrimEnd() + "\n\n";
         int[] tokens = model.TokenizeDocument(text);
         CheckLength(document, tokens.Length, policy, model);
+        policy = WithRoom(policy, tokens.Length, model);
 
         using EdgeSession session = model.CreateSession(new SessionOptions
         {
@@ -109,7 +110,12 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             throw NoProfile(needs, model);
         }
 
-        string score = asked ?? (profile is null ? ScoreNames.Repeat : ScoreNames.Learned);
+        // Thresholds are learned scores', and a weight was tried with these alone; while reading there is nothing to ask yet.
+        bool plain = request is { Quality: null, Threshold: null, WhileReading: false } && given is { Threshold: null, Weight: RowWeight.None };
+        string score = asked ?? (
+            profile is null ? ScoreNames.Repeat
+            : plain && profile.Tables.ContainsKey(GlobalTopK.PolicyName) ? ScoreNames.Probed
+            : ScoreNames.Learned);
         GlobalTopK policy = given with
         {
             Source = score switch
@@ -125,6 +131,27 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         policy = policy.Source == RowScore.Probed ? (GlobalTopK)Completed(policy, profile!, asking, model) : policy;
         policy = request.Recent is { } recent ? policy with { Recent = recent } : policy;
         return (request.Budget is { } budget ? policy with { Budget = budget } : policy, profile);
+    }
+
+    /// <summary>The policy as it is, or without the probe where nobody asked for that and it does not fit behind the document.</summary>
+    private ICompressionPolicy WithRoom(ICompressionPolicy policy, int tokens, EdgeModel model)
+    {
+        if (request.Score is not null || request.Policy.Has("source") || policy is not GlobalTopK { Source: RowScore.Probed } probed)
+        {
+            return policy;
+        }
+
+        int limit = request.ContextSize > 0 ? request.ContextSize : model.Window;
+        int question = model.TokenizeQuestion(ProbeTaskSet.Text).Length;
+        if (tokens + question <= limit)
+        {
+            return policy;
+        }
+
+        observer.Note(string.Create(
+            CultureInfo.InvariantCulture,
+            $"behind {tokens:N0} tokens there is no room for the {question:N0} of a general question in {limit:N0}, so rows are ranked by learned scores alone."));
+        return probed with { Source = RowScore.Learned };
     }
 
     private CommandException NoProfile(string needs, string model) => new(

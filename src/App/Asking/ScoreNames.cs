@@ -12,7 +12,7 @@ internal static class ScoreNames
     /// <summary>The two together.</summary>
     public const string Both = "both";
 
-    /// <summary>Predicted, and corrected by what a few general questions look at.</summary>
+    /// <summary>Predicted, and corrected by what a general question looks at.</summary>
     public const string Probed = "probed";
 
     /// <summary>Whether such scores come from a profile.</summary>

@@ -50,8 +50,8 @@ internal sealed class AskCommand
     private readonly Option<string?> _score = OptionParsing.Choice(
         "--score",
         "SCORE",
-        $"What {GlobalTopK.PolicyName} ranks rows by: learned (predicted while reading, needs a profile), probed (learned, corrected by what some general questions look at), repeat (the attention of a pass in which the document is said again), "
-            + "both, or the attention of question, context (read again) or window (the document's last tokens); default: learned if the model has a profile, else repeat",
+        $"What {GlobalTopK.PolicyName} ranks rows by: learned (predicted while reading, needs a profile), probed (learned, corrected by what a general question looks at), repeat (the attention of a pass in which the document is said again), "
+            + "both, or the attention of question, context (read again) or window (the document's last tokens); default: probed or learned, as the profile of the model allows, else repeat",
         ScoreNames.All);
 
     private readonly Option<string?> _profile = new("--profile")

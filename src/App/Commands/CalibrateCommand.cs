@@ -28,7 +28,7 @@ internal sealed class CalibrateCommand
     private readonly Option<string[]> _for = new("--for")
     {
         Description = $"Tables to find for policies that need one, with commas between them: {string.Join(", ", Calibrator.Tables)}; "
-            + $"{Calibrator.Learned}: the map itself; all: everything. They join the profile that is there; without --for the map is learned and tables about the model stay",
+            + $"{Calibrator.Learned}: the map itself; all: everything. They join the profile that is there; default: {string.Join(", ", Calibrator.Default)}, tables about the model stay",
         HelpName = "NAME,...",
         AllowMultipleArgumentsPerToken = false,
     };
@@ -69,8 +69,10 @@ internal sealed class CalibrateCommand
 
         // From before the profile is read until it is written: else two that find tables at once would each drop the other's.
         using IDisposable alone = Alone(output);
-        bool forTables = names.Any(name => name != Calibrator.Learned);
-        ScoreProfile? profile = Existing(parsed.GetValue(_output) is null ? ProfileLocator.Find(path) : output, forTables);
+
+        // The default makes a whole new profile; all else joins one, which must then be readable and this model's.
+        bool joins = names.Except(Calibrator.Default).Any() || !names.Contains(Calibrator.Learned);
+        ScoreProfile? profile = Existing(parsed.GetValue(_output) is null ? ProfileLocator.Find(path) : output, joins);
         CalibrationTexts texts = Texts(Paths(parsed));
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
@@ -84,11 +86,11 @@ internal sealed class CalibrateCommand
         };
 
         // Another model's tables are not for this one; who adds to them is told.
-        profile = forTables || profile?.Model == model.Fingerprint ? profile : null;
+        profile = joins || profile?.Model == model.Fingerprint ? profile : null;
         bool learns = profile is null || names.Contains(Calibrator.Learned);
         string title = string.Join("; ", ((string?[])
         [
-            forTables ? $"Calibrating for {string.Join(", ", names.Where(name => name != Calibrator.Learned))}" : null,
+            joins ? $"Calibrating for {string.Join(", ", names.Where(name => name != Calibrator.Learned))}" : null,
             learns ? string.Create(CultureInfo.InvariantCulture, $"Learning from {options.Tokens:N0} tokens") : null,
         ]).Where(part => part is not null));
         ScoreProfile made;
@@ -130,7 +132,7 @@ internal sealed class CalibrateCommand
         return (int)ExitCode.Success;
     }
 
-    /// <summary>What is to be calibrated; the learned map where nothing is said.</summary>
+    /// <summary>What is to be calibrated; what the default policy needs where nothing is said.</summary>
     private static string[] Names(string[] given)
     {
         const string All = "all";
@@ -141,7 +143,7 @@ internal sealed class CalibrateCommand
             throw new CommandException(ExitCode.Usage, $"--for {unknown} is unknown; choose from {string.Join(", ", known)}, {All}.");
         }
 
-        return names.Length == 0 ? [Calibrator.Learned] : names.Contains(All) ? known : names;
+        return names.Length == 0 ? [.. Calibrator.Default] : names.Contains(All) ? known : names;
     }
 
     /// <summary>Keeps other processes from the profile and its checkpoints.</summary>

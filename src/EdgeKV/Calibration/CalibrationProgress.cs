@@ -27,7 +27,7 @@ public enum CalibrationStage
     /// <summary>Finding the main directions of queries (Q-Filters).</summary>
     QueryDirections,
 
-    /// <summary>Seeing what general questions look at (probed scores).</summary>
+    /// <summary>Seeing what a general question looks at (probed scores).</summary>
     Probes,
 }
 

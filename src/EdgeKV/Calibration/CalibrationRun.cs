@@ -12,7 +12,7 @@ namespace EdgeKV.Calibration;
 /// <summary>One calibration.</summary>
 internal sealed class CalibrationRun
 {
-    private const int SmallestText = 64;
+    public const int SmallestText = 64;
     private const int ProbeTokens = 64;
     private const int RepeatedTokens = 128;
     private const int CheckedShare = 10;

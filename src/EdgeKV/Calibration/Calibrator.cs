@@ -1,3 +1,5 @@
+using EdgeKV.Policies;
+
 namespace EdgeKV.Calibration;
 
 /// <summary>
@@ -15,7 +17,13 @@ public static class Calibrator
     /// <summary>The policies whose tables about a model can be found.</summary>
     public static IReadOnlyList<string> Tables => TableCalibrations.Names;
 
-    /// <summary>Learns and checks a profile. One text's inputs and X^T X of every layer are held in memory; nothing else grows with the tokens.</summary>
+    /// <summary>What the default policy needs: the learned map, and the table of its correction.</summary>
+    public static IReadOnlyList<string> Default { get; } = [Learned, GlobalTopK.PolicyName];
+
+    /// <summary>
+    /// Learns and checks a profile with everything that the <see cref="Default"/> names. One text's inputs and X^T X of every layer are held in memory;
+    /// nothing else grows with the tokens.
+    /// </summary>
     /// <param name="model">The model.</param>
     /// <param name="texts">What to learn from.</param>
     /// <param name="options">How; null for the defaults.</param>
@@ -31,22 +39,7 @@ public static class Calibrator
         CalibrationTexts texts,
         CalibrationOptions? options = null,
         IProgress<CalibrationProgress>? progress = null,
-        CancellationToken cancellationToken = default)
-    {
-        ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(texts);
-        options ??= new CalibrationOptions();
-        options.Validate();
-        return Task.Run(
-            async () =>
-            {
-                CalibrationRun run = new(model, texts, options, progress);
-                ScoreProfile profile = await run.RunAsync(cancellationToken).ConfigureAwait(false);
-                run.Forget();
-                return profile;
-            },
-            cancellationToken);
-    }
+        CancellationToken cancellationToken = default) => RunAsync(model, texts, Default, profile: null, options, progress, cancellationToken);
 
     /// <summary>
     /// Finds tables that policies need and adds them to a profile, whose learned map stays as it is unless it is asked for too, or there is none: then

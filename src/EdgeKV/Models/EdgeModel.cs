@@ -327,8 +327,8 @@ public sealed class EdgeModel : IDisposable
         ? _chat.Value.Close(Instruction, string.Empty, newTurn: false)
         : Tokenize(Instruction);
 
-    /// <summary>The general questions that stand after a context when they look at it: see <see cref="TaskSet.Probe"/>.</summary>
-    internal int[] ProbeQuestions() => [.. ProbeTaskSet.Questions.SelectMany(question => TokenizeQuestion(question))];
+    /// <summary>The general question that stands after a context when it looks at it: see <see cref="TaskSet.Probe"/>.</summary>
+    internal int[] ProbeQuestion() => TokenizeQuestion(ProbeTaskSet.Text);
 
     /// <summary>
     /// What asks for one chunk of a context to be repeated (KVzip, arXiv 2505.23416): the instruction, for later chunks another one and the tokens

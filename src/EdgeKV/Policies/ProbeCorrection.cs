@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using EdgeKV.Scoring;
 
 namespace EdgeKV.Policies;
 
@@ -13,6 +14,9 @@ public sealed class ProbeCorrection : IEquatable<ProbeCorrection>
 
     // The array of a profile's table.
     internal const string Coefficients = "coefficients";
+
+    // What the table says of the question it was found with.
+    internal const string Question = "question";
 
     private readonly ReadOnlyMemory<float> _values;
 
@@ -57,9 +61,15 @@ public sealed class ProbeCorrection : IEquatable<ProbeCorrection>
     public override int GetHashCode() => HashCode.Combine(Layers, KvHeads, _values.Span[0]);
 
     /// <summary>The correction that a profile's table holds.</summary>
-    /// <exception cref="ProfileException">The table is another version's, or its numbers are not three for each KV head.</exception>
+    /// <exception cref="ProfileException">The table is another version's or of another question, or its numbers are not three for each KV head.</exception>
     internal static ProbeCorrection Of(ProfileTable table)
     {
+        if (table.Provenance.GetValueOrDefault(Question) != ProbeTaskSet.Text)
+        {
+            throw new ProfileException(
+                $"The profile's table {table.Name} is of another question than this version asks; make it again with `edgekv calibrate MODEL --for {table.Name}`.");
+        }
+
         ProfileArray array = table.Array(Coefficients, 3);
         try
         {

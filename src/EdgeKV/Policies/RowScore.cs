@@ -13,7 +13,7 @@ public enum RowScore
     Both,
 
     /// <summary>
-    /// <see cref="Learned"/>, corrected by the attention that a few general questions give this context: some hundred tokens, however long it is.
+    /// <see cref="Learned"/>, corrected by the attention that a general question gives this context: some forty tokens, however long it is.
     /// Needs a table of the model (<see cref="GlobalTopK.Correction"/>).
     /// </summary>
     Probed,

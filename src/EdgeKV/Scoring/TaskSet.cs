@@ -26,7 +26,7 @@ public abstract record TaskSet
     /// </summary>
     public static TaskSet Repeat { get; } = new RepeatTaskSet();
 
-    /// <summary>Four general questions, the same for every context: some hundred tokens, however long the context is. Knows no question.</summary>
+    /// <summary>A general question, the same for every context: some forty tokens, however long the context is. Knows no question to come.</summary>
     public static TaskSet Probe { get; } = new ProbeTaskSet();
 
     /// <summary>The questions to come: query-aware compression.</summary>
@@ -71,7 +71,7 @@ public sealed record RepeatTaskSet : TaskSet
     public override string Name => "repeat";
 }
 
-/// <summary>General questions, asked one after another as the chat template puts them: see <see cref="TaskSet.Probe"/>.</summary>
+/// <summary>A general question, asked as the chat template puts it: see <see cref="TaskSet.Probe"/>.</summary>
 public sealed record ProbeTaskSet : TaskSet
 {
     internal ProbeTaskSet()
@@ -81,14 +81,9 @@ public sealed record ProbeTaskSet : TaskSet
     /// <inheritdoc/>
     public override string Name => "probe";
 
-    /// <summary>The questions in the order they are fed. Tables of profiles were found with these: other words are another table.</summary>
-    public static IReadOnlyList<string> Questions { get; } =
-    [
-        "Who did it, and what are the names of the people, the places and the things?",
-        "How many, how much, how long and when: what are the numbers and the dates?",
-        "What are the keys, the codes and the identifiers, exactly as they are written?",
-        "What has to be done, how, and why?",
-    ];
+    /// <summary>The question. Tables of profiles were found with it: other words need another table.</summary>
+    public const string Text =
+        "Who, what, where, when, why and how many: what are the names, the numbers, the keys and the codes, exactly as they are written?";
 }
 
 /// <summary>Questions, asked as the chat template puts them: see <see cref="TaskSet.Question"/>.</summary>

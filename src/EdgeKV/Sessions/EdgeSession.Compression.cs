@@ -18,8 +18,9 @@ public sealed partial class EdgeSession
     private const int HostOffset = 32;
 
     /// <summary>
-    /// Compresses everything that the session has read by the default policy: <see cref="GlobalTopK"/> with learned scores where the session
-    /// has them, else with the repeat pass, which takes longer than reading. <see cref="CompressionReport.Scores"/> says which.
+    /// Compresses everything that the session has read by the default policy: <see cref="GlobalTopK"/> with learned scores where the session has them,
+    /// probed ones where their profile has the table that these need and the general question fits behind the context, else with the repeat pass, which
+    /// takes longer than reading. <see cref="CompressionReport.Scores"/> says which.
     /// </summary>
     /// <param name="budget">How much may stay.</param>
     /// <param name="options">How it is carried out; null for the defaults.</param>
@@ -35,8 +36,7 @@ public sealed partial class EdgeSession
         ArgumentNullException.ThrowIfNull(budget);
         return CompressionAsync(
             options,
-            chosen => Compress(
-                new GlobalTopK { Budget = budget, Source = HasLearned() ? RowScore.Learned : RowScore.Repeat }, chosen, progress, cancellationToken),
+            chosen => Compress(new GlobalTopK { Budget = budget, Source = DefaultSource() }, chosen, progress, cancellationToken),
             cancellationToken);
     }
 
@@ -142,6 +142,17 @@ public sealed partial class EdgeSession
         // Before the new cache is built: the peak is the old cache plus the kept rows.
         scores.Dispose();
         return Apply(plan, planned, options, before, progress, cancellation);
+    }
+
+    private RowScore DefaultSource()
+    {
+        if (!HasLearned())
+        {
+            return RowScore.Repeat;
+        }
+
+        bool probes = Profile?.Tables.ContainsKey(GlobalTopK.PolicyName) == true && Position + Model.ProbeQuestion().Length <= Limit;
+        return probes ? RowScore.Probed : RowScore.Learned;
     }
 
     /// <summary>A policy with the tables that it still lacks from the model's profile.</summary>

@@ -244,7 +244,7 @@ public sealed partial class EdgeSession
                         cancellation);
                     break;
                 case ProbeTaskSet:
-                    ScoreByTokens(scores, Model.ProbeQuestions(), scoreMemory, progress, cancellation);
+                    ScoreByTokens(scores, Model.ProbeQuestion(), scoreMemory, progress, cancellation);
                     break;
                 case QuestionTaskSet questions:
                     ScoreByTokens(

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
+using EdgeKV.Scoring;
 using EdgeKV.Testing;
 
 namespace EdgeKV.App.Tests.Commands;
@@ -97,15 +98,54 @@ public sealed class AskScoreTests : IDisposable
             await FailsAsync(2, "--score", "probed"),
             StringComparison.Ordinal);
 
-        ScoreProfile profile = ScoreProfile.Load(_profile);
-        profile.With(new ProfileTable(
-            "global", [new ProfileArray("coefficients", [3, 2, 3], Enumerable.Repeat(0.5f, 18).ToArray())], new Dictionary<string, string>())).Save(_profile);
+        AddCorrection();
 
         (JsonElement run, string error) = await RunAsync("--score", "probed");
 
         Assert.Empty(error);
         AssertScores(run, "probed", pass: true, learned: true);
         Assert.Equal(0.8, run.GetProperty("ratio").GetDouble(), 0.001);
+    }
+
+    [Theory]
+    [InlineData("probed")]
+    [InlineData("probed", "--recent", "9")]
+    [InlineData("probed", "--policy", "global:protected=2")]
+    [InlineData("learned", "--score", "learned")]
+    [InlineData("learned", "--policy", "global:source=learned")]
+    [InlineData("learned", "--policy", "global:weight=value-norm")]
+    [InlineData("learned", "--threshold", "0")]
+    [InlineData("learned", "--quality", "near")]
+    [InlineData("learned", "--while-reading")]
+    [InlineData("repeat", "--score", "repeat")]
+    public async Task Ask_ProfileWithACorrection_IsTheDefaultWhereItHolds(string expected, params string[] options)
+    {
+        MakeProfile(_profile);
+        AddCorrection();
+
+        (JsonElement run, string error) = await RunAsync(options);
+
+        Assert.Empty(error);
+        Assert.Equal(expected, run.GetProperty("scores").GetProperty("name").GetString()!.Split('+')[0]);
+    }
+
+    [Fact]
+    public async Task Ask_NoRoomForTheProbe_SaysSoAndTakesLearnedScores()
+    {
+        MakeProfile(_profile);
+        AddCorrection();
+        (JsonElement run, _) = await RunAsync();
+        long tokens = run.GetProperty("document").GetProperty("contextTokens").GetInt64();
+        string[] bounded = ["--context", $"{tokens + 40}"];
+
+        (run, string error) = await RunAsync(bounded);
+
+        Assert.Contains("no room for the", error, StringComparison.Ordinal);
+        Assert.Contains("ranked by learned scores alone", error, StringComparison.Ordinal);
+        AssertScores(run, "learned", pass: false, learned: true);
+
+        // Asked for, it is an error and no other score.
+        Assert.Contains("task set would end at", await FailsAsync(4, [.. bounded, "--score", "probed"]), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -262,6 +302,9 @@ public sealed class AskScoreTests : IDisposable
         Assert.Equal(learned ? Weights * sizeof(float) : 0, scores.GetProperty("weightBytes").GetInt64());
         Assert.Equal(learned, scores.GetProperty("weightShare").GetDouble() > 0);
     }
+
+    private void AddCorrection() => ScoreProfile.Load(_profile).With(new ProfileTable(
+        "global", [new ProfileArray("coefficients", [3, 2, 3], Enumerable.Repeat(0.5f, 18).ToArray())], new Dictionary<string, string> { ["question"] = ProbeTaskSet.Text })).Save(_profile);
 
     private void MakeProfile(string path)
     {

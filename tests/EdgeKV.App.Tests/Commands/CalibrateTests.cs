@@ -36,13 +36,14 @@ public sealed class CalibrateTests : IDisposable
         Assert.Contains("--quality high: KL of the next token at most", calibrating.OutText, StringComparison.Ordinal);
         Assert.Equal(["tiny.edgekv", "tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order());
 
-        using TestTerminal asking = new();
         string document = _folder.File("short.txt", "Twelve plain words are enough for a model that knows nothing anyway."u8);
-        Assert.Equal(0, await CommandLineApp.RunAsync(
-            ["ask", "--model", _model, "--document", document, "--question", "What?", "--quality", "low", "--max-tokens", "2", "--threads", "1"],
-            asking.Terminal,
-            TestContext.Current.CancellationToken));
-        Assert.Contains("Scores: learned;", asking.OutText, StringComparison.Ordinal);
+        foreach ((string scores, string[] given) in ((string, string[])[])[("probed", []), ("learned", ["--quality", "low"])])
+        {
+            using TestTerminal asking = new();
+            string[] ask = ["ask", "--model", _model, "--document", document, "--question", "What?", "--max-tokens", "2", "--threads", "1", .. given];
+            Assert.Equal(0, await CommandLineApp.RunAsync(ask, asking.Terminal, TestContext.Current.CancellationToken));
+            Assert.Contains($"Scores: {scores};", asking.OutText, StringComparison.Ordinal);
+        }
     }
 
     [Fact]
@@ -98,7 +99,7 @@ public sealed class CalibrateTests : IDisposable
 
         using TestTerminal calibrating = new();
         int code = await CommandLineApp.RunAsync(
-            ["calibrate", _model, "--text", Places.Document, "--tokens", "1000", "--threads", "1"],
+            ["calibrate", _model, "--for", "learned", "--text", Places.Document, "--tokens", "1000", "--threads", "1"],
             calibrating.Terminal,
             TestContext.Current.CancellationToken);
 

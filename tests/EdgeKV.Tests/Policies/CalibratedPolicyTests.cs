@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using EdgeKV.Policies;
+using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Policies;
 
@@ -66,6 +67,13 @@ public sealed class CalibratedPolicyTests : IDisposable
         profile = Profile(Table("global", new ProfileArray("coefficients", [1, 2, 4], new float[8])));
         Assert.Contains(
             "8 numbers are not 3 for each of 1 layers x 2 KV heads",
+            Assert.Throws<ProfileException>(() => Completed(new GlobalTopK { Source = RowScore.Probed }, profile)).Message,
+            StringComparison.Ordinal);
+
+        profile = Profile(new ProfileTable(
+            "global", [new ProfileArray("coefficients", [1, 2, 3], new float[6])], new Dictionary<string, string> { ["question"] = "And?" }));
+        Assert.Contains(
+            "is of another question than this version asks; make it again with `edgekv calibrate MODEL --for global`",
             Assert.Throws<ProfileException>(() => Completed(new GlobalTopK { Source = RowScore.Probed }, profile)).Message,
             StringComparison.Ordinal);
     }
@@ -179,7 +187,8 @@ public sealed class CalibratedPolicyTests : IDisposable
 
     private static IReadOnlyList<string> Missing(object policy) => ((ICalibratedPolicy)policy).MissingTables;
 
-    private static ProfileTable Table(string name, params ProfileArray[] arrays) => new(name, arrays, new Dictionary<string, string>());
+    private static ProfileTable Table(string name, params ProfileArray[] arrays) =>
+        new(name, arrays, new Dictionary<string, string> { ["question"] = ProbeTaskSet.Text });
 
     private ScoreProfile Profile(params ProfileTable[] tables)
     {

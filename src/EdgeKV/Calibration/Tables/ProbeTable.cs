@@ -19,7 +19,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
     : TableCalibration(model, options)
 {
     /// <summary>Tokens that a text has at least.</summary>
-    public const int LeastTokens = 100;
+    public const int LeastTokens = CalibrationRun.SmallestText;
 
     // Of every KV head: tokens, and the sums of y, p, t, yy, yp, pp, yt, pt and tt.
     private const int Sums = 10;
@@ -29,7 +29,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
     public override string Table => GlobalTopK.PolicyName;
 
     public override string Settings => Text(
-        $"{source} {Options.Threads} {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(profile.Weights.Span)))} {string.Join(',', texts.SelectMany(text => text))}");
+        $"{source} {Options.Threads} {ProbeTaskSet.Text} {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(profile.Weights.Span)))} {string.Join(',', texts.SelectMany(text => text))}");
 
     public override int Units => texts.Count;
 
@@ -41,7 +41,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
     {
         int tokens = texts[unit].Length;
         int longest = texts.Max(text => text.Length);
-        int passes = Math.Max(longest + Model.RepeatInstruction().Length, Model.ProbeQuestions().Length);
+        int passes = Math.Max(longest + Model.RepeatInstruction().Length, Model.ProbeQuestion().Length);
         EdgeSession session = Empty(Math.Min(Model.Window, longest + passes), profile);
         await session.PrefillAsync(texts[unit], progress: null, cancellation).ConfigureAwait(false);
         using AttentionScores scores = await session.ScoreAsync(
@@ -91,7 +91,8 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
             [new ProfileArray(ProbeCorrection.Coefficients, [Model.Layers, Model.KvHeads, ProbeCorrection.Terms], coefficients)],
             new Dictionary<string, string>
             {
-                ["method"] = "least squares per KV head from its learned score and ln(p + 1e-7), p being the largest attention that general questions give, mean over the group, to ln(s + 1e-7) of the repeat pass",
+                ["method"] = "least squares per KV head from its learned score and ln(p + 1e-7), p being the largest attention that the question gives, mean over the group, to ln(s + 1e-7) of the repeat pass",
+                [ProbeCorrection.Question] = ProbeTaskSet.Text,
                 ["texts"] = source,
                 ["r2"] = Text($"{without:0.000} of the learned scores alone, {with:0.000} with the probe, on the same {sums[0]:0} tokens (mean over KV heads)"),
                 ["threads"] = Text($"{Options.Threads}"),
