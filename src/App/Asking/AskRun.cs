@@ -47,7 +47,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             LearnedScores = profile is not null && policy.Request.Statistics.Any(statistic => statistic is Learned),
             Profile = profile,
         });
-        if (profile is null && policy is GlobalTopK && request is { Score: null, TaskSet: null } && !GivesScores(request.Policy))
+        if (profile is null && policy is GlobalTopK && request is { Score: null, TaskSet: null } && !request.Policy.ChooseScores)
         {
             observer.Note($"there is no profile for this model, so the repeat pass scores its rows; `{Calibrate(path)}` makes one.");
         }
@@ -74,8 +74,6 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
 
         return Report(model, document, tokens.Length, policy, compression, loading.Elapsed, answers);
     }
-
-    private static bool GivesScores(PolicyOptions policy) => policy.Has("source") || policy.Has("task-set");
 
     /// <summary>Another policy than the global one, and the profile of the scores that it needs; null where it needs none.</summary>
     private (ICompressionPolicy Policy, ScoreProfile? Profile) Other(TaskSet? tasks, string model)
@@ -110,25 +108,20 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             throw NoProfile(needs, model);
         }
 
-        // Thresholds are learned scores', and a weight was tried with these alone; while reading there is nothing to ask yet.
-        bool plain = request is { Quality: null, Threshold: null, WhileReading: false } && given is { Threshold: null, Weight: RowWeight.None };
-        string score = asked ?? (
-            profile is null ? ScoreNames.Repeat
-            : plain && profile.Tables.ContainsKey(GlobalTopK.PolicyName) ? ScoreNames.Probed
-            : ScoreNames.Learned);
         GlobalTopK policy = given with
         {
-            Source = score switch
-            {
-                ScoreNames.Learned => RowScore.Learned,
-                ScoreNames.Probed => RowScore.Probed,
-                ScoreNames.Both => RowScore.Both,
-                _ => RowScore.Repeat,
-            },
             TaskSet = texts ?? (request.Score is { } scores ? Named(scores) : null) ?? given.TaskSet,
             Threshold = profile is not null && request.Quality is { } quality ? ThresholdOf(quality, profile) : request.Threshold ?? given.Threshold,
         };
-        policy = policy.Source == RowScore.Probed ? (GlobalTopK)Completed(policy, profile!, asking, model) : policy;
+        policy = asked switch
+        {
+            // While reading there is nothing yet to look back from.
+            null => policy.ByDefault(profile, probeFits: !request.WhileReading),
+            ScoreNames.Learned => policy with { Source = RowScore.Learned },
+            ScoreNames.Probed => (GlobalTopK)Completed(policy with { Source = RowScore.Probed }, profile!, asking, model),
+            ScoreNames.Both => policy with { Source = RowScore.Both },
+            _ => policy with { Source = RowScore.Repeat },
+        };
         policy = request.Recent is { } recent ? policy with { Recent = recent } : policy;
         return (request.Budget is { } budget ? policy with { Budget = budget } : policy, profile);
     }
@@ -142,7 +135,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
 
         int limit = request.ContextSize > 0 ? request.ContextSize : model.Window;
-        int question = model.TokenizeQuestion(ProbeTaskSet.Text).Length;
+        int question = model.ProbeTokens;
         if (tokens + question <= limit)
         {
             return policy;

@@ -114,7 +114,7 @@ internal sealed class BenchCommand
 
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync("Loading the model", progress => ModelLoading.LoadAsync(path, gpuLayers: 0, progress, ct));
-        ICompressionPolicy policy = PolicyOf(parsed.GetRequiredValue(_policy), model, terminal);
+        ICompressionPolicy policy = PolicyOf(parsed.GetRequiredValue(_policy), model, options.Depths.Max(), terminal);
         BenchText text = document is null ? BenchText.Generate(model, options.TextTokens) : BenchText.Of(model, document.Name, document.Text);
         Check(options, model, text);
 
@@ -175,25 +175,31 @@ internal sealed class BenchCommand
     private static CommandException Unwritable(string json, Exception e) =>
         new(ExitCode.Usage, $"--json {json} cannot be written: {e.Message.TrimEnd('.')}; name another file.", e);
 
-    // As ask takes the default policy where there is no profile.
-    private static ICompressionPolicy PolicyOf(PolicyOptions options, EdgeModel model, Terminal terminal)
+    // As ask takes the default policy.
+    private static ICompressionPolicy PolicyOf(PolicyOptions options, EdgeModel model, int depth, Terminal terminal)
     {
         ICompressionPolicy policy = options.Create([Question]);
-        if (model.Profile is not null || !policy.Request.Statistics.Any(statistic => statistic is Learned))
+        string calibrate = $"{CommandLineApp.Name} calibrate {model.Path}";
+        if (policy is GlobalTopK global && !options.ChooseScores)
         {
-            return policy;
+            if (model.Profile is null)
+            {
+                terminal.Error.WriteLine(
+                    $"{CommandLineApp.Name}: there is no profile for this model, so the repeat pass scores its rows; `{calibrate}` makes one.");
+            }
+
+            return global.ByDefault(model.Profile, depth + model.ProbeTokens <= model.Window);
         }
 
-        string calibrate = $"{CommandLineApp.Name} calibrate {model.Path}";
-        if (policy is not GlobalTopK global || options.Has("source"))
+        string? table = policy is ICalibratedPolicy { MissingTables: [var first, ..] } ? first : null;
+        if (model.Profile is null && (table is not null || policy.Request.Statistics.Any(statistic => statistic is Learned)))
         {
             throw new CommandException(
-                ExitCode.Usage, $"--policy {options} needs a profile, and there is none for this model; make one with `{calibrate}`.");
+                ExitCode.Usage,
+                $"--policy {options} needs a profile, and there is none for this model; make one with `{calibrate}{(table is null ? "" : $" --for {table}")}`.");
         }
 
-        terminal.Error.WriteLine(
-            $"{CommandLineApp.Name}: there is no profile for this model, so the repeat pass scores its rows; `{calibrate}` makes one.");
-        return global with { Source = RowScore.Repeat };
+        return table is null ? policy : (ICompressionPolicy)((ICalibratedPolicy)policy).WithTables(model.Profile!);
     }
 
     private void Check(BenchOptions options, EdgeModel model, BenchText text)

@@ -327,6 +327,9 @@ public sealed class EdgeModel : IDisposable
         ? _chat.Value.Close(Instruction, string.Empty, newTurn: false)
         : Tokenize(Instruction);
 
+    /// <summary>Positions that <see cref="TaskSet.Probe"/> takes behind a context.</summary>
+    public int ProbeTokens => ProbeQuestion().Length;
+
     /// <summary>The general question that stands after a context when it looks at it: see <see cref="TaskSet.Probe"/>.</summary>
     internal int[] ProbeQuestion() => TokenizeQuestion(ProbeTaskSet.Text);
 

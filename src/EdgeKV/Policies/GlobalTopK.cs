@@ -202,6 +202,25 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer, ICalibratedPolicy
         }
     }
 
+    /// <summary>
+    /// This policy with the source that is best where nobody chooses one: probed scores where the profile has their table and the question fits behind
+    /// the context; learned scores where not, and where a threshold or a weight is set, as these were tried with them alone; without a profile the repeat pass.
+    /// </summary>
+    /// <param name="profile">The model's profile; null: none.</param>
+    /// <param name="probeFits">Whether <see cref="EdgeModel.ProbeTokens"/> positions are left behind the context.</param>
+    /// <exception cref="ProfileException">The profile's table cannot be used.</exception>
+    public GlobalTopK ByDefault(ScoreProfile? profile, bool probeFits)
+    {
+        if (profile is null)
+        {
+            return this with { Source = RowScore.Repeat };
+        }
+
+        return probeFits && Threshold is null && Weight == RowWeight.None && profile.Tables.TryGetValue(PolicyName, out ProfileTable? table)
+            ? this with { Source = RowScore.Probed, Correction = ProbeCorrection.Of(table) }
+            : this with { Source = RowScore.Learned };
+    }
+
     /// <inheritdoc/>
     ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile) => Source == RowScore.Probed && Correction is null
         ? this with { Correction = ProbeCorrection.Of(ICalibratedPolicy.Table(profile, PolicyName)) }

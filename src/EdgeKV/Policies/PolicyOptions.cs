@@ -97,6 +97,9 @@ public sealed class PolicyOptions
         return From(values);
     }
 
+    /// <summary>Whether options say what rows are scored by: <see cref="GlobalTopK.ByDefault"/> has nothing to choose then.</summary>
+    public bool ChooseScores => Has("source") || Has("task-set");
+
     /// <summary>Whether an option is given.</summary>
     /// <param name="name">For example "task-set".</param>
     public bool Has(string name) => _values.Keys.Any(given => OptionBinder.Plain(given) == OptionBinder.Plain(name));

@@ -36,7 +36,11 @@ public sealed partial class EdgeSession
         ArgumentNullException.ThrowIfNull(budget);
         return CompressionAsync(
             options,
-            chosen => Compress(new GlobalTopK { Budget = budget, Source = DefaultSource() }, chosen, progress, cancellationToken),
+            chosen => Compress(
+                new GlobalTopK { Budget = budget }.ByDefault(HasLearned() ? Profile : null, Position + Model.ProbeTokens <= Limit),
+                chosen,
+                progress,
+                cancellationToken),
             cancellationToken);
     }
 
@@ -142,17 +146,6 @@ public sealed partial class EdgeSession
         // Before the new cache is built: the peak is the old cache plus the kept rows.
         scores.Dispose();
         return Apply(plan, planned, options, before, progress, cancellation);
-    }
-
-    private RowScore DefaultSource()
-    {
-        if (!HasLearned())
-        {
-            return RowScore.Repeat;
-        }
-
-        bool probes = Profile?.Tables.ContainsKey(GlobalTopK.PolicyName) == true && Position + Model.ProbeQuestion().Length <= Limit;
-        return probes ? RowScore.Probed : RowScore.Learned;
     }
 
     /// <summary>A policy with the tables that it still lacks from the model's profile.</summary>

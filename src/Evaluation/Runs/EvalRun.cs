@@ -108,7 +108,7 @@ public sealed class EvalRun
         string[]? questions = sample.Question.Length > 0 ? [sample.Question] : null;
         foreach (PolicyOptions options in _options.Policies)
         {
-            ICompressionPolicy policy = Complete(options.Create(questions));
+            ICompressionPolicy policy = Complete(options, options.Create(questions), sample);
             foreach (EvalBudget budget in _options.Budgets.Where(budget => !budget.IsFull))
             {
                 yield return new Cell(options.ToString(), budget, policy.WithBudget(budget.ToBudget()));
@@ -116,10 +116,19 @@ public sealed class EvalRun
         }
     }
 
-    private ICompressionPolicy Complete(ICompressionPolicy policy) => policy is ICalibratedPolicy { MissingTables: [var first, ..] } calibrated
-        ? (ICompressionPolicy)calibrated.WithTables(_options.Profile ?? _model.Profile
-            ?? throw new ProfileException($"{policy.Name} needs the table {first} and the model has no profile; make it with `edgekv calibrate MODEL --for {first}`."))
-        : policy;
+    private ICompressionPolicy Complete(PolicyOptions options, ICompressionPolicy policy, EvalSample sample)
+    {
+        ScoreProfile? profile = _options.Profile ?? _model.Profile;
+        if (policy is GlobalTopK global && profile is not null && !options.ChooseScores)
+        {
+            return global.ByDefault(profile, _model.TokenizeDocument(sample.Context).Length + _model.ProbeTokens <= _model.Window);
+        }
+
+        return policy is ICalibratedPolicy { MissingTables: [var first, ..] } calibrated
+            ? (ICompressionPolicy)calibrated.WithTables(profile
+                ?? throw new ProfileException($"{policy.Name} needs the table {first} and the model has no profile; make it with `edgekv calibrate MODEL --for {first}`."))
+            : policy;
+    }
 
     private async Task RunAsync(Work work, string state, Action finished, CancellationToken cancellation)
     {
