@@ -76,6 +76,7 @@ public sealed class BenchTests : IDisposable
     [Theory]
     [InlineData(2, "--depths 5000 is too deep", "--depths", "5000")]
     [InlineData(2, "needs a profile, and there is none", "--policy", "global:source=learned")]
+    [InlineData(2, "--for global`", "--policy", "global:source=probed")]
     public async Task Bench_WhatTheModelCannotDo_SaysSo(int expected, string message, params string[] options)
     {
         EngineCollection.Require();

@@ -79,6 +79,22 @@ public sealed class CalibratedPolicyTests : IDisposable
     }
 
     [Fact]
+    public void ByDefault_WhatTheProfileAllows_IsTheSource()
+    {
+        ScoreProfile plain = Profile();
+        ScoreProfile corrected = Profile(Table("global", new ProfileArray("coefficients", [1, 2, 3], new float[] { 1, 2, 3, 4, 5, 6 })));
+        GlobalTopK given = new() { Recent = 9 };
+        ProbeCorrection correction = new(1, 2, new float[] { 1, 2, 3, 4, 5, 6 });
+
+        Assert.Equal(given with { Source = RowScore.Repeat }, given.ByDefault(null, probeFits: true));
+        Assert.Equal(given, given.ByDefault(plain, probeFits: true));
+        Assert.Equal(given with { Source = RowScore.Probed, Correction = correction }, given.ByDefault(corrected, probeFits: true));
+        Assert.Equal(given, given.ByDefault(corrected, probeFits: false));
+        Assert.Equal(RowScore.Learned, (given with { Threshold = -5 }).ByDefault(corrected, probeFits: true).Source);
+        Assert.Equal(RowScore.Learned, (given with { Weight = RowWeight.ValueNorm }).ByDefault(corrected, probeFits: true).Source);
+    }
+
+    [Fact]
     public void WithTables_LUKV_TakesTheCurvesAndCompletesItsScorer()
     {
         float[] any = [.. Enumerable.Range(1, 99).Select(percent => percent / 100f)];
