@@ -43,7 +43,7 @@ internal static class RowsPicture
             </style>
 
             """);
-        Line(svg, $"<text class=\"strong\" x=\"{Left}\" y=\"18\" font-size=\"15\">What KVCompose keeps of a {tokens:N0}-token document: {1 - removed:P1} of the KV cache</text>");
+        Line(svg, $"<text class=\"strong\" x=\"{Left}\" y=\"18\" font-size=\"15\">What EdgeKV keeps of a {tokens:N0}-token document: {1 - removed:P1} of the KV cache</text>");
         foreach (int mark in new[] { 0, tokens / 2, tokens })
         {
             double y = Top + plot * (1 - (double)mark / tokens);
@@ -60,7 +60,7 @@ internal static class RowsPicture
             }
         }
 
-        Line(svg, $"<text class=\"text\" x=\"{Left + (Width - Left - Right) / 2:0.##}\" y=\"{Height - 8}\" text-anchor=\"middle\">layer; height: rows kept (teal) of rows read (grey)</text>");
+        Line(svg, $"<text class=\"text\" x=\"{Left + (Width - Left - Right) / 2:0.##}\" y=\"{Height - 8}\" text-anchor=\"middle\">layer, its KV heads side by side; height: rows kept (teal) of rows read (grey)</text>");
         Line(svg, $"</svg>");
         return svg.ToString();
     }
