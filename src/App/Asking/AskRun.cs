@@ -129,7 +129,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     /// <summary>The policy as it is, or without the probe where nobody asked for that and it does not fit behind the document.</summary>
     private ICompressionPolicy WithRoom(ICompressionPolicy policy, int tokens, EdgeModel model)
     {
-        if (request.Score is not null || request.Policy.Has("source") || policy is not GlobalTopK { Source: RowScore.Probed } probed)
+        if (request.Score is not null || request.Policy.ChooseScores || policy is not GlobalTopK { Source: RowScore.Probed } probed)
         {
             return policy;
         }

@@ -52,7 +52,7 @@ public sealed record GlobalTopK : RowPolicy, IRowScorer, ICalibratedPolicy
     /// <inheritdoc/>
     public override string Name => PolicyName;
 
-    /// <summary>What rows are ranked by. Default: learned scores.</summary>
+    /// <summary>What rows are ranked by. Default: learned scores, which <see cref="ByDefault"/> corrects where a model's profile allows it.</summary>
     public RowScore Source { get; init; } = RowScore.Learned;
 
     /// <summary>

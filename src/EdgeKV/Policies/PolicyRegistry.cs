@@ -15,7 +15,7 @@ public static class PolicyRegistry
         PolicyEntry.Of(
             GlobalTopK.PolicyName,
             () => new GlobalTopK(),
-            new("One ranking over the whole model: by learned scores, or by a pass over the task set that is given", null, PolicyRows.Ragged)
+            new("One ranking over the whole model: by learned scores, corrected by a general question, or by a pass over the task set that is given", null, PolicyRows.Ragged)
             {
                 ExtraPass = PolicyTrait.If, Profile = PolicyTrait.If, QueryAware = PolicyTrait.If,
             },
