@@ -55,6 +55,13 @@ if (args is [DeviceRun.Verb, var number])
     return DeviceRun.Run(int.Parse(number, CultureInfo.InvariantCulture));
 }
 
+// A form cut short is not a folder to measure everything into.
+if (args is ["picture" or "variants" or CompressKVRun.Verb or ResultsRun.Verb or SoundnessRun.Verb or DeviceRun.Verb, ..])
+{
+    Console.Error.WriteLine($"{args[0]} takes other arguments: the head of bench/EdgeKV.Figures/Program.cs lists them.");
+    return 2;
+}
+
 string folder = args.Length > 0 ? args[0] : Path.Combine(Places.Checkout, "docs");
 Table table = new();
 Directory.CreateDirectory(folder);

@@ -19,7 +19,7 @@ internal static class ResultsRun
     private const string SpeedTitle = "Speed and memory";
     private const string Grid = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9";
     private const string High = "0.5,0.8,0.9,0.95";
-    private const string Higher = "0.5,0.7,0.8,0.9,0.95";
+    private const string Finer = "0.5,0.7,0.8,0.9,0.95";
 
     private static readonly string[] Main = ["global", "global:source=repeat", "kvzip", "kvcompose", "tova", "snapkv", "pyramidkv", "streaming-llm"];
 
@@ -46,9 +46,9 @@ internal static class ResultsRun
 
     private static readonly Run[] Runs =
     [
-        new("default-1024", "The default beside learned scores alone and the repeat pass, 1024 tokens", 1024, Answered, 20, Sources, Higher) { HasTimes = true },
-        new("default-2048", "The same, 2048 tokens", 2048, Answered, 20, Sources, Higher) { HasTimes = true },
-        new("default-4096", "The same without the pass, 4096 tokens", 4096, Few, 20, ["global", "global:source=learned"], Higher) { HasTimes = true },
+        new("default-1024", "The default beside learned scores alone and the repeat pass, 1024 tokens", 1024, Answered, 20, Sources, Finer) { HasTimes = true },
+        new("default-2048", "The default beside learned scores alone and the repeat pass, 2048 tokens", 2048, Answered, 20, Sources, Finer) { HasTimes = true },
+        new("default-4096", "The default beside learned scores alone, 4096 tokens", 4096, Few, 20, ["global", "global:source=learned"], Finer) { HasTimes = true },
         new("1024", "1024 tokens", 1024, Tasks, 4, Main, Grid),
         new("2048", "2048 tokens", 2048, Tasks, 20, Main, Grid),
         new("4096", "4096 tokens", 4096, Few, 20, ["global", "kvcompose", "tova", "snapkv", "pyramidkv", "streaming-llm"], Grid),
@@ -81,9 +81,15 @@ internal static class ResultsRun
     /// <param name="folder">Where runs lie; made where it is not there.</param>
     /// <param name="threads">Threads; 0 = physical cores. Null: nothing is measured, the page is written of what is there.</param>
     /// <param name="only">Names of runs to measure; empty: all.</param>
-    /// <returns>The exit code of the first command that failed, else 0.</returns>
+    /// <returns>The exit code of the first command that failed, 2 where there is no run of a name, else 0.</returns>
     public static int Measure(string folder, int? threads, IReadOnlyCollection<string> only)
     {
+        if (only.FirstOrDefault(name => name != BenchName && Runs.All(run => run.Name != name)) is { } unknown)
+        {
+            Console.Error.WriteLine($"There is no run {unknown}; there are {string.Join(", ", Runs.Select(run => run.Name))} and {BenchName}.");
+            return 2;
+        }
+
         string data = Path.Combine(Places.Shared ?? throw new DirectoryNotFoundException("shared/ruler is not here."), "ruler", "dev");
         Directory.CreateDirectory(folder);
         if (threads is { } count)
