@@ -1,7 +1,11 @@
 using System.Globalization;
 using System.Text.Json;
 using EdgeKV.Calibration;
+using EdgeKV.Calibration.Tables;
+using EdgeKV.Models;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Testing;
 
 namespace EdgeKV.Figures;

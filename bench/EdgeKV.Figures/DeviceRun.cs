@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using EdgeKV.Models;
 using EdgeKV.Testing;
 using EdgeKV.Testing.Measurements;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using EdgeKV.Models;
 using EdgeKV.Testing;
 using EdgeKV.Testing.Measurements;
 

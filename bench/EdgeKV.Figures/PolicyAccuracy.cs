@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
 using EdgeKV.Evaluation;
-using EdgeKV.Policies;
+using EdgeKV.Models;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Testing;
 
 namespace EdgeKV.Figures;

@@ -1,5 +1,7 @@
-using EdgeKV;
+using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Sessions;
 
 using EdgeModel model = EdgeModel.Load(ModelLocator.Find());
 using EdgeSession session = model.CreateSession();

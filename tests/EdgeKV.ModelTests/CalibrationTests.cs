@@ -1,4 +1,6 @@
 using EdgeKV.Calibration;
+using EdgeKV.Models;
+using EdgeKV.Profiles;
 using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;

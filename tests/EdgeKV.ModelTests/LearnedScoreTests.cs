@@ -1,6 +1,10 @@
+using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 using EdgeKV.Testing;
 using Trial = EdgeKV.Testing.Measurements.Learned;
 

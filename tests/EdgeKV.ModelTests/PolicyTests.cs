@@ -1,5 +1,7 @@
-using EdgeKV.Policies;
+using EdgeKV.Models;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;

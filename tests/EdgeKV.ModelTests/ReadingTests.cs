@@ -1,8 +1,14 @@
 using System.Runtime.InteropServices;
+using EdgeKV.Compression;
+using EdgeKV.Generation;
+using EdgeKV.Models;
 using EdgeKV.Native;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
+using EdgeKV.Reading;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;

@@ -1,4 +1,8 @@
-using EdgeKV.Policies;
+using EdgeKV.Compression;
+using EdgeKV.Generation;
+using EdgeKV.Models;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Sessions;
 using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;

@@ -1,7 +1,14 @@
 using EdgeKV.Calibration;
+using EdgeKV.Calibration.Tables;
+using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;

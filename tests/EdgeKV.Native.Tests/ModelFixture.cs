@@ -1,4 +1,7 @@
+using EdgeKV.Generation;
+using EdgeKV.Models;
 using EdgeKV.Native.Tests;
+using EdgeKV.Sessions;
 using EdgeKV.Testing;
 
 [assembly: AssemblyFixture(typeof(ModelFixture))]

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Testing;

@@ -1,3 +1,6 @@
+using EdgeKV.Models;
+using EdgeKV.Sessions;
+
 namespace EdgeKV.Testing;
 
 /// <summary>What both engines, ours and stock llama.cpp, are opened with.</summary>

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using EdgeKV.Models;
 
 namespace EdgeKV.Testing;
 

@@ -1,4 +1,4 @@
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Testing;

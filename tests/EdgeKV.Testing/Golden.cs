@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Testing;

@@ -1,3 +1,6 @@
+using EdgeKV.Models;
+using EdgeKV.Profiles;
+
 namespace EdgeKV.Testing;
 
 /// <summary>Profiles whose weights are drawn from a seed: what they predict means nothing, but every layer and head predicts something else.</summary>

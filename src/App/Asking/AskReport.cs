@@ -1,3 +1,6 @@
+using EdgeKV.Compression;
+using EdgeKV.Models;
+
 namespace EdgeKV.Cli.Asking;
 
 /// <summary>All that a run of <c>ask</c> found out; rendered as a table or written as JSON.</summary>

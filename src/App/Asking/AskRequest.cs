@@ -1,5 +1,6 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
 
 namespace EdgeKV.Cli.Asking;
 

@@ -2,8 +2,16 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using EdgeKV.Cli.Documents;
+using EdgeKV.Compression;
+using EdgeKV.Generation;
+using EdgeKV.Models;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
+using EdgeKV.Reading;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Cli.Asking;
 

@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Cli.Asking;
 
 /// <summary>Finds and loads the model, and adds to every failure what the user can do about it.</summary>

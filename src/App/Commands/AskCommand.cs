@@ -2,8 +2,12 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Cli.Commands;

@@ -6,7 +6,10 @@ using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Documents;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Evaluation;
+using EdgeKV.Models;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Cli.Commands;

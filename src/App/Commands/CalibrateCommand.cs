@@ -4,6 +4,8 @@ using EdgeKV.Calibration;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Evaluation;
+using EdgeKV.Models;
+using EdgeKV.Profiles;
 
 namespace EdgeKV.Cli.Commands;
 

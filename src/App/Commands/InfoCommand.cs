@@ -2,6 +2,7 @@ using System.CommandLine;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Cli.Sizing;
+using EdgeKV.Models;
 
 namespace EdgeKV.Cli.Commands;
 

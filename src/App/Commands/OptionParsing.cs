@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
 
 namespace EdgeKV.Cli.Commands;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using EdgeKV.Evaluation;
+using EdgeKV.Models;
 using Spectre.Console;
 
 namespace EdgeKV.Cli.Rendering;

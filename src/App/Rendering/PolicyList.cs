@@ -1,4 +1,4 @@
-using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
 
 namespace EdgeKV.Cli.Rendering;
 

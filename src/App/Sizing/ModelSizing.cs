@@ -1,4 +1,6 @@
 using EdgeKV.Cli.Asking;
+using EdgeKV.Models;
+using EdgeKV.Profiles;
 
 namespace EdgeKV.Cli.Sizing;
 

@@ -2,9 +2,12 @@ using System.Buffers;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using EdgeKV.Models;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 using static EdgeKV.Calibration.CalibrationState;
 
 namespace EdgeKV.Calibration;

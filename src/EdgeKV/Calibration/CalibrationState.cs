@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using EdgeKV.Models;
+using EdgeKV.Numerics;
 
 namespace EdgeKV.Calibration;
 

@@ -1,4 +1,7 @@
-using EdgeKV.Policies;
+using EdgeKV.Calibration.Tables;
+using EdgeKV.Models;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 
 namespace EdgeKV.Calibration;
 

@@ -1,10 +1,13 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Text;
+using EdgeKV.Models.Chat;
 using EdgeKV.Native;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
-namespace EdgeKV;
+namespace EdgeKV.Models;
 
 /// <summary>
 /// A language model loaded from a GGUF file. Any number of sessions may share it, and its members may be called by many threads at once.

@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Models;
 
 /// <summary>Element type of the cached keys and values.</summary>
 public enum KvCacheType

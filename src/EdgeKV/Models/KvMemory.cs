@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Models;
 
 /// <summary>
 /// What the KV cache of a model costs, and how much context fits into given memory. Pure arithmetic on the model's sizes: room for later

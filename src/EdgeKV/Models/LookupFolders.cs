@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Models;
 
 /// <summary>Where models and profiles are looked for when nobody says where they are.</summary>
 internal static class LookupFolders

@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Models;
 
 /// <summary>Finds the model file to use when a program leaves the choice open.</summary>
 public static class ModelLocator

@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Models;
 
 /// <summary>How a model is loaded.</summary>
 public sealed record ModelOptions

@@ -1,3 +1,5 @@
+using EdgeKV.Profiles;
+
 namespace EdgeKV.Policies;
 
 /// <summary>

@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Profiles;
 
 /// <summary>Numbers of a <see cref="ProfileTable"/>.</summary>
 /// <param name="Name">What they are.</param>

@@ -1,6 +1,6 @@
 using System.Text.Json.Serialization;
 
-namespace EdgeKV;
+namespace EdgeKV.Profiles;
 
 /// <summary>The readable part of a profile.</summary>
 /// <param name="Model">Fingerprint of the model.</param>

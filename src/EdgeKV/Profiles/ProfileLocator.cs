@@ -1,4 +1,6 @@
-namespace EdgeKV;
+using EdgeKV.Models;
+
+namespace EdgeKV.Profiles;
 
 /// <summary>Finds a model's profile when nobody names one, and says where a new one goes.</summary>
 /// <remarks>A profile is called like its model file, with <see cref="ScoreProfile.Extension"/> in place of .gguf.</remarks>

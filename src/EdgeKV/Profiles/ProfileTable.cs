@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Profiles;
 
 /// <summary>
 /// What one policy has to know about one model, found once by calibration: arrays of numbers by name, and where they come from. Part of a

@@ -3,8 +3,9 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using EdgeKV.Models;
 
-namespace EdgeKV;
+namespace EdgeKV.Profiles;
 
 /// <summary>
 /// What was learned about one model: a linear map per layer, y = W_l x + b_l, from the input of its attention to the natural logarithm of the
@@ -54,7 +55,7 @@ public sealed class ScoreProfile
     public IReadOnlyDictionary<string, string> Provenance => Header.Provenance;
 
     /// <summary>
-    /// Learned scores by name, any finite numbers: what <see cref="Policies.GlobalTopK.Threshold"/> takes for the quality of that name. Often
+    /// Learned scores by name, any finite numbers: what <c>GlobalTopK.Threshold</c> takes for the quality of that name. Often
     /// empty.
     /// </summary>
     public IReadOnlyDictionary<string, double> Thresholds { get; }

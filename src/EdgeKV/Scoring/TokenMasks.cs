@@ -1,6 +1,6 @@
 namespace EdgeKV.Scoring;
 
-/// <summary>Which tokens of a context are special ones and which are punctuation: <see cref="EdgeModel.MasksOf"/> says so by a model's tokenizer. Immutable; compares by value.</summary>
+/// <summary>Which tokens of a context are special ones and which are punctuation: <c>EdgeModel.MasksOf</c> says so by a model's tokenizer. Immutable; compares by value.</summary>
 public sealed class TokenMasks : IEquatable<TokenMasks>
 {
     private readonly bool[] _special;

@@ -1,6 +1,6 @@
 using EdgeKV.Native;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 /// <summary>
 /// What computes attention over a compact cache in host memory, one token at a time. Everywhere else llama.cpp's kernels do.

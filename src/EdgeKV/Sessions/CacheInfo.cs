@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 /// <summary>The KV cache of a session at one moment.</summary>
 /// <param name="IsCompact">Whether it has been compressed; else it is full, in llama.cpp's own layout.</param>

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using EdgeKV.Native;
 using EdgeKV.Scoring;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 public sealed partial class EdgeSession
 {

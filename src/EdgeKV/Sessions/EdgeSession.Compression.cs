@@ -1,11 +1,16 @@
 using System.Diagnostics;
 using System.Numerics;
+using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 public sealed partial class EdgeSession
 {

@@ -1,8 +1,9 @@
+using EdgeKV.Compression;
 using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Scoring;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 public sealed partial class EdgeSession
 {

@@ -1,10 +1,13 @@
 using System.Diagnostics;
+using EdgeKV.Compression;
 using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Reading;
 using EdgeKV.Scoring;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 public sealed partial class EdgeSession
 {

@@ -1,8 +1,8 @@
 using EdgeKV.Native;
-using EdgeKV.Policies;
+using EdgeKV.Numerics;
 using EdgeKV.Scoring;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 public sealed partial class EdgeSession
 {

@@ -1,8 +1,9 @@
 using System.Runtime.InteropServices;
+using EdgeKV.Compression;
 using EdgeKV.Native;
 using EdgeKV.Scoring;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 public sealed partial class EdgeSession
 {

@@ -1,8 +1,11 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using EdgeKV.Generation;
+using EdgeKV.Models;
 using EdgeKV.Native;
+using EdgeKV.Profiles;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 /// <summary>
 /// One document in one KV cache: read it, compress it, ask about it. Does one thing at a time; a second call meanwhile throws a

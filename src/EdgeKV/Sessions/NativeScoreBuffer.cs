@@ -4,7 +4,7 @@ using EdgeKV.Native;
 using EdgeKV.Scoring;
 using Microsoft.Win32.SafeHandles;
 
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 /// <summary>Scores where the engine wrote them: no copy is made. Buffers of one score pass share their owner.</summary>
 internal sealed unsafe class NativeScoreBuffer(SafeHandle owner, float* data, long length) : ScoreBuffer

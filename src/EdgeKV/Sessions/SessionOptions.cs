@@ -1,4 +1,7 @@
-namespace EdgeKV;
+using EdgeKV.Models;
+using EdgeKV.Profiles;
+
+namespace EdgeKV.Sessions;
 
 /// <summary>How a session keeps its cache.</summary>
 public sealed record SessionOptions

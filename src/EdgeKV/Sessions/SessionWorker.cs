@@ -1,4 +1,4 @@
-namespace EdgeKV;
+namespace EdgeKV.Sessions;
 
 /// <summary>
 /// One thread on which a session's long work runs, one item at a time. The native library's compute threads belong to the thread that

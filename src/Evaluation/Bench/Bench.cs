@@ -1,7 +1,10 @@
 using System.Diagnostics;
+using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Evaluation;
 

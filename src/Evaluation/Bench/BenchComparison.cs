@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeKV.Models;
 
 namespace EdgeKV.Evaluation;
 

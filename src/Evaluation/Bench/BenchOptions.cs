@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Evaluation;
 
 /// <summary>What a bench measures, and how often.</summary>

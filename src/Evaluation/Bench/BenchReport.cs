@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Evaluation;
 
 /// <summary>All that a run of <c>bench</c> found out, and what is needed to repeat it. docs/bench.md defines the figures.</summary>

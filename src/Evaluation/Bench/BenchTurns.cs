@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Evaluation;
 
 /// <summary>Seconds as they were measured, every list in the order of its rounds, and what they amount to.</summary>

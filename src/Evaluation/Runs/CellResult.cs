@@ -15,7 +15,7 @@ public sealed record CellResult
     /// <summary>The sample within the task.</summary>
     public required string Id { get; init; }
 
-    /// <summary>The policy with its options, as <see cref="Policies.PolicyOptions"/> writes it; "full": nothing was removed.</summary>
+    /// <summary>The policy with its options, as <see cref="Policies.Configuration.PolicyOptions"/> writes it; "full": nothing was removed.</summary>
     public required string Policy { get; init; }
 
     /// <summary>The share of the rows that was to go; null where rows were given, 0 for the full cache.</summary>

@@ -1,4 +1,6 @@
-using EdgeKV.Policies;
+using EdgeKV.Models;
+using EdgeKV.Policies.Configuration;
+using EdgeKV.Profiles;
 
 namespace EdgeKV.Evaluation;
 
@@ -23,7 +25,7 @@ public sealed record EvalOptions
     /// </summary>
     public bool QueryAware { get; init; }
 
-    /// <summary>Whether the values of removed rows go into kept ones, whatever the policy: <see cref="CompressOptions.Merge"/>. Default: false.</summary>
+    /// <summary>Whether the values of removed rows go into kept ones, whatever the policy: <see cref="Compression.CompressOptions.Merge"/>. Default: false.</summary>
     public bool Merge { get; init; }
 
     /// <summary>What learned scores come from; null (default): the model's own profile, where there is one.</summary>

@@ -1,8 +1,14 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
+using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Evaluation;
 

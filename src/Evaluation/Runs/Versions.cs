@@ -1,4 +1,5 @@
 using System.Reflection;
+using EdgeKV.Models;
 
 namespace EdgeKV.Evaluation;
 

@@ -1,6 +1,8 @@
 using System.Text;
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
+using EdgeKV.Models;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 using EdgeKV.Testing;
 

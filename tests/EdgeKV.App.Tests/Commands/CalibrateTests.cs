@@ -1,4 +1,6 @@
 using EdgeKV.Cli.Commands;
+using EdgeKV.Models;
+using EdgeKV.Profiles;
 using EdgeKV.Testing;
 
 namespace EdgeKV.App.Tests.Commands;

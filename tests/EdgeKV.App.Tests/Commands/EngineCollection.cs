@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Testing;
 
 namespace EdgeKV.App.Tests.Commands;

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
 
 namespace EdgeKV.App.Tests.Commands;
 

@@ -1,6 +1,7 @@
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Cli.Sizing;
+using EdgeKV.Models;
 
 namespace EdgeKV.App.Tests.Sizing;
 

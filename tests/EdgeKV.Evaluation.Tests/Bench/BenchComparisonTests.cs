@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Evaluation.Tests.Bench;
 
 public class BenchComparisonTests

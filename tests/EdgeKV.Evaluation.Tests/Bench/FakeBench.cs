@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Evaluation.Tests.Bench;
 
 /// <summary>A bench whose seconds are made up.</summary>

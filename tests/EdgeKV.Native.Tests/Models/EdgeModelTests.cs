@@ -1,4 +1,6 @@
 using System.Text.Json;
+using EdgeKV.Models;
+using EdgeKV.Models.Chat;
 using EdgeKV.Scoring;
 using EdgeKV.Testing;
 

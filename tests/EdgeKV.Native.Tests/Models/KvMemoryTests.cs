@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Native.Tests;
 
 public sealed class KvMemoryTests

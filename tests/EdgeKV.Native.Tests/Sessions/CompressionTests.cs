@@ -1,6 +1,11 @@
+using EdgeKV.Compression;
+using EdgeKV.Generation;
+using EdgeKV.Models;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Native.Tests;
 

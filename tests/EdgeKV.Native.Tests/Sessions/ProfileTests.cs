@@ -1,5 +1,9 @@
+using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
+using EdgeKV.Sessions;
 using EdgeKV.Testing;
 
 namespace EdgeKV.Native.Tests;

@@ -1,7 +1,11 @@
 using System.Numerics.Tensors;
+using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 using EdgeKV.Testing;
 
 namespace EdgeKV.Native.Tests;

@@ -1,7 +1,9 @@
 using System.Numerics.Tensors;
+using EdgeKV.Compression;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Native.Tests;
 

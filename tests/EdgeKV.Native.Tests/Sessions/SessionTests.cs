@@ -1,5 +1,8 @@
-using EdgeKV.Policies;
+using EdgeKV.Generation;
+using EdgeKV.Models;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Native.Tests;
 

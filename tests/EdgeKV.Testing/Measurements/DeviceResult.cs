@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Testing.Measurements;
 
 /// <summary>Our engine on a GPU device against the same run on the CPU. KL in nats, the CPU's distribution first.</summary>

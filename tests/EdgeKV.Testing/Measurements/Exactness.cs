@@ -1,4 +1,6 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Testing.Measurements;
 

@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Testing.Measurements;
 
 /// <summary>A model and the tokens that both engines are forced along.</summary>

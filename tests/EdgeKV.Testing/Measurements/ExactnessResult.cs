@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Testing.Measurements;
 
 /// <summary>How far our engine is from stock llama.cpp for one model and one cache type. KL in nats, stock's distribution first.</summary>

@@ -1,5 +1,5 @@
 using System.Numerics.Tensors;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
 
 namespace EdgeKV.Testing.Measurements;
 

@@ -1,4 +1,6 @@
-using EdgeKV.Policies;
+using EdgeKV.Models;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Testing.Measurements;
 

@@ -1,8 +1,11 @@
 using System.Numerics.Tensors;
 using EdgeKV.Calibration;
+using EdgeKV.Models;
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Testing.Measurements;
 

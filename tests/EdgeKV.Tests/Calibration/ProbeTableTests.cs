@@ -1,4 +1,4 @@
-using EdgeKV.Calibration;
+using EdgeKV.Calibration.Tables;
 
 namespace EdgeKV.Tests.Calibration;
 

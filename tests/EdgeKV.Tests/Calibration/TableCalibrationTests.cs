@@ -1,5 +1,6 @@
-using EdgeKV.Calibration;
+using EdgeKV.Calibration.Tables;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Calibration;

@@ -4,6 +4,10 @@ using System.Security.Cryptography;
 using System.Text;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Configuration;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
+using EdgeKV.Reading;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Policies;

@@ -1,4 +1,5 @@
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Policies;

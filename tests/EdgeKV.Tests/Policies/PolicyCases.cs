@@ -1,4 +1,6 @@
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Policies;

@@ -1,5 +1,8 @@
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Configuration;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Policies;

@@ -2,7 +2,8 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Testing;
 

@@ -1,6 +1,10 @@
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Configuration;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
+using EdgeKV.Tests.Policies.Scorers;
 
 namespace EdgeKV.Tests.Policies;
 

@@ -1,3 +1,5 @@
+using EdgeKV.Profiles;
+
 namespace EdgeKV.Tests.Profiles;
 
 public sealed class ProfileLocatorTests : IDisposable

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Tests.Policies;
 

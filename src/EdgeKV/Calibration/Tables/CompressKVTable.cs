@@ -1,9 +1,13 @@
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>
 /// CompressKV's table (arXiv 2508.02401): what each attention head pays to a needle while the model says it again (semantic retrieval scores,

@@ -1,9 +1,12 @@
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Native;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>
 /// DuoAttention's table: gates that stand in for trained ones (arXiv 2410.10819), as kvpress finds them. An attention head's mean query and mean key before RoPE

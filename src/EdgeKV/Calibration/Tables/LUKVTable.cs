@@ -1,9 +1,14 @@
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>
 /// LU-KV's table (arXiv 2602.08585): at 99 ratios the share of its rows that every KV head loses, so that what the model repeats of a text loses least.

@@ -1,4 +1,4 @@
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>A prompt that asks for one sentence of a long text, up to where the answer begins.</summary>
 /// <param name="Tokens">All of it.</param>

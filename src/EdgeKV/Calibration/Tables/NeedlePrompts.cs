@@ -1,4 +1,6 @@
-namespace EdgeKV.Calibration;
+using EdgeKV.Models;
+
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>
 /// Needle prompts of our own wording: a sentence that has nothing to do with the text around it, which is that of the calibration's documents.

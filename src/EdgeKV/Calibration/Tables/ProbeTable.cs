@@ -1,10 +1,13 @@
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
-using EdgeKV.Policies;
+using EdgeKV.Models;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>
 /// The table of <see cref="RowScore.Probed"/>: for every KV head the least-squares fit of what a repeat pass gives a row by its learned score and by the

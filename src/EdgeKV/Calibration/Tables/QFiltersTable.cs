@@ -1,9 +1,12 @@
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Native;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
+using EdgeKV.Sessions;
 
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>
 /// Q-Filters' table (arXiv 2503.02812): the main direction of every KV head's queries as they meet the cached keys, after RoPE: the first right singular

@@ -1,6 +1,10 @@
+using EdgeKV.Models;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Profiles;
+using EdgeKV.Sessions;
 
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>
 /// RazorAttention's table (arXiv 2407.15891): what heads pay, within random tokens that come four times, to the same token in earlier copies (echo) and to the one

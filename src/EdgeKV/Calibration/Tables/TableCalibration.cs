@@ -1,4 +1,8 @@
-namespace EdgeKV.Calibration;
+using EdgeKV.Models;
+using EdgeKV.Profiles;
+using EdgeKV.Sessions;
+
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>
 /// How one policy's table is found: sums over units of work, each done whole or not at all, so that work can stop after any of them and go on

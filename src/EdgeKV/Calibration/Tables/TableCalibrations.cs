@@ -1,6 +1,9 @@
-using EdgeKV.Policies;
+using EdgeKV.Models;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>All tables that calibration can find: the one place where a new one is added.</summary>
 internal static class TableCalibrations

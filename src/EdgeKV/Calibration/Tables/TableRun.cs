@@ -1,8 +1,10 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
+using EdgeKV.Models;
+using EdgeKV.Profiles;
 
-namespace EdgeKV.Calibration;
+namespace EdgeKV.Calibration.Tables;
 
 /// <summary>Runs a <see cref="TableCalibration"/> from where it was, and writes how far it is after every unit.</summary>
 internal sealed class TableRun

@@ -1,4 +1,5 @@
 using System.Buffers;
+using EdgeKV.Numerics;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Policies.Selection;

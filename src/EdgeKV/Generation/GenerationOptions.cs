@@ -1,0 +1,49 @@
+namespace EdgeKV.Generation;
+
+/// <summary>How an answer is generated.</summary>
+public sealed record GenerationOptions
+{
+    /// <summary>The most tokens that are generated, 1 and up; 256 by default. Fewer when the window ends before.</summary>
+    public int MaxTokens { get; init; } = 256;
+
+    /// <summary>0 (default): always the likeliest token, and the next four options are not used. Above: how far sampling spreads.</summary>
+    public float Temperature { get; init; }
+
+    /// <summary>Samples from so many likeliest tokens; 0 = off, 40 by default.</summary>
+    public int TopK { get; init; } = 40;
+
+    /// <summary>Samples from the likeliest tokens that make up this share, above 0 to 1; 1 = off, 0.95 by default.</summary>
+    public float TopP { get; init; } = 0.95f;
+
+    /// <summary>Leaves out tokens below this share of the likeliest one's probability, 0 to below 1; 0 = off, 0.05 by default.</summary>
+    public float MinP { get; init; } = 0.05f;
+
+    /// <summary>Seed of the sampling; the same seed gives the same answer. 0 by default.</summary>
+    public uint Seed { get; init; }
+
+    /// <summary>Words that the answer begins with, given rather than generated; they are not among the pieces. Null by default.</summary>
+    public string? AnswerPrefix { get; init; }
+
+    /// <summary>
+    /// Whether the question and its answer stay in the cache, so that the next question continues the conversation. By default they are taken
+    /// back, so that each question sees the document alone. An answer that fails or is cancelled is taken back in any case.
+    /// </summary>
+    public bool KeepTurn { get; init; }
+
+    internal void Validate()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxTokens, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(TopK);
+        Check(Temperature is >= 0 and < float.PositiveInfinity, nameof(Temperature), Temperature, "0 and up");
+        Check(TopP is > 0 and <= 1, nameof(TopP), TopP, "above 0 to 1");
+        Check(MinP is >= 0 and < 1, nameof(MinP), MinP, "0 to below 1");
+    }
+
+    private static void Check(bool valid, string name, float value, string range)
+    {
+        if (!valid)
+        {
+            throw new ArgumentOutOfRangeException(name, value, $"Allowed: {range}.");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+namespace EdgeKV.Generation;
+
+/// <summary>Why an answer ended.</summary>
+public enum StopReason
+{
+    /// <summary>The model ended its turn.</summary>
+    EndOfTurn,
+
+    /// <summary>The number of tokens asked for was reached.</summary>
+    MaxTokens,
+
+    /// <summary>The window, or the full cache, can hold no more.</summary>
+    WindowFull,
+
+    /// <summary>The reader stopped before the end, by leaving the loop, cancelling or disposing.</summary>
+    Stopped,
+}
+
+/// <summary>What an answer took.</summary>
+/// <param name="PromptTokens">Tokens of the question with what the template puts around it.</param>
+/// <param name="PromptTime">Feeding them.</param>
+/// <param name="Tokens">Tokens generated, the one that ended the turn not counted.</param>
+/// <param name="DecodedTokens">Tokens of the answer that were fed back, each one a decode step.</param>
+/// <param name="DecodeTime">All decode steps and their sampling.</param>
+/// <param name="StopReason">Why it ended.</param>
+public sealed record GenerationStatistics(
+    int PromptTokens,
+    TimeSpan PromptTime,
+    int Tokens,
+    int DecodedTokens,
+    TimeSpan DecodeTime,
+    StopReason StopReason)
+{
+    /// <summary>Decode steps per second; 0 when there was none.</summary>
+    public double TokensPerSecond => DecodedTokens == 0 || DecodeTime == TimeSpan.Zero ? 0 : DecodedTokens / DecodeTime.TotalSeconds;
+}

@@ -1,0 +1,123 @@
+using System.Globalization;
+using EdgeKV.Profiles;
+
+namespace EdgeKV.Policies.Allocators;
+
+/// <summary>How much every KV head of a model needs its distant rows, as DuoAttention (arXiv 2410.10819) learns it. Immutable; compares by value.</summary>
+public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
+{
+    // The array of a profile's table.
+    internal const string Gates = "gates";
+
+    private readonly double[] _gates;
+
+    /// <summary>Copies and checks gates.</summary>
+    /// <param name="gates">[layers][kvHeads], finite; values below 0 and above 1 count as 0 and 1.</param>
+    /// <exception cref="ArgumentException">There is no gate, layers have different numbers of KV heads, or a gate is not a finite number.</exception>
+    public DuoAttentionGates(IEnumerable<IEnumerable<double>> gates)
+    {
+        ArgumentNullException.ThrowIfNull(gates);
+        double[][] layers = [.. gates.Select(layer => layer.ToArray())];
+        Layers = layers.Length;
+        KvHeads = Layers > 0 ? layers[0].Length : 0;
+        if (KvHeads == 0 || layers.Any(layer => layer.Length != KvHeads))
+        {
+            throw new ArgumentException("Gates are a table: a row for each layer, a column for each KV head, equally many in each row.", nameof(gates));
+        }
+
+        _gates = [.. layers.SelectMany(layer => layer)];
+        if (Array.FindIndex(_gates, gate => !double.IsFinite(gate)) is >= 0 and int broken)
+        {
+            throw new ArgumentException($"The gate of layer {broken / KvHeads}, KV head {broken % KvHeads} is {_gates[broken]}: not a finite number.", nameof(gates));
+        }
+
+        for (int i = 0; i < _gates.Length; i++)
+        {
+            _gates[i] = Math.Clamp(_gates[i], 0, 1);
+        }
+    }
+
+    /// <summary>Layers, 1 and up.</summary>
+    public int Layers { get; }
+
+    /// <summary>KV heads of a layer, 1 and up.</summary>
+    public int KvHeads { get; }
+
+    /// <summary>All gates, 0 to 1, [layers, kvHeads].</summary>
+    public ReadOnlySpan<double> Values => _gates;
+
+    /// <summary>
+    /// Reads a file of the authors' (full_attention_heads.tsv): a line for each layer, a number for each of its KV heads, with tabs or blanks between
+    /// them. Empty lines are skipped.
+    /// </summary>
+    /// <param name="file">Its path.</param>
+    /// <exception cref="ProfileException">The file cannot be read or is no such table; the message names the line.</exception>
+    public static DuoAttentionGates Load(string file)
+    {
+        ArgumentNullException.ThrowIfNull(file);
+        List<double[]> layers = [];
+        int number = 0;
+        try
+        {
+            foreach (string line in File.ReadLines(file))
+            {
+                number++;
+                string[] words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+                if (words.Length > 0)
+                {
+                    layers.Add([.. words.Select(word => Gate(word, file, number))]);
+                    if (words.Length != layers[0].Length)
+                    {
+                        throw new ProfileException(
+                            $"{file}, line {number}: {words.Length} gates, but the first layer has {layers[0].Length}. A line has a gate for each KV head.");
+                    }
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ProfileException($"{file}: the gates cannot be read: {e.Message}", e);
+        }
+
+        return layers.Count > 0
+            ? new DuoAttentionGates(layers)
+            : throw new ProfileException($"{file} has no gates: it needs a line for each layer, with a number for each KV head.");
+    }
+
+    /// <summary>The gates that a profile's table holds.</summary>
+    /// <param name="table">[layers, kvHeads].</param>
+    /// <exception cref="ProfileException">It is no such table.</exception>
+    internal static DuoAttentionGates Of(ProfileTable table)
+    {
+        ProfileArray gates = table.Array(Gates, 2);
+        return new DuoAttentionGates(gates.Values.ToArray().Select(gate => (double)gate).Chunk(gates.Shape[1]));
+    }
+
+    /// <inheritdoc/>
+    public bool Equals(DuoAttentionGates? other) =>
+        other is not null && KvHeads == other.KvHeads && _gates.AsSpan().SequenceEqual(other._gates);
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => Equals(obj as DuoAttentionGates);
+
+    /// <inheritdoc/>
+    public override int GetHashCode()
+    {
+        HashCode hash = default;
+        hash.Add(KvHeads);
+        foreach (double gate in _gates)
+        {
+            hash.Add(gate);
+        }
+
+        return hash.ToHashCode();
+    }
+
+    /// <summary>For example "gates of 32 layers x 8 KV heads".</summary>
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"gates of {Layers} layers x {KvHeads} KV heads");
+
+    private static double Gate(string word, string file, int line) =>
+        double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out double gate) && double.IsFinite(gate)
+            ? gate
+            : throw new ProfileException($"{file}, line {line}: '{word}' is no gate. A gate is a finite number, 0 to 1.");
+}

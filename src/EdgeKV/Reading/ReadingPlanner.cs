@@ -1,0 +1,272 @@
+using System.Numerics.Tensors;
+using EdgeKV.Planning;
+using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Selection;
+using EdgeKV.Scoring;
+
+namespace EdgeKV.Reading;
+
+/// <summary>
+/// Plans which rows stay while a context is read in chunks: after each chunk the best of the rows that are still there and of the chunk's, as
+/// many as the budget of the whole context allows, and on top of them the latest tokens of all KV heads until the next chunk.
+/// </summary>
+/// <remarks>
+/// A row among the best of the whole context is among the best of every beginning of it that holds the row, as learned scores depend on
+/// nothing that comes later and recent positions are counted from the whole context's end. So no row is dropped that the last plan wants, and
+/// that plan is the one of <see cref="Policies.RowPolicy.Plan"/> over all scores at once, however the context is cut into chunks.
+/// Where kept rows close up, every KV head keeps the best of its own rows, as many as the others, and plans are over the rows that are there: a row's
+/// position is its index among its head's.
+/// Memory: 8 bytes for each row that is still there. Not for several threads at once.
+/// </remarks>
+public sealed class ReadingPlanner
+{
+    private readonly GlobalTopK _policy;
+    private readonly int _keepLatest;
+    private readonly bool _closesUp;
+    private readonly uint? _limit;
+    private readonly HeadRows[] _heads;
+
+    /// <summary>A planner for a context of which nothing has been read.</summary>
+    /// <param name="policy">Ranks by learned scores. Its budget is that of the whole context.</param>
+    /// <param name="layers">Layers, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="tokens">Tokens of the whole context, 1 and up.</param>
+    /// <param name="keepLatest">Latest tokens that all KV heads keep until the next chunk, beside the budget, 0 and up.</param>
+    /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
+    /// <param name="closesUp">Whether kept rows take the positions 0 to rows - 1 after every plan, and so all KV heads keep equally many.</param>
+    /// <exception cref="PlanException">
+    /// The policy needs a pass over the whole context, or its budget cannot be met; it has a threshold, and all heads shall keep equally many.
+    /// </exception>
+    /// <exception cref="ArgumentOutOfRangeException">A number is out of its range.</exception>
+    public ReadingPlanner(
+        GlobalTopK policy, int layers, int kvHeads, int tokens, int keepLatest, RowCost cost = default, bool closesUp = false)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(keepLatest);
+        ThrowIfNeedsAPass(policy);
+        if (closesUp && policy.Threshold is not null)
+        {
+            throw new PlanException("By a threshold KV heads keep different numbers of rows, and positions close up where all keep equally many. Give a budget.");
+        }
+
+        _policy = policy;
+        _closesUp = closesUp;
+        _keepLatest = keepLatest;
+        _limit = policy.Limit;
+        Layers = layers;
+        KvHeads = kvHeads;
+        Tokens = tokens;
+        Budget = closesUp
+            ? (long)policy.Budget.EqualRows(layers, kvHeads, tokens, cost) * layers * kvHeads
+            : policy.Budget.RaggedRows(layers, kvHeads, tokens, cost);
+        _heads = new HeadRows[layers * kvHeads];
+        for (int i = 0; i < _heads.Length; i++)
+        {
+            _heads[i] = new HeadRows();
+        }
+    }
+
+    /// <summary>Layers.</summary>
+    public int Layers { get; }
+
+    /// <summary>KV heads of a layer.</summary>
+    public int KvHeads { get; }
+
+    /// <summary>Tokens of the whole context.</summary>
+    public int Tokens { get; }
+
+    /// <summary>Tokens read so far.</summary>
+    public int Read { get; private set; }
+
+    /// <summary>Rows that may stay of the whole context, over all layers and KV heads.</summary>
+    public long Budget { get; }
+
+    /// <summary>
+    /// The plan for the tokens read so far, with the next ones. After the context's last token the latest tokens have no place beside the
+    /// budget any more: that plan is the final one.
+    /// </summary>
+    /// <param name="chunk">Learned scores of the next tokens, [layers, kvHeads, 1 and up].</param>
+    /// <returns>Only rows of the plan before and of the chunk.</returns>
+    /// <exception cref="PlanException">
+    /// The scores are not learned ones, not those of this context, or not finite numbers. Nothing has been read then.
+    /// </exception>
+    public CompressionPlan Next(AttentionScores chunk)
+    {
+        ArgumentNullException.ThrowIfNull(chunk);
+        if (chunk.Layers != Layers || chunk.KvHeads != KvHeads || chunk.Tokens > Tokens - Read)
+        {
+            throw new PlanException(
+                $"The scores are of {chunk.Tokens} tokens in {chunk.Layers} layers x {chunk.KvHeads} KV heads; "
+                + $"{Tokens - Read} of {Tokens} in {Layers} x {KvHeads} have not been read.");
+        }
+
+        chunk.ThrowIfLacking(new ScoreRequest(new Learned()), "Dropping while reading");
+        ThrowIfNotFinite(chunk);
+        Parallel.For(0, Layers, layer =>
+        {
+            for (int head = 0; head < KvHeads; head++)
+            {
+                HeadRows rows = _heads[layer * KvHeads + head];
+                Span<uint> keys = rows.Append(_closesUp ? rows.Count : Read, chunk.Tokens);
+                ScoreOrder.Keys(chunk.Learned(layer, head), keys);
+                _policy.Protect(Tokens, Tokens).Rank(keys, Read, Tokens);
+            }
+        });
+        Read += chunk.Tokens;
+        return _closesUp ? DropEqually() : Drop();
+    }
+
+    /// <summary>Refuses policies that cannot judge a row before the whole context has been read.</summary>
+    internal static void ThrowIfNeedsAPass(GlobalTopK policy)
+    {
+        if (policy.Request.NeedsAttention)
+        {
+            throw new PlanException(
+                $"Rows can be dropped while reading by learned scores alone: policy {policy.Name} needs a pass over the whole context.");
+        }
+
+        if (policy.Weight != RowWeight.None)
+        {
+            throw new PlanException(
+                $"Rows can be dropped while reading by learned scores alone: policy {policy.Name} has a weight for them, {policy.Weight}. Leave it out.");
+        }
+    }
+
+    private CompressionPlan Drop()
+    {
+        long rows = 0;
+        foreach (HeadRows head in _heads)
+        {
+            rows += head.Count;
+        }
+
+        int latest = Read == Tokens ? Tokens : Math.Max(0, Read - _keepLatest);
+        GlobalCut cut = GlobalCut.Find(Layers, KvHeads, list => _heads[list].Keys, _limit, Math.Min(Budget, rows));
+        Parallel.For(0, Layers, layer =>
+        {
+            for (int list = layer * KvHeads; list < (layer + 1) * KvHeads; list++)
+            {
+                _heads[list].Drop(cut.End, cut.Ties[list], latest);
+            }
+        });
+
+        int[] counts = Array.ConvertAll(_heads, head => head.Count);
+        int[] positions = GC.AllocateUninitializedArray<int>(checked((int)TensorPrimitives.Sum<long>(Array.ConvertAll(counts, n => (long)n))));
+        int start = 0;
+        foreach (HeadRows head in _heads)
+        {
+            head.Positions.CopyTo(positions.AsSpan(start));
+            start += head.Count;
+        }
+
+        return CompressionPlan.Adopt(Layers, KvHeads, Read, counts, positions, Budget + (long)(Read - Math.Min(latest, Read)) * _heads.Length);
+    }
+
+    private CompressionPlan DropEqually()
+    {
+        int there = _heads[0].Count;
+        int latest = Read == Tokens ? 0 : Math.Min(_keepLatest, there);
+        int others = there - latest;
+        int best = (int)Math.Min(others, Budget / _heads.Length);
+        int[] positions = GC.AllocateUninitializedArray<int>(checked((best + latest) * _heads.Length));
+        Parallel.For(0, Layers, layer =>
+        {
+            int[] counters = new int[ScoreOrder.Digits];
+            for (int list = layer * KvHeads; list < (layer + 1) * KvHeads; list++)
+            {
+                HeadRows head = _heads[list];
+                (uint end, int ties) = ScoreOrder.Cut(head.Keys[..others], best, counters);
+                head.Drop(end, ties, others);
+                head.Positions.CopyTo(positions.AsSpan(list * (best + latest)));
+                head.CloseUp();
+            }
+        });
+
+        int[] counts = new int[_heads.Length];
+        Array.Fill(counts, best + latest);
+        return CompressionPlan.Adopt(Layers, KvHeads, there, counts, positions, Budget + (long)latest * _heads.Length);
+    }
+
+    private void ThrowIfNotFinite(AttentionScores chunk)
+    {
+        for (int layer = 0; layer < Layers; layer++)
+        {
+            for (int head = 0; head < KvHeads; head++)
+            {
+                ReadOnlySpan<float> row = chunk.Learned(layer, head);
+                if (!TensorPrimitives.IsFiniteAll(row))
+                {
+                    int token = ScoreOrder.FirstNotFinite(row).GetValueOrDefault();
+                    throw new PlanException(
+                        $"Layer {layer}, KV head {head}, token {Read + token} has learned score {row[token]}: not a finite number.");
+                }
+            }
+        }
+    }
+
+    // The rows of one KV head that are still there, by position.
+    private sealed class HeadRows
+    {
+        private uint[] _keys = [];
+        private int[] _positions = [];
+
+        public int Count { get; private set; }
+
+        public ReadOnlySpan<uint> Keys => _keys.AsSpan(0, Count);
+
+        public ReadOnlySpan<int> Positions => _positions.AsSpan(0, Count);
+
+        // The keys of the new rows, to be filled in.
+        public Span<uint> Append(int start, int rows)
+        {
+            if (Count + rows > _keys.Length)
+            {
+                int length = Math.Max(Count + rows, (int)Math.Min(2L * _keys.Length, Array.MaxLength));
+                Array.Resize(ref _keys, length);
+                Array.Resize(ref _positions, length);
+            }
+
+            for (int i = 0; i < rows; i++)
+            {
+                _positions[Count + i] = start + i;
+            }
+
+            Count += rows;
+            return _keys.AsSpan(Count - rows, rows);
+        }
+
+        // Positions become 0 to Count - 1.
+        public void CloseUp()
+        {
+            for (int i = 0; i < Count; i++)
+            {
+                _positions[i] = i;
+            }
+        }
+
+        // Keeps the rows before a key, the first ones equal to it, and those from a position on.
+        public void Drop(uint end, int ties, int latest)
+        {
+            int kept = 0;
+            for (int i = 0; i < Count; i++)
+            {
+                uint key = _keys[i];
+                bool stays = key < end || _positions[i] >= latest;
+                if (key == end && ties > 0)
+                {
+                    ties--;
+                    stays = true;
+                }
+
+                _keys[kept] = key;
+                _positions[kept] = _positions[i];
+                kept += stays ? 1 : 0;
+            }
+
+            Count = kept;
+        }
+    }
+}
