@@ -11,9 +11,9 @@ Targets
   default    everything, native and managed; leaves a runnable artifacts/edgekv
   demo       asks the bundled model about a bundled document, from the full cache and from a fifth of it
   test       every test; ends with "N passed, N failed"
-  figures    measures docs/figures.json and its table anew
-  results    measures docs/results.md anew: hours, gone on with where it was cut short
-  native     the native libraries only, in artifacts/native
+  figures    measures docs/experiments/figures.json and its table anew
+  results    measures docs/experiments/results.md anew: hours, gone on with where it was cut short
+  native     the native libraries only: artifacts/native and artifacts/stock
   charts     the library that reports are drawn with only, in artifacts/charts
   device     the tests of the path where the cache is not host memory, on a GPU or a software Vulkan device
   sanitize   the shim's own tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -28,6 +28,7 @@ Options
 
 Environment
   EDGEKV_LLAMA_SOURCE   a git checkout of llama.cpp at the tag in native/llama.lock, instead of the source package
+  EdgeKVBackend         Cpu (default), Cuda12 or Vulkan: the LLamaSharp.Backend package that programs are built with
   XDG_CACHE_HOME        downloads are kept in $XDG_CACHE_HOME/edgekv, else in ~/.cache/edgekv
 EOF
 }

@@ -1,18 +1,17 @@
 using System.Globalization;
 using System.Text.Json;
 using EdgeKV.Calibration;
-using EdgeKV.Calibration.Tables;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
-using EdgeKV.Testing;
 
 namespace EdgeKV.Figures;
 
 /// <summary>
 /// CompressKV's table over the prompts of the golden calibration, beside what the reference found there: rank correlation of head scores, errors
-/// of layers, heads chosen (docs/calibration-tables.md).
+/// of layers, heads chosen (docs/guide/calibration-tables.md).
 /// </summary>
 internal static class CompressKVRun
 {

@@ -2,13 +2,13 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using EdgeKV.Measurements;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
-using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
 
 namespace EdgeKV.Figures;
 
-/// <summary>Measures the device cases in processes of their own, since software devices have been seen to abort theirs (docs/native.md).</summary>
+/// <summary>Measures the device cases in processes of their own, since software devices have been seen to abort theirs (docs/internals/native.md).</summary>
 /// <param name="Results">Of the cases that came through.</param>
 /// <param name="Missed">Cases whose every attempt was aborted.</param>
 /// <param name="Aborted">Processes that were aborted, of all attempts.</param>

@@ -1,8 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
+using EdgeKV.Measurements;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
-using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
+using EdgeKV.Profiles;
 
 namespace EdgeKV.Figures;
 
@@ -54,7 +55,7 @@ internal static class Measure
         List<ExactnessResult> results = [];
         foreach (ExactnessCase subject in cases)
         {
-            foreach (KvCacheType type in CacheTypes.Measured)
+            foreach (KvCacheType type in MeasuredTypes.All)
             {
                 results.Add(Exactness.Measure(subject, type));
                 Console.WriteLine(string.Join(' ', Row(results[^1])));
@@ -63,7 +64,7 @@ internal static class Measure
 
         table.Add("identity_bit_equal", bitEqual, "one thread, 128 decoded tokens, F16 copy and tiny models");
         Worst(table, "identity_kl_max", results, r => r.Identity, "two threads, all cache types");
-        foreach (KvCacheType type in CacheTypes.Measured)
+        foreach (KvCacheType type in MeasuredTypes.All)
         {
             ExactnessResult[] ofType = [.. results.Where(r => r.Type == type)];
             Worst(table, $"eviction_kl_max_{type.Name()}", ofType, r => r.Eviction, "against llama_memory_seq_rm, rows in the same order");
@@ -80,7 +81,7 @@ internal static class Measure
             ">= 0.01 and 10 bounds",
             results.All(r => r.CanFail),
             "the same plans with every kept position shifted by one");
-        foreach (KvCacheType type in CacheTypes.Measured)
+        foreach (KvCacheType type in MeasuredTypes.All)
         {
             table.Add($"noise_floor_kl_max_{type.Name()}", results.Where(r => r.Type == type).Max(r => r.Floor.Max), "stock, one thread against two");
         }
@@ -183,6 +184,10 @@ internal static class Measure
                 "stock's time per token, with the part that its cache costs cut in proportion to the rows");
         }
 
+        string own = $"over LLamaSharp on its own libllama, {speed.LLamaSharpTokensPerSecond:0.0} t/s with the full cache";
+        table.Add("decode_speedup_over_llamasharp_0.0", speed.DecodeSpeedupOverLLamaSharp[0.0], own);
+        table.Add("decode_speedup_over_llamasharp_0.8", speed.DecodeSpeedupOverLLamaSharp[0.8], own);
+        table.Add("prefill_over_llamasharp", speed.PrefillOverLLamaSharp, "seconds of ours by those of LLamaSharp on its own libllama");
         table.AtLeast("ragged_over_composite_decode", speed.RaggedOverComposite, 0.85, "unstructured and structured KVCompose at 0.8, the same rows in all");
         table.Add("kernel_over_llama_decode_0.8", speed.KernelOverLlama, "our attention kernel over llama.cpp's, the same composite rows");
         table.Add("kernel_over_llama_ragged_decode_0.8", speed.KernelOverLlamaRagged, "the same over ragged rows");
@@ -200,7 +205,7 @@ internal static class Measure
             "device_identity_kl_max", "device_composite_kl_max", "device_ragged_kl_max", "device_floor_kl_max",
             "device_scores_diff_max", "device_scores_read_diff_max", "device_scores_floor_max",
         ];
-        if (Device.Name is not { } device)
+        if (GpuDevice.Name is not { } device)
         {
             table.Missing(Device.Missing, keys);
             return;

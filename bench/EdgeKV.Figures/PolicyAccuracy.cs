@@ -1,9 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
 using EdgeKV.Evaluation;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Policies.Configuration;
-using EdgeKV.Testing;
 
 namespace EdgeKV.Figures;
 

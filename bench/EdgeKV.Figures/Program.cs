@@ -1,17 +1,17 @@
 using System.Globalization;
 using EdgeKV.Evaluation;
 using EdgeKV.Figures;
-using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
+using EdgeKV.Measurements;
+using EdgeKV.Measurements.Subjects;
 
 // figures [OUTPUT_FOLDER [PART...]]     measures and writes figures.json and figures.md, to docs/ of the checkout by default; where parts are
 //                                       named, the figures of the others stay as they are
 // figures picture RUN_JSON OUTPUT_SVG   draws the rows of a run of `edgekv ask --json`
-// figures variants TOKENS               learns maps in several ways from so many tokens and prints what they keep (docs/learned-scores.md)
+// figures variants TOKENS               learns maps in several ways from so many tokens and prints what they keep (docs/experiments/learned-scores.md)
 // figures compresskv THREADS [PROMPTS [CHECKPOINT]]
-//                                       compares CompressKV's calibration with the golden one, over its first prompts or all (docs/calibration-tables.md)
+//                                       compares CompressKV's calibration with the golden one, over its first prompts or all (docs/guide/calibration-tables.md)
 // figures results FOLDER [THREADS [RUN...]]
-//                                       measures what docs/results.md shows, all or the named runs, gone on with in FOLDER, and writes it; without
+//                                       measures what docs/experiments/results.md shows, all or the named runs, gone on with in FOLDER, and writes it; without
 //                                       THREADS writes it of what is there; runs that are not stay as the page has them
 // figures soundness FIRST               what the first form starts to try bad inputs
 // figures device NUMBER                 what it starts to measure one case on a device
@@ -62,7 +62,7 @@ if (args is ["picture" or "variants" or CompressKVRun.Verb or ResultsRun.Verb or
     return 2;
 }
 
-string folder = args.Length > 0 ? args[0] : Path.Combine(Places.Checkout, "docs");
+string folder = args.Length > 0 ? args[0] : Path.Combine(Places.Checkout, "docs", "experiments");
 Table table = new();
 Directory.CreateDirectory(folder);
 if (args.Length > 1 && File.Exists(Path.Combine(folder, "figures.json")))

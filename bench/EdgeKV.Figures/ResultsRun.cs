@@ -2,13 +2,13 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using EdgeKV.Evaluation;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Figures;
 
 /// <summary>
 /// The project's own results: runs of <c>edgekv eval</c> over RULER's development samples and one of <c>edgekv bench</c>, each in a folder of its own and gone
-/// on with where it was cut short, and docs/results.md made of what lies there. Of runs that do not lie there the page keeps what it has.
+/// on with where it was cut short, and docs/experiments/results.md made of what lies there. Of runs that do not lie there the page keeps what it has.
 /// </summary>
 internal static class ResultsRun
 {
@@ -109,7 +109,7 @@ internal static class ResultsRun
             }
         }
 
-        string page = Path.Combine(Places.Checkout, "docs", "results.md");
+        string page = Path.Combine(Places.Checkout, "docs", "experiments", "results.md");
         File.WriteAllText(page, Page(folder, File.Exists(page) ? Sections(File.ReadAllText(page)) : []));
         Console.WriteLine(page);
         return 0;

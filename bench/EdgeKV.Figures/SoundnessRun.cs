@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
-using EdgeKV.Testing.Measurements;
+using EdgeKV.Measurements;
 
 namespace EdgeKV.Figures;
 

@@ -1,157 +1,18 @@
-// The shim's own tests, without .NET: for sanitizers, and for whoever works on native code alone.
+// Tests of the native library, without .NET: for sanitizers, and for whoever works on native code alone.
 //
 //   edgekv_tests BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]
-//
-// MODEL: any small GGUF that can be made compact. TEST: a part of the names of those to run. Ends with "N passed, N failed".
-#include "edgekv.h"
+#include "testing.h"
 
-#include "llama-context.h"
-#include "llama-kv-cache.h"
-#include "llama-model.h"
-
-#include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <functional>
-#include <random>
-#include <stdexcept>
-#include <string>
-#include <vector>
 
 namespace {
-
-#define CHECK(condition)                                                                                                                   \
-    do {                                                                                                                                   \
-        if (!(condition)) {                                                                                                                \
-            throw std::runtime_error(std::string(#condition) + " at line " + std::to_string(__LINE__) + " (" + edgekv_last_error() + ")"); \
-        }                                                                                                                                  \
-    } while (0)
-
-#define OK(call) CHECK((call) == EDGEKV_OK)
-
-edgekv_model * g_model = nullptr;
-std::string    g_temp;
-bool           g_device = false; // whose matrix products may round both sides to f16, in one way for one query and in another for many
-
-int64_t model_value(int32_t key) {
-    int64_t value = 0;
-    OK(edgekv_model_get(g_model, key, &value));
-    return value;
-}
-
-struct context {
-    explicit context(uint32_t n_ctx = 1024, int32_t type = EDGEKV_TYPE_F16, int32_t threads = 1) {
-        OK(edgekv_context_create(g_model, n_ctx, 256, type, threads, true, &c));
-    }
-
-    ~context() { edgekv_context_free(c); }
-
-    context(const context &)             = delete;
-    context & operator=(const context &) = delete;
-
-    int64_t get(int32_t key) const {
-        int64_t value = 0;
-        OK(edgekv_cache_get(c, key, &value));
-        return value;
-    }
-
-    std::vector<float> step(int32_t token) {
-        OK(edgekv_decode(c, &token, 1, EDGEKV_LOGITS_LAST, nullptr, nullptr));
-        return logits();
-    }
-
-    std::vector<float> logits() const {
-        const float * p = nullptr;
-        OK(edgekv_logits(c, -1, &p));
-        return std::vector<float>(p, p + model_value(EDGEKV_MODEL_N_VOCAB));
-    }
-
-    edgekv_context * c = nullptr;
-};
-
-std::vector<int32_t> random_tokens(int32_t n, uint32_t seed) {
-    std::mt19937                           random(seed);
-    std::uniform_int_distribution<int32_t> token(1, (int32_t) model_value(EDGEKV_MODEL_N_VOCAB) - 1);
-    std::vector<int32_t>                   tokens(n);
-    std::generate(tokens.begin(), tokens.end(), [&] { return token(random); });
-    return tokens;
-}
-
-struct plan {
-    std::vector<int32_t> counts;
-    std::vector<int32_t> positions;
-};
-
-// keep(layer, head, position)
-plan make_plan(int32_t n_context, const std::function<bool(int32_t, int32_t, int32_t)> & keep) {
-    plan result;
-    for (int32_t l = 0; l < model_value(EDGEKV_MODEL_N_LAYER); ++l) {
-        for (int32_t h = 0; h < model_value(EDGEKV_MODEL_N_HEAD_KV); ++h) {
-            int32_t n = 0;
-            for (int32_t p = 0; p < n_context; ++p) {
-                if (keep(l, h, p)) {
-                    result.positions.push_back(p);
-                    ++n;
-                }
-            }
-            result.counts.push_back(n);
-        }
-    }
-    return result;
-}
-
-plan random_plan(int32_t n_context, uint32_t seed) {
-    std::mt19937                          random(seed);
-    std::uniform_real_distribution<float> share(0.0f, 1.0f);
-    std::vector<float>                    shares;
-    return make_plan(n_context, [&](int32_t l, int32_t h, int32_t p) {
-        const size_t head = (size_t) (l * model_value(EDGEKV_MODEL_N_HEAD_KV) + h);
-        if (p == 0) {
-            shares.resize(head + 1, (l + h) % 5 == 4 ? 0.0f : share(random)); // some heads keep nothing
-        }
-        return share(random) < shares[head];
-    });
-}
-
-int32_t apply(const context & c, const plan & p, uint32_t room = 0) {
-    return edgekv_apply(c.c, p.counts.data(), p.counts.size(), p.positions.data(), p.positions.size(), room, room ? 1 : 0);
-}
-
-void feed(const context & c, const std::vector<int32_t> & tokens) {
-    OK(edgekv_decode(c.c, tokens.data(), (int32_t) tokens.size(), EDGEKV_LOGITS_LAST, nullptr, nullptr));
-}
-
-double kl(const std::vector<float> & p, const std::vector<float> & q) {
-    const auto log_sum = [](const std::vector<float> & x) {
-        const float m = *std::max_element(x.begin(), x.end());
-        double      s = 0;
-        for (const float v : x) {
-            s += std::exp((double) v - m);
-        }
-        return m + std::log(s);
-    };
-    const double lp  = log_sum(p);
-    const double lq  = log_sum(q);
-    double       sum = 0;
-    for (size_t i = 0; i < p.size(); ++i) {
-        sum += std::exp(p[i] - lp) * ((p[i] - lp) - (q[i] - lq));
-    }
-    return sum;
-}
-
-//
-// tests
-//
 
 // A plan that keeps everything: the same numbers, bit by bit, where the rows lie in the same order and one thread sums them.
 void identity_is_bit_equal() {
     const auto tokens = random_tokens(300, 1);
     const auto next   = random_tokens(20, 2);
 
-    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0, EDGEKV_TYPE_Q4_0 }) {
+    for (const ggml_type type : { GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
         context full(1024, type);
         context compact(1024, type);
         feed(full, tokens);
@@ -160,7 +21,7 @@ void identity_is_bit_equal() {
 
         OK(apply(compact, make_plan(300, [](int32_t, int32_t, int32_t) { return true; }), 212)); // 300 + 212 = 2 * 256
         CHECK(compact.get(EDGEKV_CACHE_COMPACT) == 1);
-        CHECK(edgekv_position(compact.c) == 300);
+        CHECK(compact.position() == 300);
 
         for (const int32_t token : next) {
             CHECK(full.step(token) == compact.step(token));
@@ -173,7 +34,7 @@ void attention_kernels_agree() {
     const auto tokens = random_tokens(700, 40);
     const auto next   = random_tokens(12, 41);
 
-    for (const int32_t type : { EDGEKV_TYPE_F32, EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0, EDGEKV_TYPE_Q4_0 }) {
+    for (const ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
         for (const int32_t threads : { 1, 3 }) {
             context own(1024, type, threads);
             context llama(1024, type, threads);
@@ -216,7 +77,7 @@ void plan_over_compact_cache_equals_plan_at_once() {
         second.counts.push_back(kept);
     }
 
-    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0, EDGEKV_TYPE_Q4_0 }) {
+    for (const ggml_type type : { GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
         context twice(1024, type);
         context once(1024, type);
         feed(twice, tokens);
@@ -244,7 +105,7 @@ void reading_in_chunks_keeps_what_plans_keep() {
         feed(chunks, { tokens.begin() + read, tokens.begin() + read + 225 });
         OK(apply(chunks, make_plan(read + 225, all), 225));
     }
-    CHECK(edgekv_position(chunks.c) == 900);
+    CHECK(chunks.position() == 900);
     CHECK(kl(once.logits(), chunks.logits()) < 1e-3);
 
     // what one plan drops, the next cannot name, and what came since it can
@@ -252,12 +113,12 @@ void reading_in_chunks_keeps_what_plans_keep() {
     OK(apply(chunks, make_plan(900, odd), 225));
     feed(chunks, random_tokens(50, 61));
     CHECK(apply(chunks, make_plan(950, all)) == EDGEKV_E_PLAN);
-    CHECK(edgekv_position(chunks.c) == 950);
+    CHECK(chunks.position() == 950);
     OK(apply(chunks, make_plan(950, [&](int32_t l, int32_t h, int32_t p) { return odd(l, h, p) || p >= 920; })));
 
     CHECK(edgekv_positions_set(chunks.c, 1024) == EDGEKV_E_STATE);
     context empty(256);
-    CHECK(edgekv_positions_set(empty.c, (uint32_t) model_value(EDGEKV_MODEL_N_CTX_TRAIN) + 1) == EDGEKV_E_WINDOW);
+    CHECK(edgekv_positions_set(empty.c, (uint32_t) llama_model_n_ctx_train(g_model) + 1) == EDGEKV_E_WINDOW);
 }
 
 // More tokens than there is room for, many times over: the cache grows and says the same as one that had the room from the start.
@@ -280,13 +141,13 @@ void growing_changes_nothing() {
     CHECK(small.get(EDGEKV_CACHE_ROOM) >= 70);
 
     feed(small, random_tokens(200, 9)); // several blocks at once
-    CHECK(edgekv_position(small.c) == 470);
+    CHECK(small.position() == 470);
 }
 
 void bytes_are_rows_and_room() {
-    const auto n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV));
+    const size_t n_heads = g_n_heads_kv;
 
-    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0, EDGEKV_TYPE_Q4_0 }) {
+    for (const ggml_type type : { GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
         context c(1024, type);
         CHECK(c.get(EDGEKV_CACHE_BYTES) == (int64_t) n_heads * 1024 * c.get(EDGEKV_CACHE_ROW_BYTES));
 
@@ -314,12 +175,12 @@ void roll_back_gives_the_same_answer_again() {
     feed(c, question);
     const auto first = c.logits();
     OK(edgekv_rollback(c.c, 200));
-    CHECK(edgekv_position(c.c) == 200);
+    CHECK(c.position() == 200);
     feed(c, question);
     CHECK(kl(first, c.logits()) < 1e-3);
 
     CHECK(edgekv_rollback(c.c, 100) == EDGEKV_E_STATE);
-    CHECK(edgekv_position(c.c) == 220);
+    CHECK(c.position() == 220);
 }
 
 void heads_without_rows() {
@@ -327,10 +188,10 @@ void heads_without_rows() {
     feed(c, random_tokens(100, 15));
     OK(apply(c, make_plan(100, [](int32_t, int32_t, int32_t) { return false; })));
     CHECK(c.get(EDGEKV_CACHE_ROWS) == 0);
-    CHECK(edgekv_position(c.c) == 100); // positions go on all the same
+    CHECK(c.position() == 100); // positions go on all the same
     const auto logits = c.step(5);
     CHECK(std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); }));
-    CHECK(edgekv_position(c.c) == 101);
+    CHECK(c.position() == 101);
 }
 
 void clear_makes_full_again() {
@@ -341,7 +202,7 @@ void clear_makes_full_again() {
 
     OK(apply(c, random_plan(200, 17)));
     OK(edgekv_clear(c.c));
-    CHECK(edgekv_position(c.c) == 0);
+    CHECK(c.position() == 0);
     CHECK(c.get(EDGEKV_CACHE_COMPACT) == 0);
 
     feed(c, tokens);
@@ -358,14 +219,14 @@ void state_goes_on_where_it_was() {
     feed(a, next);
 
     const std::vector<int32_t> note = { 1, 2, 3 };
-    OK(edgekv_state_save(a.c, path.c_str(), note.data(), note.size()));
+    CHECK(llama_state_save_file(a.c, path.c_str(), note.data(), note.size()));
 
     context              b;
     std::vector<int32_t> read(8);
     size_t               n = 0;
-    OK(edgekv_state_load(b.c, path.c_str(), read.data(), read.size(), &n));
+    CHECK(llama_state_load_file(b.c, path.c_str(), read.data(), read.size(), &n));
     CHECK(n == 3 && read[2] == 3);
-    CHECK(edgekv_position(b.c) == 220);
+    CHECK(b.position() == 220);
     CHECK(b.get(EDGEKV_CACHE_ROWS) == a.get(EDGEKV_CACHE_ROWS));
     CHECK(kl(a.step(7), b.step(7)) < 1e-3);
 
@@ -390,37 +251,49 @@ void state_goes_on_where_it_was() {
         std::fwrite(damaged.data(), 1, damaged.size(), file);
         std::fclose(file);
 
-        context c;
-        if (edgekv_state_load(c.c, bad.c_str(), read.data(), read.size(), &n) != EDGEKV_OK) {
-            CHECK(edgekv_position(c.c) == 0);
+        context    c;
+        const bool loaded = llama_state_load_file(c.c, bad.c_str(), read.data(), read.size(), &n);
+        CHECK(loaded == (c.get(EDGEKV_CACHE_FAULT) == 0));
+        if (!loaded) {
+            CHECK(edgekv_rollback(c.c, 0) == EDGEKV_E_STATE);
+            OK(edgekv_clear(c.c));
+            CHECK(c.position() == 0);
         }
-        if (edgekv_position(c.c) < 1000) {
+        if (c.position() < 1000) {
             feed(c, next); // still works
         }
     }
 }
 
+// Of a layer.
+size_t most_heads() {
+    size_t n = 0;
+    for (const layer_shape & layer : g_layers) {
+        n = std::max(n, layer.n_head);
+    }
+    return n;
+}
+
 void scores_are_what_attention_gives() {
-    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
-    const int32_t n_head  = (int32_t) model_value(EDGEKV_MODEL_N_HEAD);
+    const int32_t n_heads = (int32_t) g_n_heads;
     const auto    tokens  = random_tokens(200, 22);
     const auto    task    = random_tokens(50, 23);
 
     std::vector<std::vector<float>> results;
-    for (const uint64_t bytes : { (uint64_t) 0, (uint64_t) (256 * n_head * 4 * 7) }) { // all at once; seven tokens at a time
+    for (const uint64_t bytes : { (uint64_t) 0, (uint64_t) (256 * most_heads() * 4 * 7) }) { // all at once; seven tokens at a time
         context c;
         feed(c, tokens);
 
         edgekv_scores * scores = nullptr;
         OK(edgekv_scores_create(c.c, 200, EDGEKV_AGGREGATE_MAX | EDGEKV_AGGREGATE_SUM, &scores));
         OK(edgekv_score(c.c, scores, task.data(), (int32_t) task.size(), bytes, nullptr, nullptr));
-        CHECK(edgekv_position(c.c) == 250);
+        CHECK(c.position() == 250);
         CHECK(edgekv_scores_queries(scores) == 50);
         OK(edgekv_rollback(c.c, 200));
 
         const float * max = edgekv_scores_data(scores, EDGEKV_AGGREGATE_MAX);
         const float * sum = edgekv_scores_data(scores, EDGEKV_AGGREGATE_SUM);
-        for (int32_t i = 0; i < n_layer * n_head; ++i) {
+        for (int32_t i = 0; i < n_heads; ++i) {
             double total = 0;
             for (int32_t p = 0; p < 200; ++p) {
                 CHECK(max[i * 200 + p] >= 0 && max[i * 200 + p] <= 1);
@@ -429,7 +302,7 @@ void scores_are_what_attention_gives() {
             }
             CHECK(total > 0 && total <= 50.01); // a query's weights over the context add up to less than one
         }
-        results.emplace_back(max, max + n_layer * n_head * 200);
+        results.emplace_back(max, max + n_heads * 200);
         edgekv_scores_free(scores);
     }
     for (size_t i = 0; i < results[0].size(); ++i) {
@@ -452,7 +325,7 @@ struct pass_scores {
 
 // The weights of each query over everything, divided by hand by what it gives the ranges and the fed tokens, against passes over the ranges: as one and in steps.
 void scores_of_ranges_are_renormalised() {
-    const size_t  n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD));
+    const size_t  n_heads = g_n_heads;
     const int32_t n       = 200;
     const auto    tokens  = random_tokens(n, 80);
     const auto    task    = random_tokens(12, 81);
@@ -460,7 +333,7 @@ void scores_of_ranges_are_renormalised() {
     const double  near    = g_device ? 2e-3 : 1e-4;
     const auto    in      = [&](int32_t p) { return p < 4 || p == 60 || (p >= 90 && p < 150); };
 
-    context c(1024, EDGEKV_TYPE_F32);
+    context c(1024, GGML_TYPE_F32);
     feed(c, random_tokens(230, 82)); // so that cells in use are no prefix of those that were
     OK(edgekv_rollback(c.c, 0));
     feed(c, tokens);
@@ -487,7 +360,7 @@ void scores_of_ranges_are_renormalised() {
     }
     OK(edgekv_rollback(c.c, n));
 
-    const uint64_t five = 256 * (uint64_t) model_value(EDGEKV_MODEL_N_HEAD) * sizeof(float) * 5;
+    const uint64_t five = 256 * most_heads() * sizeof(float) * 5;
     for (const uint64_t bytes : { (uint64_t) 0, five }) {
         const pass_scores seen(c, n);
         OK(edgekv_scores_see(seen.s, rs, 3));
@@ -531,8 +404,7 @@ void scores_of_ranges_are_renormalised() {
 std::vector<float> random_map(uint32_t seed) {
     std::mt19937                    random(seed);
     std::normal_distribution<float> weight(0.0f, 0.05f);
-    std::vector<float>              weights(
-                     (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * (model_value(EDGEKV_MODEL_N_EMBD) + 1) * model_value(EDGEKV_MODEL_N_HEAD_KV)));
+    std::vector<float>              weights(g_n_heads_kv * (n_embd() + 1));
     std::generate(weights.begin(), weights.end(), [&] { return weight(random); });
     return weights;
 }
@@ -549,7 +421,7 @@ struct score_map {
 };
 
 std::vector<float> learned(const context & c, int32_t first, int32_t n) {
-    std::vector<float> scores((size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV) * n));
+    std::vector<float> scores(g_n_heads_kv * n);
     OK(edgekv_learned_scores(c.c, first, n, scores.data(), scores.size()));
     return scores;
 }
@@ -586,7 +458,7 @@ void learned_scores_are_linear_and_change_nothing() {
 // Tokens that come one by one, after a roll-back and over a compact cache are scored as those of a prompt are.
 void learned_scores_follow_the_tokens() {
     const auto      tokens = random_tokens(120, 53);
-    const auto      heads  = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV));
+    const size_t    heads  = g_n_heads_kv;
     const score_map map(random_map(54));
 
     context once;
@@ -614,7 +486,8 @@ void learned_scores_follow_the_tokens() {
 
     std::vector<float> scores(heads);
     CHECK(edgekv_learned_scores(steps.c, 120, 1, scores.data(), scores.size()) == EDGEKV_E_ARGUMENT);
-    CHECK(edgekv_score_map_set(steps.c, nullptr) == EDGEKV_E_STATE);
+    OK(edgekv_score_map_set(steps.c, nullptr)); // what is known stays known
+    CHECK(learned(steps, 110, 10) == tail);
 
     context plain;
     plain.step(1);
@@ -630,47 +503,47 @@ void learned_scores_follow_the_tokens() {
 void inputs_give_the_learned_scores() {
     const auto      tokens  = random_tokens(60, 57);
     const auto      weights = random_map(58);
-    const auto      n_layer = (size_t) model_value(EDGEKV_MODEL_N_LAYER);
-    const auto      n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
-    const auto      n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
+    const size_t    width   = n_embd();
     const score_map map(weights);
 
     context plain;
     feed(plain, tokens);
 
     context            c;
-    std::vector<float> x(tokens.size() * n_embd);
+    std::vector<float> x(tokens.size() * width);
     OK(edgekv_score_map_set(c.c, map.m));
     CHECK(edgekv_inputs(c.c, 0, x.data(), x.size()) == EDGEKV_E_STATE);
     OK(edgekv_inputs_keep(c.c, true));
     feed(c, tokens);
     CHECK(c.logits() == plain.logits());
 
-    const auto scores = learned(c, 0, (int32_t) tokens.size());
-    for (size_t l = 0; l < n_layer; ++l) {
-        OK(edgekv_inputs(c.c, (int32_t) l, x.data(), x.size()));
-        for (size_t h = 0; h < n_head; ++h) {
+    const auto    scores   = learned(c, 0, (int32_t) tokens.size());
+    const float * of_layer = weights.data();
+    for (const layer_shape & layer : g_layers) {
+        OK(edgekv_inputs(c.c, (int32_t) (&layer - g_layers.data()), x.data(), x.size()));
+        for (size_t h = 0; h < layer.n_head_kv; ++h) {
             for (size_t t = 0; t < tokens.size(); ++t) {
-                const float * w   = weights.data() + l * (n_embd + 1) * n_head + h;
-                double        sum = w[n_embd * n_head];
-                for (size_t i = 0; i < n_embd; ++i) {
-                    sum += (double) w[i * n_head] * x[t * n_embd + i];
+                const float * w   = of_layer + h;
+                double        sum = w[width * layer.n_head_kv];
+                for (size_t i = 0; i < width; ++i) {
+                    sum += (double) w[i * layer.n_head_kv] * x[t * width + i];
                 }
-                CHECK(std::fabs(sum - scores[(l * n_head + h) * tokens.size() + t]) < 1e-3 * (1 + std::fabs(sum)));
+                CHECK(std::fabs(sum - scores[(layer.first_head_kv + h) * tokens.size() + t]) < 1e-3 * (1 + std::fabs(sum)));
             }
         }
+        of_layer += (width + 1) * layer.n_head_kv;
     }
 
-    CHECK(edgekv_inputs(c.c, (int32_t) n_layer, x.data(), x.size()) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_inputs(c.c, n_layers(), x.data(), x.size()) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_inputs(c.c, 0, x.data(), x.size() - 1) == EDGEKV_E_ARGUMENT);
     OK(edgekv_inputs_keep(c.c, false));
     c.step(1);
-    CHECK(edgekv_inputs(c.c, 0, x.data(), n_embd) == EDGEKV_E_STATE);
+    CHECK(edgekv_inputs(c.c, 0, x.data(), width) == EDGEKV_E_STATE);
 }
 
 void norms_are_positive_and_of_all_positions() {
-    const size_t n_heads = (size_t) (model_value(EDGEKV_MODEL_N_LAYER) * model_value(EDGEKV_MODEL_N_HEAD_KV));
-    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0 }) {
+    const size_t n_heads = g_n_heads_kv;
+    for (const ggml_type type : { GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
         context c(1024, type);
         feed(c, random_tokens(100, 24));
         for (const int32_t which : { EDGEKV_NORM_K, EDGEKV_NORM_V }) {
@@ -684,15 +557,13 @@ void norms_are_positive_and_of_all_positions() {
 }
 
 std::vector<float> rows_of(const context & c, int32_t which, int32_t layer, int32_t first, int32_t n) {
-    const int64_t d = model_value(which == EDGEKV_ROW_K ? EDGEKV_MODEL_HEAD_SIZE_K : EDGEKV_MODEL_HEAD_SIZE_V);
-
-    std::vector<float> rows((size_t) (n * model_value(EDGEKV_MODEL_N_HEAD_KV) * d));
+    std::vector<float> rows(n * g_layers[layer].n_head_kv * g_layers[layer].d(which));
     OK(edgekv_rows(c.c, which, layer, first, n, rows.data(), rows.size()));
     return rows;
 }
 
 llama_kv_cache & kv_of(const context & c) {
-    return dynamic_cast<llama_kv_cache &>(*((llama_context *) edgekv_context_llama(c.c))->get_memory());
+    return dynamic_cast<llama_kv_cache &>(*c.c->get_memory());
 }
 
 std::vector<float> values_of(const ggml_tensor * t) {
@@ -721,24 +592,25 @@ double distance(const std::vector<float> & a, const std::vector<float> & b) {
 
 // An f32 cache is read as it lies there, whose cells are positions; after a roll-back and in parts too. The norms are those of the rows.
 void rows_are_what_the_cache_holds() {
-    const auto    d         = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
-    const auto    n_head_kv = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
-    const int32_t n_layer   = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
-    const auto    tokens    = random_tokens(150, 70);
+    const int32_t n_layer = n_layers();
+    const auto    tokens  = random_tokens(150, 70);
 
-    context c(1024, EDGEKV_TYPE_F32);
+    context c(1024, GGML_TYPE_F32);
     feed(c, random_tokens(90, 71));
     OK(edgekv_rollback(c.c, 0));
     feed(c, tokens);
 
     for (const int32_t which : { EDGEKV_ROW_K, EDGEKV_ROW_V }) {
-        std::vector<float> norms((size_t) n_layer * n_head_kv * 150);
+        std::vector<float> norms(g_n_heads_kv * 150);
         OK(edgekv_norms(c.c, which == EDGEKV_ROW_K ? EDGEKV_NORM_K : EDGEKV_NORM_V, 150, norms.data(), norms.size()));
 
         for (int32_t l = 0; l < n_layer; ++l) {
-            const auto rows = rows_of(c, which, l, 0, 150);
+            const layer_shape & layer     = g_layers[l];
+            const size_t        d         = layer.d(which);
+            const size_t        n_head_kv = layer.n_head_kv;
+            const auto          rows      = rows_of(c, which, l, 0, 150);
 
-            auto stored = values_of(which == EDGEKV_ROW_K ? kv_of(c).get_k_storage(l) : kv_of(c).get_v_storage(l));
+            auto stored = values_of(which == EDGEKV_ROW_K ? kv_of(c).get_k_storage(layer.il) : kv_of(c).get_v_storage(layer.il));
             stored.resize(rows.size());
             CHECK(rows == stored);
 
@@ -752,14 +624,14 @@ void rows_are_what_the_cache_holds() {
                         const double x = rows[(p * n_head_kv + h) * d + i];
                         sum += x * x;
                     }
-                    const double norm = norms[(l * n_head_kv + h) * 150 + p];
+                    const double norm = norms[(layer.first_head_kv + h) * 150 + p];
                     CHECK(std::fabs(std::sqrt(sum) - norm) < 1e-4 * norm);
                 }
             }
         }
     }
 
-    std::vector<float> one(n_head_kv * d);
+    std::vector<float> one(g_layers[0].n_head_kv * g_layers[0].d_k);
     CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, 150, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, 0, -1, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_rows(c.c, EDGEKV_ROW_K, n_layer, 0, 1, one.data(), one.size()) == EDGEKV_E_ARGUMENT);
@@ -773,9 +645,9 @@ void rows_are_what_the_cache_holds() {
 void quantized_rows_are_near_those_of_f16() {
     const auto tokens = random_tokens(150, 73);
 
-    context f16(1024, EDGEKV_TYPE_F16);
+    context f16(1024, GGML_TYPE_F16);
     feed(f16, tokens);
-    for (const auto & [type, near] : { std::pair{ EDGEKV_TYPE_Q8_0, 0.02 }, std::pair{ EDGEKV_TYPE_Q4_0, 0.15 } }) {
+    for (const auto & [type, near] : { std::pair{ GGML_TYPE_Q8_0, 0.02 }, std::pair{ GGML_TYPE_Q4_0, 0.15 } }) {
         context c(1024, type);
         feed(c, tokens);
         for (const int32_t which : { EDGEKV_ROW_K, EDGEKV_ROW_V }) {
@@ -787,10 +659,8 @@ void quantized_rows_are_near_those_of_f16() {
 
 // Forms and moments are those of the rows that edgekv_rows gives, in several steps too.
 void forms_and_moments_are_those_of_the_rows() {
-    constexpr int32_t n         = 150;
-    const auto        d         = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
-    const auto        n_head_kv = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
-    const int32_t     last      = (int32_t) model_value(EDGEKV_MODEL_N_LAYER) - 1;
+    constexpr int32_t n    = 150;
+    const int32_t     last = n_layers() - 1;
     std::mt19937      random(76);
     const auto        draw = [&](size_t count) {
         std::vector<float> drawn(count);
@@ -800,12 +670,14 @@ void forms_and_moments_are_those_of_the_rows() {
         return drawn;
     };
 
-    for (const int32_t type : { EDGEKV_TYPE_F16, EDGEKV_TYPE_Q8_0 }) {
+    for (const ggml_type type : { GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
         context c(1024, type);
         feed(c, random_tokens(n, 77));
         for (const int32_t which : { EDGEKV_ROW_K, EDGEKV_ROW_V }) {
-            const auto rows = rows_of(c, which, last, 0, n);
-            const auto at   = [&](size_t p, size_t h, size_t i) { return (double) rows[(p * n_head_kv + h) * d + i]; };
+            const size_t d         = g_layers[last].d(which);
+            const size_t n_head_kv = g_layers[last].n_head_kv;
+            const auto   rows      = rows_of(c, which, last, 0, n);
+            const auto   at        = [&](size_t p, size_t h, size_t i) { return (double) rows[(p * n_head_kv + h) * d + i]; };
 
             for (const int32_t form : { EDGEKV_FORM_LINEAR, EDGEKV_FORM_QUADRATIC, EDGEKV_FORM_SQUARES }) {
                 // more than one step holds
@@ -873,6 +745,8 @@ void forms_and_moments_are_those_of_the_rows() {
 
     context c;
     feed(c, random_tokens(3, 78));
+    const size_t        d         = g_layers[0].d_k;
+    const size_t        n_head_kv = g_layers[0].n_head_kv;
     std::vector<float>  factors(n_head_kv * d);
     std::vector<float>  numbers(n_head_kv * 3);
     std::vector<double> sums(n_head_kv * d);
@@ -904,7 +778,7 @@ void forms_and_moments_are_those_of_the_rows() {
 }
 
 const llama_layer & weights_of(const context & c, int32_t layer) {
-    return ((llama_context *) edgekv_context_llama(c.c))->get_model().layers.at(layer);
+    return c.c->get_model().layers.at(g_layers.at(layer).il);
 }
 
 // x [n_embd, n] times the rows first .. first + n_rows - 1 of a matrix, as models with and without one matrix for Q, K and V have it.
@@ -947,11 +821,8 @@ void norm_heads(std::vector<double> & heads, const ggml_tensor * weight, float e
 // Against queries and keys made by hand from what the attention is given. Fed in parts, one of which ends before the first position that counts and one of which
 // holds it; summing changes no logits.
 void query_sums_are_those_before_rope() {
-    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
-    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
-    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
-    const auto    n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
-    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const size_t  width   = n_embd();
+    const int32_t n_layer = n_layers();
     const auto    tokens  = random_tokens(60, 90);
 
     context c;
@@ -966,8 +837,12 @@ void query_sums_are_those_before_rope() {
         std::vector<double> q, qq, k;
     };
 
-    std::vector<sums> expected((size_t) n_layer,
-                               { std::vector<double>(n_head * d), std::vector<double>(n_head * d * d), std::vector<double>(n_kv * d) });
+    std::vector<sums> expected;
+    for (const layer_shape & layer : g_layers) {
+        const size_t q = layer.n_head * layer.d_k;
+        expected.push_back(
+            { std::vector<double>(q), std::vector<double>(q * layer.d_k), std::vector<double>(layer.n_head_kv * layer.d_k) });
+    }
 
     size_t start = 0;
     for (const size_t n : { 3, 7, 1, 49 }) {
@@ -977,11 +852,14 @@ void query_sums_are_those_before_rope() {
         CHECK(c.logits() == plain.logits());
 
         for (int32_t l = 0; l < n_layer; ++l) {
-            std::vector<float> x(n * n_embd);
+            const size_t       d      = g_layers[l].d_k;
+            const size_t       n_head = g_layers[l].n_head;
+            const size_t       n_kv   = g_layers[l].n_head_kv;
+            std::vector<float> x(n * width);
             OK(edgekv_inputs(c.c, l, x.data(), x.size()));
 
             const llama_layer & w       = weights_of(c, l);
-            const float         epsilon = ((llama_context *) edgekv_context_llama(c.c))->get_model().hparams.f_norm_rms_eps;
+            const float         epsilon = c.c->get_model().hparams.f_norm_rms_eps;
 
             auto q = w.wqkv ? project(w.wqkv, w.wqkv_b, 0, n_head * d, x) : project(w.wq, w.wq_b, 0, n_head * d, x);
             auto k = w.wqkv ? project(w.wqkv, w.wqkv_b, n_head * d, n_kv * d, x) : project(w.wk, w.wk_b, 0, n_kv * d, x);
@@ -1018,7 +896,7 @@ void query_sums_are_those_before_rope() {
         equal(EDGEKV_QUERIES_K, l, expected[l].k);
     }
 
-    std::vector<double> q(n_head * d);
+    std::vector<double> q(g_layers[0].n_head * g_layers[0].d_k);
     CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, n_layer, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_queries(c.c, EDGEKV_QUERIES_Q, 0, q.data(), q.size() - 1) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_queries(c.c, 5, 0, q.data(), q.size()) == EDGEKV_E_ARGUMENT);
@@ -1032,29 +910,26 @@ void query_sums_are_those_before_rope() {
 // Against softmax by hand over cached keys and the queries of a context that is fed token by token, whose numbers are the batch's but for their last bits. Batches
 // with blocks and a rest, with one of them, and whole blocks alone; the model's own attention is not changed.
 void block_attention_is_that_by_hand() {
-    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
-    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
-    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
-    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t n_layer = n_layers();
     const int32_t block   = 16;
     const auto    tokens  = random_tokens(85, 95);
 
     std::vector<std::vector<std::vector<double>>> queries; // [token][layer][n_head * d]
     {
-        context steps(1024, EDGEKV_TYPE_F32);
+        context steps(1024, GGML_TYPE_F32);
         for (const int32_t token : tokens) {
             OK(edgekv_queries_keep(steps.c, true, 0));
             steps.step(token);
             queries.emplace_back();
             for (int32_t l = 0; l < n_layer; ++l) {
-                queries.back().emplace_back(n_head * d);
-                OK(edgekv_queries(steps.c, EDGEKV_QUERIES_Q_ROTATED, l, queries.back()[l].data(), n_head * d));
+                queries.back().emplace_back(g_layers[l].n_head * g_layers[l].d_k);
+                OK(edgekv_queries(steps.c, EDGEKV_QUERIES_Q_ROTATED, l, queries.back()[l].data(), queries.back()[l].size()));
             }
         }
     }
 
-    context c(1024, EDGEKV_TYPE_F32);
-    context plain(1024, EDGEKV_TYPE_F32);
+    context c(1024, GGML_TYPE_F32);
+    context plain(1024, GGML_TYPE_F32);
     OK(edgekv_blocks_keep(c.c, block));
 
     int32_t start = 0;
@@ -1065,6 +940,9 @@ void block_attention_is_that_by_hand() {
         CHECK(c.logits() == plain.logits());
 
         for (int32_t l = 0; l < n_layer; ++l) {
+            const size_t       d      = g_layers[l].d_k;
+            const size_t       n_head = g_layers[l].n_head;
+            const size_t       n_kv   = g_layers[l].n_head_kv;
             std::vector<float> sums(n_head * n);
             OK(edgekv_blocks(c.c, l, sums.data(), sums.size()));
             const auto keys = rows_of(c, EDGEKV_ROW_K, l, start, n);
@@ -1099,7 +977,7 @@ void block_attention_is_that_by_hand() {
         start += n;
     }
 
-    std::vector<float> sums(n_head * 10);
+    std::vector<float> sums(g_layers[0].n_head * 10);
     CHECK(edgekv_blocks(c.c, n_layer, sums.data(), sums.size()) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_blocks(c.c, 0, sums.data(), sums.size() - 1) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_blocks(plain.c, 0, sums.data(), sums.size()) == EDGEKV_E_STATE);
@@ -1113,10 +991,10 @@ void block_attention_is_that_by_hand() {
 
 // Values by the formula, from those read before: one kept row with very many dropped ones, many with few, some without; nothing else changes.
 void merged_values_are_weighted_means() {
-    const auto    d     = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
-    const auto    n_kv  = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
     const int32_t n     = 400;
     const int32_t layer = 1;
+    const size_t  d     = g_layers[layer].d_v;
+    const size_t  n_kv  = g_layers[layer].n_head_kv;
     const int32_t head  = (int32_t) n_kv - 1;
     std::mt19937  random(85);
 
@@ -1132,7 +1010,7 @@ void merged_values_are_weighted_means() {
     }
 
     for (const auto & [type, near] :
-         { std::pair{ EDGEKV_TYPE_F32, 1e-6 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+         { std::pair{ GGML_TYPE_F32, 1e-6 }, std::pair{ GGML_TYPE_F16, 1e-3 }, std::pair{ GGML_TYPE_Q8_0, 1e-2 } }) {
         context c(1024, type);
         feed(c, random_tokens(n, 86));
 
@@ -1192,7 +1070,7 @@ void merged_values_are_weighted_means() {
     CHECK(bad({ 1, 3 }, { 3, 4 }, one));
     CHECK(bad({ 1, 5 }, { 1, 4 }, one));
     CHECK(bad({ 1, 5 }, { 2, 4 }, negative));
-    CHECK(edgekv_merge(c.c, 0, (int32_t) n_kv, nullptr, nullptr, nullptr, 0) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_merge(c.c, 0, (int32_t) g_layers[0].n_head_kv, nullptr, nullptr, nullptr, 0) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_merge(c.c, 0, 0, nullptr, nullptr, nullptr, 1) == EDGEKV_E_ARGUMENT);
     OK(edgekv_merge(c.c, 0, 0, nullptr, nullptr, nullptr, 0));
     OK(apply(c, random_plan(50, 88)));
@@ -1210,7 +1088,7 @@ void rerotated_rope_is_that_of_a_k_shift() {
     const auto next   = random_tokens(20, 92);
 
     for (const auto & [type, near] :
-         { std::pair{ EDGEKV_TYPE_F32, 1e-4 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+         { std::pair{ GGML_TYPE_F32, 1e-4 }, std::pair{ GGML_TYPE_F16, 1e-3 }, std::pair{ GGML_TYPE_Q8_0, 1e-2 } }) {
         context full(1024, type);
         context compact(1024, type);
         context still(1024, type);
@@ -1218,14 +1096,14 @@ void rerotated_rope_is_that_of_a_k_shift() {
             feed(*c, tokens);
         }
 
-        llama_memory_t memory = llama_get_memory((llama_context *) edgekv_context_llama(full.c));
+        llama_memory_t memory = llama_get_memory(full.c);
         CHECK(llama_memory_seq_rm(memory, 0, 4, 160));
         llama_memory_seq_add(memory, 0, 160, -1, -156);
-        CHECK(edgekv_position(full.c) == 104);
+        CHECK(full.position() == 104);
 
         OK(apply(compact, ends_plan(260, 100)));
         OK(edgekv_rerotate(compact.c));
-        CHECK(edgekv_position(compact.c) == 104);
+        CHECK(compact.position() == 104);
         CHECK(compact.get(EDGEKV_CACHE_N_CONTEXT) == 104);
         OK(apply(still, ends_plan(260, 100)));
 
@@ -1264,21 +1142,21 @@ void rotate_blocks(std::vector<float> & x, size_t n) {
 // Heads that keep different positions, key by key: read before, rotated by hand by the pairs and frequencies that the model has, and read from the compact rows.
 // Then read on and closed up again.
 void rerotated_rope_is_that_by_hand() {
-    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
-    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
-    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t n_layer = n_layers();
     const auto    tokens  = random_tokens(200, 93);
     const plan    p       = make_plan(200, [](int32_t l, int32_t h, int32_t p) { return (p + l + 3 * h) % 5 == 2; }); // 40 in each
 
     for (const auto & [type, near] :
-         { std::pair{ EDGEKV_TYPE_F32, 1e-5 }, std::pair{ EDGEKV_TYPE_F16, 1e-3 }, std::pair{ EDGEKV_TYPE_Q8_0, 1e-2 } }) {
+         { std::pair{ GGML_TYPE_F32, 1e-5 }, std::pair{ GGML_TYPE_F16, 1e-3 }, std::pair{ GGML_TYPE_Q8_0, 1e-2 } }) {
         context c(1024, type);
         feed(c, tokens);
 
-        const bool adjacent = llama_model_rope_type(&((llama_context *) edgekv_context_llama(c.c))->get_model()) == LLAMA_ROPE_TYPE_NORM;
+        const bool adjacent = llama_model_rope_type(&c.c->get_model()) == LLAMA_ROPE_TYPE_NORM;
 
         std::vector<std::vector<float>> expected;
         for (int32_t l = 0; l < n_layer; ++l) {
+            const size_t        d     = g_layers[l].d_k;
+            const size_t        n_kv  = g_layers[l].n_head_kv;
             int32_t             pairs = -1;
             size_t              n     = 0;
             double              scale = 0;
@@ -1293,7 +1171,7 @@ void rerotated_rope_is_that_by_hand() {
             const auto         rows = rows_of(c, EDGEKV_ROW_K, l, 0, 200);
             std::vector<float> keys;
             for (size_t h = 0; h < n_kv; ++h) {
-                const int32_t * kept = p.positions.data() + (l * n_kv + h) * 40;
+                const int32_t * kept = p.positions.data() + (g_layers[l].first_head_kv + h) * 40;
                 for (size_t i = 0; i < 40; ++i) {
                     const float *      row = rows.data() + (kept[i] * n_kv + h) * d;
                     std::vector<float> key(d);
@@ -1313,18 +1191,20 @@ void rerotated_rope_is_that_by_hand() {
         OK(apply(c, p));
         OK(edgekv_rerotate(c.c));
 
-        std::vector<int32_t> rows(n_layer * n_kv);
-        std::vector<int32_t> room(n_layer * n_kv);
+        std::vector<int32_t> rows(g_n_heads_kv);
+        std::vector<int32_t> room(g_n_heads_kv);
         OK(edgekv_cache_rows(c.c, rows.data(), room.data(), rows.size()));
         for (int32_t l = 0; l < n_layer; ++l) {
-            const auto         stored = values_of(kv_of(c).get_k_storage(l));
+            const size_t       d      = g_layers[l].d_k;
+            const size_t       n_kv   = g_layers[l].n_head_kv;
+            const auto         stored = values_of(kv_of(c).get_k_storage(g_layers[l].il));
             std::vector<float> keys;
             size_t             at = 0;
             for (size_t h = 0; h < n_kv; ++h) {
                 keys.insert(keys.end(), stored.begin() + at * d, stored.begin() + (at + 40) * d);
-                at += rows[l * n_kv + h] + room[l * n_kv + h];
+                at += rows[g_layers[l].first_head_kv + h] + room[g_layers[l].first_head_kv + h];
             }
-            if (type == EDGEKV_TYPE_Q8_0 && d % 64 == 0) {
+            if (type == GGML_TYPE_Q8_0 && d % 64 == 0) {
                 rotate_blocks(keys, d % 128 == 0 ? 128 : 64);
             }
             CHECK(distance(expected[l], keys) < near);
@@ -1335,10 +1215,10 @@ void rerotated_rope_is_that_by_hand() {
         CHECK(positions.front() == 0 && positions.back() == 39);
 
         feed(c, random_tokens(60, 94));
-        CHECK(edgekv_position(c.c) == 100);
+        CHECK(c.position() == 100);
         OK(apply(c, ends_plan(100, 50)));
         OK(edgekv_rerotate(c.c));
-        CHECK(edgekv_position(c.c) == 54);
+        CHECK(c.position() == 54);
         c.step(1);
     }
 }
@@ -1353,15 +1233,14 @@ void rerotation_without_a_plan_for_rope_is_an_error() {
     double  scale = 0;
     CHECK(edgekv_rope(nullptr, 0, &pairs, &turn, 1, &n, &scale) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_rope(c.c, -1, &pairs, &turn, 1, &n, &scale) == EDGEKV_E_ARGUMENT);
-    CHECK(edgekv_rope(c.c, 0, &pairs, &turn, 1, &n, &scale) == EDGEKV_E_ARGUMENT &&
-          n == (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K) / 2);
+    CHECK(edgekv_rope(c.c, 0, &pairs, &turn, 1, &n, &scale) == EDGEKV_E_ARGUMENT && n == g_layers[0].d_k / 2);
     CHECK(turn == 0 && scale == 0);
     feed(c, random_tokens(100, 95));
     CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // full
 
     OK(apply(c, random_plan(100, 96)));
     CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // ragged
-    CHECK(edgekv_position(c.c) == 100);
+    CHECK(c.position() == 100);
     OK(edgekv_clear(c.c));
 
     feed(c, random_tokens(100, 97));
@@ -1370,9 +1249,9 @@ void rerotation_without_a_plan_for_rope_is_an_error() {
     CHECK(edgekv_rerotate(c.c) == EDGEKV_E_STATE); // a token came since
     OK(edgekv_rollback(c.c, 100));
     OK(edgekv_rerotate(c.c));
-    CHECK(edgekv_position(c.c) == 24);
+    CHECK(c.position() == 24);
     OK(edgekv_rerotate(c.c)); // nothing is left to close up
-    CHECK(edgekv_position(c.c) == 24);
+    CHECK(c.position() == 24);
 
     // before any graph was built: a state
     const std::string path = g_temp + "/closed.state";
@@ -1380,8 +1259,9 @@ void rerotation_without_a_plan_for_rope_is_an_error() {
     context           b;
     feed(a, random_tokens(100, 98));
     OK(apply(a, ends_plan(100, 30)));
-    OK(edgekv_state_save(a.c, path.c_str(), nullptr, 0));
-    OK(edgekv_state_load(b.c, path.c_str(), nullptr, 0, nullptr));
+    size_t n_saved = 0;
+    CHECK(llama_state_save_file(a.c, path.c_str(), nullptr, 0));
+    CHECK(llama_state_load_file(b.c, path.c_str(), nullptr, 0, &n_saved));
     OK(edgekv_rerotate(a.c));
     OK(edgekv_rerotate(b.c));
     CHECK(kl(a.step(5), b.step(5)) < 1e-6);
@@ -1390,33 +1270,33 @@ void rerotation_without_a_plan_for_rope_is_an_error() {
     feed(c, random_tokens(10, 99));
     OK(apply(c, make_plan(34, [](int32_t, int32_t, int32_t) { return false; })));
     OK(edgekv_rerotate(c.c));
-    CHECK(edgekv_position(c.c) == 0);
+    CHECK(c.position() == 0);
     c.step(2);
 }
 
 // Against the matrix's columns times the cached values, summed by hand.
 void output_norms_are_those_of_the_product() {
-    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
-    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
-    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
-    const auto    n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
-    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const size_t  width   = n_embd();
+    const int32_t n_layer = n_layers();
     const int32_t n       = 270; // more than one chunk
 
-    for (const int32_t type : { EDGEKV_TYPE_F32, EDGEKV_TYPE_Q8_0 }) {
+    for (const ggml_type type : { GGML_TYPE_F32, GGML_TYPE_Q8_0 }) {
         context c(1024, type);
         feed(c, random_tokens(n, 75));
         for (const int32_t kind : { EDGEKV_OUTPUT_NORM_L1, EDGEKV_OUTPUT_NORM_L2 }) {
-            std::vector<float> norms((size_t) n_layer * n_head * n);
+            std::vector<float> norms(g_n_heads * n);
             OK(edgekv_output_norms(c.c, kind, n, norms.data(), norms.size()));
 
             for (int32_t l = 0; l < n_layer; ++l) {
-                const auto wo     = values_of(weights_of(c, l).wo);
-                const auto values = rows_of(c, EDGEKV_ROW_V, l, 0, n);
+                const size_t d      = g_layers[l].d_v;
+                const size_t n_head = g_layers[l].n_head;
+                const size_t n_kv   = g_layers[l].n_head_kv;
+                const auto   wo     = values_of(weights_of(c, l).wo);
+                const auto   values = rows_of(c, EDGEKV_ROW_V, l, 0, n);
                 for (size_t h = 0; h < n_head; ++h) {
                     for (const size_t p : { 0, 100, 255, 256, 269 }) {
                         double sum = 0;
-                        for (size_t e = 0; e < n_embd; ++e) {
+                        for (size_t e = 0; e < width; ++e) {
                             double y = 0;
                             for (size_t i = 0; i < d; ++i) {
                                 y += (double) wo[e * n_head * d + h * d + i] * values[(p * n_kv + h / (n_head / n_kv)) * d + i];
@@ -1424,7 +1304,7 @@ void output_norms_are_those_of_the_product() {
                             sum += kind == EDGEKV_OUTPUT_NORM_L1 ? std::fabs(y) : y * y;
                         }
                         const double norm = kind == EDGEKV_OUTPUT_NORM_L1 ? sum : std::sqrt(sum);
-                        CHECK(std::fabs(norm - norms[(l * n_head + h) * n + p]) < 2e-3 * norm);
+                        CHECK(std::fabs(norm - norms[(g_layers[l].first_head + h) * n + p]) < 2e-3 * norm);
                     }
                 }
             }
@@ -1432,7 +1312,7 @@ void output_norms_are_those_of_the_product() {
     }
 
     context            c;
-    std::vector<float> norms((size_t) n_layer * n_head);
+    std::vector<float> norms(g_n_heads);
     CHECK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()) == EDGEKV_E_ARGUMENT);
     c.step(1);
     OK(edgekv_output_norms(c.c, EDGEKV_OUTPUT_NORM_L1, 1, norms.data(), norms.size()));
@@ -1444,14 +1324,13 @@ void output_norms_are_those_of_the_product() {
 
 // RoPE turns: position 0 not at all, others without another length.
 void rotated_query_sums_keep_their_length() {
-    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_K);
-    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
-    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t n_layer = n_layers();
 
     context c;
     OK(edgekv_queries_keep(c.c, true, 0));
     const auto sums = [&](int32_t which, int32_t l) {
-        std::vector<double> read(n_head * d * (which == EDGEKV_QUERIES_QQ || which == EDGEKV_QUERIES_QQ_ROTATED ? d : 1));
+        const size_t        d = g_layers[l].d_k;
+        std::vector<double> read(g_layers[l].n_head * d * (which == EDGEKV_QUERIES_QQ || which == EDGEKV_QUERIES_QQ_ROTATED ? d : 1));
         OK(edgekv_queries(c.c, which, l, read.data(), read.size()));
         return read;
     };
@@ -1465,9 +1344,10 @@ void rotated_query_sums_keep_their_length() {
     feed(c, random_tokens(40, 91));
     for (int32_t l = 0; l < n_layer; ++l) {
         CHECK(sums(EDGEKV_QUERIES_Q, l) != sums(EDGEKV_QUERIES_Q_ROTATED, l));
-        const auto plain   = sums(EDGEKV_QUERIES_QQ, l);
-        const auto rotated = sums(EDGEKV_QUERIES_QQ_ROTATED, l);
-        for (size_t h = 0; h < n_head; ++h) {
+        const auto   plain   = sums(EDGEKV_QUERIES_QQ, l);
+        const auto   rotated = sums(EDGEKV_QUERIES_QQ_ROTATED, l);
+        const size_t d       = g_layers[l].d_k;
+        for (size_t h = 0; h < g_layers[l].n_head; ++h) {
             double before = 0;
             double after  = 0;
             for (size_t i = 0; i < d; ++i) {
@@ -1481,11 +1361,8 @@ void rotated_query_sums_keep_their_length() {
 
 // Both outputs by hand, from the weights of a score pass, the cached values and the output matrix.
 void eviction_errors_are_those_by_hand() {
-    const auto    d       = (size_t) model_value(EDGEKV_MODEL_HEAD_SIZE_V);
-    const auto    n_head  = (size_t) model_value(EDGEKV_MODEL_N_HEAD);
-    const auto    n_kv    = (size_t) model_value(EDGEKV_MODEL_N_HEAD_KV);
-    const auto    n_embd  = (size_t) model_value(EDGEKV_MODEL_N_EMBD);
-    const int32_t n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const size_t  width   = n_embd();
+    const int32_t n_layer = n_layers();
     const int32_t n       = 120;
     const double  epsilon = 1e-6;
     const auto    answer  = random_tokens(5, 93);
@@ -1499,7 +1376,7 @@ void eviction_errors_are_those_by_hand() {
         }
     }
 
-    for (const int32_t type : { EDGEKV_TYPE_F32, EDGEKV_TYPE_F16 }) {
+    for (const ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16 }) {
         context c(512, type);
         context plain(512, type);
         feed(c, random_tokens(n, 92));
@@ -1508,7 +1385,7 @@ void eviction_errors_are_those_by_hand() {
         std::vector<double> errors(n_layer, -1);
         OK(edgekv_eviction_errors(c.c, n, counts.data(), positions.data(), positions.size(), answer.data(), (int32_t) answer.size(),
                                   epsilon, errors.data(), errors.size(), nullptr, nullptr));
-        CHECK(edgekv_position(c.c) == n + (int32_t) answer.size());
+        CHECK(c.position() == n + (int32_t) answer.size());
 
         std::vector<double> expected(n_layer, 0.0);
         for (size_t step = 0; step < answer.size(); ++step) {
@@ -1520,6 +1397,9 @@ void eviction_errors_are_those_by_hand() {
 
             const int32_t * kept = positions.data();
             for (int32_t l = 0; l < n_layer; ++l) {
+                const size_t      d      = g_layers[l].d_v;
+                const size_t      n_head = g_layers[l].n_head;
+                const size_t      n_kv   = g_layers[l].n_head_kv;
                 std::vector<char> stays(n_rows, 0);
                 std::fill(stays.begin() + n, stays.end(), 1);
                 for (int32_t i = 0; i < counts[l]; ++i) {
@@ -1531,7 +1411,7 @@ void eviction_errors_are_those_by_hand() {
                 std::vector<double> full(n_head * d);
                 std::vector<double> few(n_head * d);
                 for (size_t h = 0; h < n_head; ++h) {
-                    const float * w   = weights + (l * n_head + h) * n_rows;
+                    const float * w   = weights + (g_layers[l].first_head + h) * n_rows;
                     double        sum = 0;
                     for (int32_t p = 0; p < n_rows; ++p) {
                         sum += stays[p] ? w[p] : 0;
@@ -1546,7 +1426,7 @@ void eviction_errors_are_those_by_hand() {
                 }
                 double full_square       = 0;
                 double difference_square = 0;
-                for (size_t e = 0; e < n_embd; ++e) {
+                for (size_t e = 0; e < width; ++e) {
                     double y = 0;
                     double z = 0;
                     for (size_t i = 0; i < n_head * d; ++i) {
@@ -1569,7 +1449,7 @@ void eviction_errors_are_those_by_hand() {
 }
 
 void eviction_errors_of_wrong_rows_are_refused() {
-    const int32_t        n_layer = (int32_t) model_value(EDGEKV_MODEL_N_LAYER);
+    const int32_t        n_layer = n_layers();
     const int32_t        token   = 3;
     std::vector<int32_t> counts(n_layer, 1);
     std::vector<int32_t> positions(n_layer, 19);
@@ -1595,9 +1475,9 @@ void eviction_errors_of_wrong_rows_are_refused() {
     CHECK(call(c) == EDGEKV_E_ARGUMENT); // one too many
     counts[0] = 1;
     CHECK(std::all_of(errors.begin(), errors.end(), [](double e) { return e == -1; }));
-    CHECK(edgekv_position(c.c) == 20);
+    CHECK(c.position() == 20);
 
-    context quantized(256, EDGEKV_TYPE_Q8_0);
+    context quantized(256, GGML_TYPE_Q8_0);
     feed(quantized, random_tokens(20, 94));
     CHECK(call(quantized) == EDGEKV_E_UNSUPPORTED);
 
@@ -1655,9 +1535,6 @@ void wrong_calls_are_errors() {
     const plan nothing = make_plan(0, [](int32_t, int32_t, int32_t) { return true; });
     CHECK(apply(c, nothing) == EDGEKV_E_STATE);
 
-    const float * logits = nullptr;
-    CHECK(edgekv_logits(c.c, -1, &logits) == EDGEKV_E_STATE);
-
     const int32_t bad = -5;
     CHECK(edgekv_decode(c.c, &bad, 1, EDGEKV_LOGITS_LAST, nullptr, nullptr) == EDGEKV_E_ARGUMENT);
     CHECK(edgekv_decode(c.c, nullptr, 1, EDGEKV_LOGITS_LAST, nullptr, nullptr) == EDGEKV_E_ARGUMENT);
@@ -1665,15 +1542,11 @@ void wrong_calls_are_errors() {
     const auto many = random_tokens(1100, 30);
     CHECK(edgekv_decode(c.c, many.data(), 1100, EDGEKV_LOGITS_LAST, nullptr, nullptr) == EDGEKV_E_WINDOW);
 
-    edgekv_context * out = nullptr;
-    CHECK(edgekv_context_create(g_model, 1u << 30, 0, EDGEKV_TYPE_F16, 1, true, &out) == EDGEKV_E_WINDOW);
-    CHECK(edgekv_context_create(g_model, 256, 0, 77, 1, true, &out) == EDGEKV_E_ARGUMENT);
-    CHECK(edgekv_context_create(nullptr, 256, 0, EDGEKV_TYPE_F16, 1, true, &out) == EDGEKV_E_ARGUMENT);
-    CHECK(out == nullptr);
-
-    edgekv_model * model = nullptr;
-    CHECK(edgekv_model_load("/no/such/file.gguf", 0, true, nullptr, nullptr, &model) == EDGEKV_E_MODEL);
-    CHECK(model == nullptr);
+    CHECK(edgekv_cache_fits(g_model, 1u << 30, GGML_TYPE_F16, GGML_TYPE_F16, true) == EDGEKV_E_MEMORY);
+    CHECK(edgekv_cache_fits(g_model, 256, 777, GGML_TYPE_F16, true) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_cache_fits(nullptr, 256, GGML_TYPE_F16, GGML_TYPE_F16, true) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_cache_fits(g_model, 256, GGML_TYPE_Q4_K, GGML_TYPE_F16, true) == EDGEKV_E_UNSUPPORTED);
+    OK(edgekv_cache_fits(g_model, 256, GGML_TYPE_F16, GGML_TYPE_Q8_0, true));
 
     feed(c, random_tokens(50, 31));
     OK(apply(c, random_plan(50, 32)));
@@ -1691,84 +1564,52 @@ void cancelled_prefill_leaves_nothing() {
 
     const auto stop = [](float share, void *) { return share < 0.5f; };
     CHECK(edgekv_decode(c.c, tokens.data(), 700, EDGEKV_LOGITS_LAST, stop, nullptr) == EDGEKV_E_CANCELLED);
-    CHECK(edgekv_position(c.c) == 0);
+    CHECK(c.position() == 0);
 
     edgekv_interrupt(c.c);
     CHECK(edgekv_decode(c.c, tokens.data(), 100, EDGEKV_LOGITS_LAST, nullptr, nullptr) == EDGEKV_E_CANCELLED);
-    CHECK(edgekv_position(c.c) == 0);
+    CHECK(c.position() == 0);
 
     feed(c, tokens);
-    CHECK(edgekv_position(c.c) == 700);
+    CHECK(c.position() == 700);
 }
 
 } // namespace
 
 int main(int argc, char ** argv) {
-    if (argc < 4 || argc > 6) {
-        std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]\n", argv[0]);
-        return 2;
-    }
-    g_temp   = argv[3];
-    g_device = argc > 4 && std::atoi(argv[4]) > 0;
-    if (edgekv_backends_load(argv[1], nullptr) != EDGEKV_OK ||
-        edgekv_model_load(argv[2], argc > 4 ? std::atoi(argv[4]) : 0, true, nullptr, nullptr, &g_model) != EDGEKV_OK) {
-        std::fprintf(stderr, "%s\n", edgekv_last_error());
-        return 1;
-    }
-
-    const std::vector<std::pair<const char *, void (*)()>> tests = {
-        { "identity_is_bit_equal", identity_is_bit_equal },
-        { "attention_kernels_agree", attention_kernels_agree },
-        { "plan_over_compact_cache_equals_plan_at_once", plan_over_compact_cache_equals_plan_at_once },
-        { "growing_changes_nothing", growing_changes_nothing },
-        { "bytes_are_rows_and_room", bytes_are_rows_and_room },
-        { "roll_back_gives_the_same_answer_again", roll_back_gives_the_same_answer_again },
-        { "heads_without_rows", heads_without_rows },
-        { "clear_makes_full_again", clear_makes_full_again },
-        { "state_goes_on_where_it_was", state_goes_on_where_it_was },
-        { "scores_are_what_attention_gives", scores_are_what_attention_gives },
-        { "scores_of_ranges_are_renormalised", scores_of_ranges_are_renormalised },
-        { "learned_scores_are_linear_and_change_nothing", learned_scores_are_linear_and_change_nothing },
-        { "learned_scores_follow_the_tokens", learned_scores_follow_the_tokens },
-        { "inputs_give_the_learned_scores", inputs_give_the_learned_scores },
-        { "reading_in_chunks_keeps_what_plans_keep", reading_in_chunks_keeps_what_plans_keep },
-        { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
-        { "rows_are_what_the_cache_holds", rows_are_what_the_cache_holds },
-        { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
-        { "forms_and_moments_are_those_of_the_rows", forms_and_moments_are_those_of_the_rows },
-        { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
-        { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
-        { "rotated_query_sums_keep_their_length", rotated_query_sums_keep_their_length },
-        { "block_attention_is_that_by_hand", block_attention_is_that_by_hand },
-        { "eviction_errors_are_those_by_hand", eviction_errors_are_those_by_hand },
-        { "eviction_errors_of_wrong_rows_are_refused", eviction_errors_of_wrong_rows_are_refused },
-        { "merged_values_are_weighted_means", merged_values_are_weighted_means },
-        { "rerotated_rope_is_that_of_a_k_shift", rerotated_rope_is_that_of_a_k_shift },
-        { "rerotated_rope_is_that_by_hand", rerotated_rope_is_that_by_hand },
-        { "rerotation_without_a_plan_for_rope_is_an_error", rerotation_without_a_plan_for_rope_is_an_error },
-        { "bad_plans_change_nothing", bad_plans_change_nothing },
-        { "wrong_calls_are_errors", wrong_calls_are_errors },
-        { "cancelled_prefill_leaves_nothing", cancelled_prefill_leaves_nothing },
-    };
-
-    int passed = 0;
-    int failed = 0;
-    for (const auto & [name, test] : tests) {
-        if (argc > 5 && !std::strstr(name, argv[5])) {
-            continue;
-        }
-        try {
-            test();
-            std::printf("ok   %s\n", name);
-            ++passed;
-        } catch (const std::exception & e) {
-            std::printf("FAIL %s: %s\n", name, e.what());
-            ++failed;
-        }
-        std::fflush(stdout);
-    }
-    edgekv_model_free(g_model);
-
-    std::printf("%d passed, %d failed\n", passed, failed);
-    return failed ? 1 : 0;
+    return run_tests(argc, argv,
+                     {
+                         { "identity_is_bit_equal", identity_is_bit_equal },
+                         { "attention_kernels_agree", attention_kernels_agree },
+                         { "plan_over_compact_cache_equals_plan_at_once", plan_over_compact_cache_equals_plan_at_once },
+                         { "growing_changes_nothing", growing_changes_nothing },
+                         { "bytes_are_rows_and_room", bytes_are_rows_and_room },
+                         { "roll_back_gives_the_same_answer_again", roll_back_gives_the_same_answer_again },
+                         { "heads_without_rows", heads_without_rows },
+                         { "clear_makes_full_again", clear_makes_full_again },
+                         { "state_goes_on_where_it_was", state_goes_on_where_it_was },
+                         { "scores_are_what_attention_gives", scores_are_what_attention_gives },
+                         { "scores_of_ranges_are_renormalised", scores_of_ranges_are_renormalised },
+                         { "learned_scores_are_linear_and_change_nothing", learned_scores_are_linear_and_change_nothing },
+                         { "learned_scores_follow_the_tokens", learned_scores_follow_the_tokens },
+                         { "inputs_give_the_learned_scores", inputs_give_the_learned_scores },
+                         { "reading_in_chunks_keeps_what_plans_keep", reading_in_chunks_keeps_what_plans_keep },
+                         { "norms_are_positive_and_of_all_positions", norms_are_positive_and_of_all_positions },
+                         { "rows_are_what_the_cache_holds", rows_are_what_the_cache_holds },
+                         { "quantized_rows_are_near_those_of_f16", quantized_rows_are_near_those_of_f16 },
+                         { "forms_and_moments_are_those_of_the_rows", forms_and_moments_are_those_of_the_rows },
+                         { "output_norms_are_those_of_the_product", output_norms_are_those_of_the_product },
+                         { "query_sums_are_those_before_rope", query_sums_are_those_before_rope },
+                         { "rotated_query_sums_keep_their_length", rotated_query_sums_keep_their_length },
+                         { "block_attention_is_that_by_hand", block_attention_is_that_by_hand },
+                         { "eviction_errors_are_those_by_hand", eviction_errors_are_those_by_hand },
+                         { "eviction_errors_of_wrong_rows_are_refused", eviction_errors_of_wrong_rows_are_refused },
+                         { "merged_values_are_weighted_means", merged_values_are_weighted_means },
+                         { "rerotated_rope_is_that_of_a_k_shift", rerotated_rope_is_that_of_a_k_shift },
+                         { "rerotated_rope_is_that_by_hand", rerotated_rope_is_that_by_hand },
+                         { "rerotation_without_a_plan_for_rope_is_an_error", rerotation_without_a_plan_for_rope_is_an_error },
+                         { "bad_plans_change_nothing", bad_plans_change_nothing },
+                         { "wrong_calls_are_errors", wrong_calls_are_errors },
+                         { "cancelled_prefill_leaves_nothing", cancelled_prefill_leaves_nothing },
+                     });
 }

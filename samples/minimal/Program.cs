@@ -2,7 +2,10 @@ using EdgeKV.Compression;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Sessions;
+using LLama.Native;
 
+// llama.cpp logs to standard error by default.
+NativeLogConfig.llama_log_set((_, _) => { });
 using EdgeModel model = EdgeModel.Load(ModelLocator.Find());
 using EdgeSession session = model.CreateSession();
 

@@ -1,36 +1,5 @@
 namespace EdgeKV.Native;
 
-/// <summary><c>edgekv_device_type</c>.</summary>
-internal enum NativeDeviceType
-{
-    Cpu = 0,
-    Gpu = 1,
-}
-
-/// <summary><c>edgekv_model_key</c>.</summary>
-internal enum NativeModelKey
-{
-    Layers = 0,
-    Heads = 1,
-    KvHeads = 2,
-    HeadSizeK = 3,
-    HeadSizeV = 4,
-    EmbeddingSize = 5,
-    Window = 6,
-    VocabularySize = 7,
-    Parameters = 8,
-    Bytes = 9,
-}
-
-/// <summary><c>edgekv_type</c>: values of ggml_type.</summary>
-internal enum NativeType
-{
-    F32 = 0,
-    F16 = 1,
-    Q4_0 = 2,
-    Q8_0 = 8,
-}
-
 /// <summary><c>edgekv_attention</c>.</summary>
 internal enum NativeAttention
 {
@@ -120,4 +89,12 @@ internal enum NativeCacheKey
     RowBytes = 5,
     ContextSize = 6,
     BatchSize = 7,
+    Position = 8,
+    Sequences = 9,
+    Changes = 10,
+    Fault = 11,
+    OnDevice = 12,
+    TypeK = 13,
+    TypeV = 14,
+    Learns = 15,
 }

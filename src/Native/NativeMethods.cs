@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using LLama.Native;
 
 // Every parameter below is blittable or says how it is marshalled.
 [assembly: DisableRuntimeMarshalling]
@@ -7,16 +8,16 @@ using System.Runtime.InteropServices;
 namespace EdgeKV.Native;
 
 /// <summary>
-/// The declarations of edgekv.h, in its order and under its names; what they mean is said there. No logic, no checks:
-/// <see cref="NativeLibraryLoader.EnsureLoaded"/> must have been called before the first one.
+/// The declarations of edgekv.h, in its order and under its names. The header says what they mean. There is no logic and no check here:
+/// <see cref="Loading.EdgeKVLibrary"/> must have been loaded before the first call.
 /// </summary>
 internal static unsafe partial class NativeMethods
 {
-    /// <summary>The name that <see cref="NativeLibraryLoader"/> resolves.</summary>
+    /// <summary>The name that <see cref="Loading.EdgeKVLibrary"/> resolves.</summary>
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 8;
+    public const uint AbiVersion = 9;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -27,118 +28,59 @@ internal static unsafe partial class NativeMethods
     public static partial byte* edgekv_last_error();
 
     [LibraryImport(Library)]
-    public static partial void edgekv_log_set(delegate* unmanaged[Cdecl]<int, byte*, void*, void> fn, void* user);
+    public static partial byte* edgekv_log_error();
+
+    [LibraryImport(Library)]
+    public static partial void edgekv_log_error_clear();
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_cache_fits(
+        SafeLlamaModelHandle model, uint n_ctx, int type_k, int type_v, [MarshalAs(UnmanagedType.U1)] bool offload_kv);
 
     // Backends
 
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     public static partial NativeStatus edgekv_backends_load(string folder, string? cpu);
 
-    [LibraryImport(Library)]
-    public static partial int edgekv_device_count();
-
-    [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_device_info(
-        int index,
-        out NativeDeviceType type,
-        out ulong bytes_free,
-        out ulong bytes_total,
-        byte* name,
-        nuint name_capacity,
-        byte* description,
-        nuint description_capacity);
-
     // Model
 
-    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
-    public static partial NativeStatus edgekv_model_load(
-        string path,
-        int n_gpu_layers,
-        [MarshalAs(UnmanagedType.U1)] bool use_mmap,
-        delegate* unmanaged[Cdecl]<float, void*, byte> progress,
-        void* user,
-        out nint model);
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_model_supported(SafeLlamaModelHandle model);
 
     [LibraryImport(Library)]
-    public static partial void edgekv_model_free(nint model);
+    public static partial NativeStatus edgekv_model_layers(SafeLlamaModelHandle model, int* layers, nuint capacity, out nuint n);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_model_get(ModelHandle model, NativeModelKey key, out long value);
-
-    [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_model_supported(ModelHandle model);
-
-    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
-    public static partial NativeStatus edgekv_model_text(ModelHandle model, string? key, byte* text, nuint capacity, out nuint length);
-
-    [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_tokenize(
-        ModelHandle model,
-        byte* text,
-        nuint text_bytes,
-        [MarshalAs(UnmanagedType.U1)] bool add_special,
-        [MarshalAs(UnmanagedType.U1)] bool parse_special,
-        int* tokens,
-        int capacity,
-        out int count);
-
-    [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_token_text(
-        ModelHandle model,
-        int token,
-        [MarshalAs(UnmanagedType.U1)] bool special,
-        byte* text,
-        nuint capacity,
-        out nuint length);
-
-    [LibraryImport(Library)]
-    [return: MarshalAs(UnmanagedType.U1)]
-    public static partial bool edgekv_token_is_end(ModelHandle model, int token);
-
-    [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_chat_text(
-        ModelHandle model,
-        byte** roles,
-        byte** contents,
-        nuint n,
-        [MarshalAs(UnmanagedType.U1)] bool add_assistant,
-        byte* text,
-        nuint capacity,
-        out nuint length);
+    public static partial NativeStatus edgekv_model_path(SafeLlamaModelHandle model, byte* path, nuint capacity, out nuint length);
 
     // Context
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_context_create(
-        ModelHandle model,
-        uint n_ctx,
-        uint n_batch,
-        NativeType type,
-        int n_threads,
-        [MarshalAs(UnmanagedType.U1)] bool offload_kv,
-        out nint context);
+    public static partial NativeStatus edgekv_attach(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_context_attach(nint llama_context, out nint context);
+    [return: MarshalAs(UnmanagedType.U1)]
+    public static partial bool edgekv_attached(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
-    public static partial void edgekv_context_free(nint context);
+    public static partial NativeStatus edgekv_lock(SafeLLamaContextHandle context, int wait_ms);
+
+    // Also for a context that was disposed meanwhile: whoever unlocks it holds a reference.
+    [LibraryImport(Library)]
+    public static partial void edgekv_unlock(nint context);
 
     [LibraryImport(Library)]
-    public static partial nint edgekv_context_llama(ContextHandle context);
+    public static partial void edgekv_lock_guest(SafeLLamaContextHandle context, [MarshalAs(UnmanagedType.U1)] bool guest);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_positions_set(ContextHandle context, uint n_positions);
+    public static partial NativeStatus edgekv_positions_set(SafeLLamaContextHandle context, uint n_positions);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_threads_set(ContextHandle context, int n_threads);
-
-    [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_attention_set(ContextHandle context, NativeAttention kernel);
+    public static partial NativeStatus edgekv_attention_set(SafeLLamaContextHandle context, NativeAttention kernel);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_decode(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         int* tokens,
         int n_tokens,
         NativeLogits logits,
@@ -146,24 +88,40 @@ internal static unsafe partial class NativeMethods
         void* user);
 
     [LibraryImport(Library)]
-    public static partial void edgekv_interrupt(ContextHandle context);
+    public static partial void edgekv_interrupt(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_logits(ContextHandle context, int index, out float* logits);
+    public static partial void edgekv_interrupt_reset(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
-    public static partial int edgekv_position(ContextHandle context);
+    public static partial NativeStatus edgekv_outputs_keep(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_rollback(ContextHandle context, int position);
+    public static partial NativeStatus edgekv_outputs_restore(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_clear(ContextHandle context);
+    public static partial NativeStatus edgekv_rollback(SafeLLamaContextHandle context, int position);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_clear(SafeLLamaContextHandle context);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_tokens(SafeLLamaContextHandle context, int first, int n, int* tokens);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_tokens_set(SafeLLamaContextHandle context, int first, int n, int* tokens);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_learned_set(
+        SafeLLamaContextHandle context, int first, int n, byte* known, float* scores, nuint count);
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_learned_known(SafeLLamaContextHandle context, int first, int n, byte* known);
 
     // Scores
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_scores_create(ContextHandle context, int n_context, NativeAggregates aggregates, out nint scores);
+    public static partial NativeStatus edgekv_scores_create(SafeLLamaContextHandle context, int n_context, NativeAggregates aggregates, out nint scores);
 
     [LibraryImport(Library)]
     public static partial void edgekv_scores_free(nint scores);
@@ -173,7 +131,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_score(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         ScoresHandle scores,
         int* tokens,
         int n_tokens,
@@ -182,11 +140,11 @@ internal static unsafe partial class NativeMethods
         void* user);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_score_end(ContextHandle context);
+    public static partial NativeStatus edgekv_score_end(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_eviction_errors(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         int n_context,
         int* counts,
         int* positions,
@@ -206,44 +164,44 @@ internal static unsafe partial class NativeMethods
     public static partial long edgekv_scores_queries(ScoresHandle scores);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_norms(ContextHandle context, NativeNorm which, int n_context, float* norms, nuint count);
+    public static partial NativeStatus edgekv_norms(SafeLLamaContextHandle context, NativeNorm which, int n_context, float* norms, nuint count);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_score_map_create(ModelHandle model, float* weights, nuint count, out nint map);
+    public static partial NativeStatus edgekv_score_map_create(SafeLlamaModelHandle model, float* weights, nuint count, out nint map);
 
     [LibraryImport(Library)]
     public static partial void edgekv_score_map_free(nint map);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_score_map_set(ContextHandle context, ScoreMapHandle map);
+    public static partial NativeStatus edgekv_score_map_set(SafeLLamaContextHandle context, ScoreMapHandle map);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_learned_scores(ContextHandle context, int first, int n, float* scores, nuint count);
+    public static partial NativeStatus edgekv_learned_scores(SafeLLamaContextHandle context, int first, int n, float* scores, nuint count);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_inputs_keep(ContextHandle context, [MarshalAs(UnmanagedType.U1)] bool keep);
+    public static partial NativeStatus edgekv_inputs_keep(SafeLLamaContextHandle context, [MarshalAs(UnmanagedType.U1)] bool keep);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_inputs(ContextHandle context, int layer, float* inputs, nuint count);
+    public static partial NativeStatus edgekv_inputs(SafeLLamaContextHandle context, int layer, float* inputs, nuint count);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_queries_keep(ContextHandle context, [MarshalAs(UnmanagedType.U1)] bool keep, int first);
+    public static partial NativeStatus edgekv_queries_keep(SafeLLamaContextHandle context, [MarshalAs(UnmanagedType.U1)] bool keep, int first);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_queries(ContextHandle context, NativeQuerySum which, int layer, double* sums, nuint count);
+    public static partial NativeStatus edgekv_queries(SafeLLamaContextHandle context, NativeQuerySum which, int layer, double* sums, nuint count);
 
     [LibraryImport(Library)]
-    public static partial long edgekv_queries_count(ContextHandle context);
+    public static partial long edgekv_queries_count(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_blocks_keep(ContextHandle context, int block);
+    public static partial NativeStatus edgekv_blocks_keep(SafeLLamaContextHandle context, int block);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_blocks(ContextHandle context, int layer, float* sums, nuint count);
+    public static partial NativeStatus edgekv_blocks(SafeLLamaContextHandle context, int layer, float* sums, nuint count);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_rope(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         int layer,
         out NativeRopePairs pairs,
         double* frequencies,
@@ -253,7 +211,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_rows(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         NativeRow which,
         int layer,
         int first,
@@ -263,7 +221,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_row_forms(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         NativeRow which,
         int layer,
         NativeForm form,
@@ -276,7 +234,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_row_moments(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         NativeRow which,
         int layer,
         NativeMoment moment,
@@ -289,7 +247,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_output_norms(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         NativeOutputNorm kind,
         int n_context,
         float* norms,
@@ -299,7 +257,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_merge(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         int layer,
         int head,
         int* dropped,
@@ -309,7 +267,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_apply(
-        ContextHandle context,
+        SafeLLamaContextHandle context,
         int* counts,
         nuint n_counts,
         int* positions,
@@ -318,32 +276,15 @@ internal static unsafe partial class NativeMethods
         uint align);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_rerotate(ContextHandle context);
+    public static partial NativeStatus edgekv_rerotate(SafeLLamaContextHandle context);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_cache_get(ContextHandle context, NativeCacheKey key, out long value);
+    public static partial NativeStatus edgekv_cache_get(SafeLLamaContextHandle context, NativeCacheKey key, out long value);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_cache_rows(ContextHandle context, int* rows, int* room, nuint count);
+    public static partial NativeStatus edgekv_cache_rows(SafeLLamaContextHandle context, int* rows, int* room, nuint count);
 
     [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_cache_positions(ContextHandle context, int layer, int head, int* positions, nuint capacity);
-
-    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
-    public static partial NativeStatus edgekv_state_save(ContextHandle context, string path, int* tokens, nuint n_tokens);
-
-    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
-    public static partial NativeStatus edgekv_state_load(ContextHandle context, string path, int* tokens, nuint capacity, out nuint n_tokens);
-
-    // Sampling
-
-    [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_sampler_create(float temperature, int top_k, float top_p, float min_p, uint seed, out nint sampler);
-
-    [LibraryImport(Library)]
-    public static partial void edgekv_sampler_free(nint sampler);
-
-    [LibraryImport(Library)]
-    public static partial NativeStatus edgekv_sampler_sample(SamplerHandle sampler, ContextHandle context, out int token);
+    public static partial NativeStatus edgekv_cache_positions(SafeLLamaContextHandle context, int layer, int head, int* positions, nuint capacity);
 #pragma warning restore IDE1006
 }

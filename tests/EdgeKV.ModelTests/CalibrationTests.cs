@@ -1,7 +1,7 @@
 using EdgeKV.Calibration;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
-using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;
 

@@ -1,6 +1,6 @@
+using EdgeKV.Measurements;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
-using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
 
 namespace EdgeKV.ModelTests;
 
@@ -20,7 +20,7 @@ public sealed class DeviceTests
     [MemberData(nameof(Cases))]
     public void Device_AnyPlan_GivesWhatTheCpuGives(TinyModel model, KvCacheType type, int gpuLayers)
     {
-        Assert.SkipWhen(Device.Name is null, Device.Missing);
+        Assert.SkipWhen(GpuDevice.Name is null, Device.Missing);
         DeviceResult result = Device.Measure(ExactnessCase.Of(model, context: 300, decoded: 12, prompt: 80), type, gpuLayers);
         Assert.InRange(result.Identity.Max, 0, result.Bound);
         Assert.InRange(result.Composite.Max, 0, result.Bound);

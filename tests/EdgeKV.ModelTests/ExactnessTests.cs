@@ -1,6 +1,6 @@
+using EdgeKV.Measurements;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
-using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
 
 namespace EdgeKV.ModelTests;
 
@@ -13,7 +13,7 @@ public sealed class ExactnessTests
 
     private static readonly Dictionary<KvCacheType, ExactnessResult> Results = [];
 
-    public static TheoryData<KvCacheType> Types => [.. CacheTypes.Measured];
+    public static TheoryData<KvCacheType> Types => [.. MeasuredTypes.All];
 
     [Fact]
     public void Identity_OneThread_HasTheBitsOfStock() => Assert.True(Exactness.IdentityBitEqual(Case.Value));

@@ -1,5 +1,5 @@
-using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
+using EdgeKV.Measurements;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.ModelTests;
 

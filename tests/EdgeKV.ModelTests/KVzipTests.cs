@@ -1,8 +1,8 @@
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;
 
@@ -53,8 +53,8 @@ public sealed class KVzipTests
         ReconstructionAttention statistic = new(chunk);
         using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(statistic), cancellationToken: cancellation);
 
-        using Engine engine = Engine.Open(new EngineOptions(Places.Model) { Threads = 1, ContextSize = 512 });
-        engine.Prefill(context);
+        using EdgeSession other = model.CreateSession(new EngineOptions(Places.Model) { Threads = 1, ContextSize = 512 }.Session);
+        other.Kv!.Prefill(context);
         int[] change = model.Tokenize("<|im_end|>\n<|im_start|>assistant\n", parseSpecial: true);
         int fed = 0;
         for (int start = prefix; start < tokens; start += chunk)
@@ -64,8 +64,8 @@ public sealed class KVzipTests
                 ? model.Tokenize("\n\nRepeat the previous context exactly.")
                 : [.. model.Tokenize("\n\nRepeat the part of the previous context exactly, starting with"), .. context[Math.Max(start - 8, start - chunk)..start]];
             int[] task = [.. asking, .. change, .. context[start..end]];
-            (float[] max, _, _) = engine.Score(task, tokens, see: [0, 4, start, end]);
-            engine.Rollback(tokens);
+            (float[] max, _, _) = other.Kv!.DecodeScored(task, tokens, see: [0, 4, start, end]);
+            other.Rollback(tokens);
             fed += task.Length;
 
             for (int row = 0; row < scores.Layers * scores.Heads; row++)

@@ -1,12 +1,12 @@
 using EdgeKV.Compression;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
-using Trial = EdgeKV.Testing.Measurements.Learned;
+using Trial = EdgeKV.Measurements.Learned;
 
 namespace EdgeKV.ModelTests;
 

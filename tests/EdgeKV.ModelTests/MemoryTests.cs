@@ -1,6 +1,6 @@
+using EdgeKV.Measurements;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
-using EdgeKV.Testing;
-using EdgeKV.Testing.Measurements;
 
 namespace EdgeKV.ModelTests;
 

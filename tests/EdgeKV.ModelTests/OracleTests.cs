@@ -1,5 +1,5 @@
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Planning;
-using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;
 

@@ -1,8 +1,8 @@
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;
 

@@ -1,15 +1,12 @@
-using System.Runtime.InteropServices;
 using EdgeKV.Compression;
 using EdgeKV.Generation;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
-using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
-using EdgeKV.Profiles;
 using EdgeKV.Reading;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;
 
@@ -38,7 +35,7 @@ public sealed class ReadingTests
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(tiny));
-        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile(model, 1), CacheType = type });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile.Of(model, 1), CacheType = type });
         int heads = model.Layers * model.KvHeads;
 
         CompressionReport report = await session.CompressWhileReadingAsync(
@@ -46,7 +43,7 @@ public sealed class ReadingTests
 
         using AttentionScores scores = await session.ScoreAsync(LearnedScores, cancellationToken: cancellation);
         CompressionPlan afterwards = Tenth.Plan(scores);
-        Assert.Equal(afterwards, Kept(session, Tokens));
+        Assert.Equal(afterwards, session.Kv!.KeptPlan());
         Assert.Equal(afterwards.TotalRows, report.TotalRowsAfter);
         Assert.Equal((long)heads * Tokens, report.TotalRowsBefore);
         Assert.Equal(Tokens, report.ContextTokens);
@@ -70,14 +67,14 @@ public sealed class ReadingTests
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         int[] tokens = TinyModels.RandomTokens(Tokens, 4);
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(tiny));
-        SessionOptions options = new() { Profile = RandomProfile(model, 1), CacheType = KvCacheType.F32, Threads = 1 };
+        SessionOptions options = new() { Profile = RandomProfile.Of(model, 1), CacheType = KvCacheType.F32, Threads = 1 };
         using EdgeSession full = model.CreateSession(options);
         await full.PrefillAsync(tokens, cancellationToken: cancellation);
         using EdgeSession read = model.CreateSession(options);
 
         await read.CompressWhileReadingAsync(tokens, Tenth with { Ratio = 0 }, Chunks, cancellationToken: cancellation);
 
-        Assert.Equal(CompressionPlan.KeepAll(model.Layers, model.KvHeads, Tokens), Kept(read, Tokens));
+        Assert.Equal(CompressionPlan.KeepAll(model.Layers, model.KvHeads, Tokens), read.Kv!.KeptPlan());
         double difference = Difference(full.Decode([7]), read.Decode([7]));
         Assert.InRange(difference, 0, 0.1);
     }
@@ -88,7 +85,7 @@ public sealed class ReadingTests
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         int[] tokens = TinyModels.RandomTokens(400, 5);
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
-        SessionOptions options = new() { Profile = RandomProfile(model, 1), Threads = 1 };
+        SessionOptions options = new() { Profile = RandomProfile.Of(model, 1), Threads = 1 };
         using EdgeSession after = model.CreateSession(options);
         await after.PrefillAsync(tokens, cancellationToken: cancellation);
         CompressionReport expected = await after.CompressAsync(Tenth, cancellationToken: cancellation);
@@ -96,7 +93,7 @@ public sealed class ReadingTests
 
         CompressionReport report = await meanwhile.CompressWhileReadingAsync(tokens, Tenth, cancellationToken: cancellation);
 
-        Assert.Equal(Kept(after, 400), Kept(meanwhile, 400));
+        Assert.Equal(after.Kv!.KeptPlan(), meanwhile.Kv!.KeptPlan());
         Assert.Equal(after.Decode([5, 6, 7]).ToArray(), meanwhile.Decode([5, 6, 7]).ToArray());
         Assert.Equal(expected.BytesAfter, report.BytesAfter);
         Assert.Equal(expected.RoomAfter, report.RoomAfter);
@@ -110,17 +107,17 @@ public sealed class ReadingTests
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         string path = Path.Combine(Places.Cache, $"reading-{Environment.ProcessId}.state");
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen3));
-        SessionOptions options = new() { Profile = RandomProfile(model, 1), Threads = 1 };
+        SessionOptions options = new() { Profile = RandomProfile.Of(model, 1), Threads = 1 };
         using EdgeSession session = model.CreateSession(options);
         await session.CompressWhileReadingAsync(TinyModels.RandomTokens(Tokens, 6), Tenth, Chunks, cancellationToken: cancellation);
         try
         {
-            session.Save(path);
+            await session.SaveAsync(path, cancellation);
             using EdgeSession loaded = model.CreateSession(options);
-            loaded.Load(path);
+            await loaded.LoadAsync(path, cancellation);
 
             Assert.Equal(Tokens, loaded.Position);
-            Assert.Equal(Kept(session, Tokens), Kept(loaded, Tokens));
+            Assert.Equal(session.Kv!.KeptPlan(), loaded.Kv!.KeptPlan());
             Assert.InRange(Difference(session.Decode([5, 6, 7]), loaded.Decode([5, 6, 7])), 0, 1e-3);
         }
         finally
@@ -138,7 +135,7 @@ public sealed class ReadingTests
         int[] tokens = TinyModels.RandomTokens(Tokens, 7);
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
         using EdgeSession session = model.CreateSession(
-            new SessionOptions { Profile = RandomProfile(model, 1), ContextSize = contextSize, BatchSize = 64 });
+            new SessionOptions { Profile = RandomProfile.Of(model, 1), ContextSize = contextSize, BatchSize = 64 });
         int limit = session.Limit;
         using CancellationTokenSource stop = new();
 
@@ -168,7 +165,7 @@ public sealed class ReadingTests
         int[] tokens = TinyModels.RandomTokens(Tokens, 8);
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
         using EdgeSession plain = model.CreateSession();
-        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile(model, 1) });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile.Of(model, 1) });
 
         SessionStateException noProfile = await Assert.ThrowsAsync<SessionStateException>(
             () => plain.CompressWhileReadingAsync(tokens, Tenth, cancellationToken: cancellation));
@@ -197,7 +194,7 @@ public sealed class ReadingTests
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));
-        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile(model, 1), ContextSize = 512 });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile.Of(model, 1), ContextSize = 512 });
 
         await session.CompressWhileReadingAsync(TinyModels.RandomTokens(Tokens, 9), Tenth, Chunks, cancellationToken: cancellation);
 
@@ -209,7 +206,7 @@ public sealed class ReadingTests
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
-        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile(model, 1) });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile.Of(model, 1) });
         long bytes = model.KvBytesPerToken(KvCacheType.F16) * 300;
 
         CompressionReport report = await session.CompressWhileReadingAsync(
@@ -230,7 +227,7 @@ public sealed class ReadingTests
             tokens, new GlobalTopK { Ratio = 0.8 }, new ReadingOptions { ChunkTokens = 256 }, cancellationToken: cancellation);
 
         using AttentionScores scores = await session.ScoreAsync(LearnedScores, cancellationToken: cancellation);
-        Assert.Equal(new GlobalTopK { Ratio = 0.8 }.Plan(scores), Kept(session, tokens.Length));
+        Assert.Equal(new GlobalTopK { Ratio = 0.8 }.Plan(scores), session.Kv!.KeptPlan());
         Assert.True(report.PeakBytes < report.BytesBefore / 2);
         string answer = "";
         await foreach (string piece in session.GenerateAsync(
@@ -240,35 +237,6 @@ public sealed class ReadingTests
         }
 
         Assert.Contains("2187", answer, StringComparison.Ordinal);
-    }
-
-    private static CompressionPlan Kept(EdgeSession session, int tokens)
-    {
-        int[] counts = new int[session.Model.Layers * session.Model.KvHeads];
-        List<int> positions = [];
-        unsafe
-        {
-            int[] room = new int[counts.Length];
-            fixed (int* rows = counts, rooms = room)
-            {
-                Assert.Equal(NativeStatus.Ok, NativeMethods.edgekv_cache_rows(session.Handle!, rows, rooms, (nuint)counts.Length));
-            }
-
-            for (int list = 0; list < counts.Length; list++)
-            {
-                int[] kept = new int[counts[list]];
-                fixed (int* pointer = kept)
-                {
-                    Assert.Equal(NativeStatus.Ok, NativeMethods.edgekv_cache_positions(
-                        session.Handle!, list / session.Model.KvHeads, list % session.Model.KvHeads, pointer, (nuint)kept.Length));
-                }
-
-                positions.AddRange(kept);
-            }
-        }
-
-        return new CompressionPlan(
-            session.Model.Layers, session.Model.KvHeads, tokens, counts, CollectionsMarshal.AsSpan(positions));
     }
 
     // The largest difference of two logits.
@@ -281,18 +249,6 @@ public sealed class ReadingTests
         }
 
         return largest;
-    }
-
-    private static ScoreProfile RandomProfile(EdgeModel model, int seed)
-    {
-        Random random = new(seed);
-        float[] weights = new float[model.Layers * (model.EmbeddingSize + 1) * model.KvHeads];
-        for (int i = 0; i < weights.Length; i++)
-        {
-            weights[i] = random.NextSingle() - 0.5f;
-        }
-
-        return ScoreProfile.Of(model, weights, new Dictionary<string, string> { ["seed"] = $"{seed}" });
     }
 
     // Asks to stop when a share has been read.

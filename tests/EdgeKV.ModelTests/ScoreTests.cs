@@ -1,4 +1,8 @@
-using EdgeKV.Testing;
+using EdgeKV.Engine;
+using EdgeKV.Measurements;
+using EdgeKV.Measurements.Subjects;
+using EdgeKV.Models;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.ModelTests;
 
@@ -17,17 +21,20 @@ public sealed class ScoreTests
 
     [Fact]
     public void Score_F16CopyOverADocument_GivesStocksAttention() =>
-        Compare(F16Model.Path, Testing.Measurements.ExactnessCase.DocumentTokens(F16Model.Path, Context));
+        Compare(F16Model.Path, ExactnessCase.DocumentTokens(F16Model.Path, Context));
 
     [Fact]
     public void Score_LittleMemory_GivesTheSame()
     {
         int[] tokens = TinyModels.RandomTokens(Context, 8);
-        using Engine engine = Engine.Open(Options(TinyModels.PathOf(TinyModel.LlamaGrouped)));
-        engine.Prefill(tokens);
-        (float[] max, float[] sum, _) = engine.Score(tokens, Context);
-        engine.Rollback(Context);
-        (float[] maxAgain, float[] sumAgain, _) = engine.Score(tokens, Context, bytesMax: 100_000);
+        EngineOptions options = Options(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        using EdgeModel model = options.Load();
+        using EdgeSession session = model.CreateSession(options.Session);
+        KvContext context = session.Kv!;
+        context.Prefill(tokens);
+        (float[] max, float[] sum, _) = context.DecodeScored(tokens, Context);
+        context.Rollback(Context);
+        (float[] maxAgain, float[] sumAgain, _) = context.DecodeScored(tokens, Context, bytesMax: 100_000);
         Assert.InRange(Difference(max, maxAgain), 0, Rounding);
         Assert.InRange(Difference(sum, sumAgain), 0, Rounding * Context);
     }
@@ -36,13 +43,16 @@ public sealed class ScoreTests
     public void Score_ThenRollback_LeavesTheCacheAsItWas()
     {
         int[] tokens = TinyModels.RandomTokens(Context + 4, 8);
-        using Engine engine = Engine.Open(Options(TinyModels.PathOf(TinyModel.Qwen2)) with { Threads = 1 });
-        engine.Prefill(tokens.AsSpan(0, Context));
-        Logits before = engine.Decode(tokens.AsSpan(Context));
-        engine.Rollback(Context);
-        engine.Score(tokens.AsSpan(0, Context), Context);
-        engine.Rollback(Context);
-        Assert.True(engine.Decode(tokens.AsSpan(Context)).BitEquals(before));
+        EngineOptions options = Options(TinyModels.PathOf(TinyModel.Qwen2)) with { Threads = 1 };
+        using EdgeModel model = options.Load();
+        using EdgeSession session = model.CreateSession(options.Session);
+        KvContext context = session.Kv!;
+        context.Prefill(tokens.AsSpan(0, Context));
+        Logits before = context.DecodeAll(tokens.AsSpan(Context));
+        context.Rollback(Context);
+        context.DecodeScored(tokens.AsSpan(0, Context), Context);
+        context.Rollback(Context);
+        Assert.True(context.DecodeAll(tokens.AsSpan(Context)).BitEquals(before));
     }
 
     private static void Compare(string model, int[] tokens)
@@ -51,17 +61,20 @@ public sealed class ScoreTests
         stock.Open(Options(model) with { Flash = false, Hook = true }).Prefill(tokens);
         (float[] expectedMax, float[] expectedSum) = stock.Score(tokens, tokens.Length);
 
-        using Engine engine = Engine.Open(Options(model));
+        EngineOptions options = Options(model);
+        using EdgeModel loaded = options.Load();
+        using EdgeSession session = loaded.CreateSession(options.Session);
+        KvContext context = session.Kv!;
 
         // What flash attention gives a layer moves the weights of those above it, and stock gives weights only without it. So all layers are
         // compared over a cache that was read without it, and the first, which nothing lies below, over one that prefill made; that prefill
         // makes stock's cache is for the tests of identity.
-        engine.Score(tokens, tokens.Length);
-        (float[] max, float[] sum, _) = engine.Score(tokens, tokens.Length);
-        engine.Rollback(0);
-        engine.Prefill(tokens);
-        (float[] prefilled, _, _) = engine.Score(tokens, tokens.Length);
-        int layer = max.Length / engine.Layers;
+        context.DecodeScored(tokens, tokens.Length);
+        (float[] max, float[] sum, _) = context.DecodeScored(tokens, tokens.Length);
+        context.Rollback(0);
+        context.Prefill(tokens);
+        (float[] prefilled, _, _) = context.DecodeScored(tokens, tokens.Length);
+        int layer = max.Length / loaded.Layers;
         Assert.InRange(Difference(expectedMax[..layer], prefilled[..layer]), 0, Rounding);
         Assert.InRange(Difference(expectedMax, max), 0, Rounding);
         Assert.InRange(Difference(expectedSum, sum), 0, Rounding * tokens.Length);

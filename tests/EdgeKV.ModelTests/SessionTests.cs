@@ -1,9 +1,9 @@
 using EdgeKV.Compression;
 using EdgeKV.Generation;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;
 
@@ -49,9 +49,9 @@ public sealed class SessionTests
         await session.CompressAsync(new KVCompose { Ratio = 0.5, Structured = false });
         try
         {
-            session.Save(path);
+            await session.SaveAsync(path);
             using EdgeSession other = model.CreateSession();
-            other.Load(path);
+            await other.LoadAsync(path);
             Assert.Equal(session.Position, other.Position);
             Assert.Equal(session.Cache.Rows, other.Cache.Rows);
             Assert.Equal(await Answer(session, question), await Answer(other, question));

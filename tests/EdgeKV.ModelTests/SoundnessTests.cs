@@ -1,4 +1,4 @@
-using EdgeKV.Testing.Measurements;
+using EdgeKV.Measurements;
 
 namespace EdgeKV.ModelTests;
 

@@ -1,6 +1,6 @@
 using EdgeKV.Calibration;
-using EdgeKV.Calibration.Tables;
 using EdgeKV.Compression;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
@@ -9,7 +9,6 @@ using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
 
 namespace EdgeKV.ModelTests;
 

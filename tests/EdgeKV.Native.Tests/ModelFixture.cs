@@ -1,8 +1,9 @@
+using System.Text;
 using EdgeKV.Generation;
 using EdgeKV.Models;
 using EdgeKV.Native.Tests;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 [assembly: AssemblyFixture(typeof(ModelFixture))]
 
@@ -30,15 +31,22 @@ public sealed class ModelFixture : IDisposable
         return session;
     }
 
-    public static async Task<string> Answer(EdgeSession session, string question, GenerationOptions? options = null)
+    /// <summary>An answer's pieces, put together.</summary>
+    public static async Task<string> Answer(EdgeSession session, string question, GenerationOptions? options = null) =>
+        (await Result(session, question, options)).Text;
+
+    /// <summary>An answer as a whole.</summary>
+    public static async Task<AnswerResult> Result(EdgeSession session, string question, GenerationOptions? options = null)
     {
-        List<string> pieces = [];
-        await foreach (string piece in session.GenerateAsync(question, options ?? new GenerationOptions { MaxTokens = 8 }))
+        Answer answer = session.GenerateAsync(question, options ?? new GenerationOptions { MaxTokens = 8 });
+        StringBuilder text = new();
+        await foreach (string piece in answer)
         {
-            pieces.Add(piece);
+            text.Append(piece);
         }
 
-        return string.Concat(pieces);
+        Assert.Equal(text.ToString(), answer.Result.Text);
+        return answer.Result;
     }
 
     public void Dispose()

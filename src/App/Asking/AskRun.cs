@@ -311,7 +311,8 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         };
         observer.AnswerBegins(question, source);
         StringBuilder answer = new();
-        await foreach (string piece in session.GenerateAsync(question, options, ct))
+        Answer pieces = session.GenerateAsync(question, options, ct);
+        await foreach (string piece in pieces)
         {
             // Models like to begin with a blank; nobody wants to read it.
             string shown = answer.Length == 0 ? piece.TrimStart() : piece;
@@ -320,13 +321,13 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
 
         observer.AnswerEnds();
-        GenerationStatistics statistics = session.LastGeneration!;
+        AnswerResult result = pieces.Result;
         return new AnswerText(
             answer.ToString().TrimEnd(),
-            statistics.Tokens,
-            statistics.PromptTime.TotalSeconds,
-            statistics.DecodedTokens,
-            statistics.DecodeTime.TotalSeconds);
+            result.Tokens.Count,
+            result.PromptTime.TotalSeconds,
+            result.DecodedTokens,
+            result.DecodeTime.TotalSeconds);
     }
 
     private AskReport Report(

@@ -1,4 +1,5 @@
 using EdgeKV.Models;
+using LLama.Native;
 
 namespace EdgeKV.Cli.Asking;
 
@@ -26,6 +27,7 @@ internal static class ModelLoading
     /// <exception cref="CommandException">With <see cref="ExitCode.Model"/>.</exception>
     public static async Task<EdgeModel> LoadAsync(string path, int gpuLayers, IProgress<double>? progress, CancellationToken ct)
     {
+        Silence();
         EdgeModel? model = null;
         try
         {
@@ -39,6 +41,13 @@ internal static class ModelLoading
             string message = e.Message.Contains(Path.GetFileName(path), StringComparison.Ordinal) ? e.Message : $"model {path}: {e.Message}";
             throw Wrong(message, NameAnother, e);
         }
+    }
+
+    // What goes wrong is said in one line of our own; llama.cpp's log would come between the answers.
+    private static void Silence()
+    {
+        EdgeKVRuntime.Use();
+        NativeLogConfig.llama_log_set(static (_, _) => { });
     }
 
     private static CommandException Wrong(string message, string remedy, EdgeKVException inner) => new(

@@ -10,6 +10,7 @@ using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
 using EdgeKV.Policies.Scorers;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Cli.Commands;

@@ -41,7 +41,7 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
           A quick look at one depth:
             edgekv bench --depths 1000 --cache-types f16 --prefills 1 --passes 0 --repeats 5
 
-        docs/bench.md defines the figures.
+        docs/guide/bench.md defines the figures.
         """;
 
     public override int Invoke(ParseResult parseResult)

@@ -3,6 +3,7 @@ using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Cli.Sizing;
 using EdgeKV.Models;
+using EdgeKV.Profiles;
 
 namespace EdgeKV.Cli.Commands;
 

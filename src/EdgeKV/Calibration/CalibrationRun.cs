@@ -214,7 +214,7 @@ internal sealed class CalibrationRun
         using EdgeSession session = _model.CreateSession(Options(profile));
         await session.PrefillAsync(tokens.AsMemory(0, context), progress: null, cancellation).ConfigureAwait(false);
         List<(int Kind, CalibrationProbe Probe, float[] Full)> probes = [];
-        int opening = _model.OpeningLength(tokens);
+        int opening = _model.Chat.OpeningLength(tokens);
         int repeated = Math.Min(RepeatedTokens, context - opening);
         Add(0, new CalibrationProbe(tokens[context..], 0));
         Add(1, new CalibrationProbe([.. _instruction, .. tokens.AsSpan(opening, repeated)], _instruction.Length));

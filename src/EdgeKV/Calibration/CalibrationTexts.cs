@@ -5,7 +5,7 @@ namespace EdgeKV.Calibration;
 
 /// <summary>
 /// Files to learn from. Documents and sources take turns, a tenth of each is never learned from but checked with, and into every fourth of each
-/// go one to three sentences with numbers and identifiers: more of them made worse maps (docs/learned-scores.md).
+/// go one to three sentences with numbers and identifiers: more of them made worse maps (docs/experiments/learned-scores.md).
 /// </summary>
 public sealed class CalibrationTexts
 {
@@ -23,6 +23,9 @@ public sealed class CalibrationTexts
     private static readonly HashSet<string> SourceKinds = new(
         [".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".cuh", ".cs", ".go", ".java", ".js", ".ts", ".kt", ".m", ".py", ".rb", ".rs", ".sh", ".sql", ".swift", ".cmake"],
         StringComparer.OrdinalIgnoreCase);
+
+    // What the build takes of llama.cpp's package beside the texts that profiles were learned from.
+    private static readonly string[] NotLearned = ["vendor", "models"];
 
     private readonly List<SourceFile> _documents;
     private readonly List<SourceFile> _sources;
@@ -57,6 +60,11 @@ public sealed class CalibrationTexts
                     foreach (string file in Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
                     {
                         string kind = Path.GetExtension(file);
+                        if (path == Installed && NotLearned.Any(folder => file.StartsWith(Path.Combine(path, folder), StringComparison.Ordinal)))
+                        {
+                            continue;
+                        }
+
                         if (DocumentKinds.Contains(kind) || SourceKinds.Contains(kind))
                         {
                             Add(file, required: false);

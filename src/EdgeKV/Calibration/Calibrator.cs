@@ -1,4 +1,3 @@
-using EdgeKV.Calibration.Tables;
 using EdgeKV.Models;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;

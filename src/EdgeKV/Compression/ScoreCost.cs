@@ -23,6 +23,12 @@ public sealed record ScoreCost
     /// <summary><see cref="WeightBytes"/> by the bytes of the model's own weights, 0 and up.</summary>
     public double WeightShare { get; init; }
 
+    /// <summary>
+    /// The positions without learned scores, which made the default policy take other scores: first position and count of each stretch, ascending. They were decoded before the
+    /// attach or loaded from elsewhere. Empty where none were missing, or a policy was given.
+    /// </summary>
+    public IReadOnlyList<(int First, int Count)> LearnedMissing { get; init; } = [];
+
     /// <summary>For example "learned scores: no pass, 202.9 KiB of weights (0.22 % of the model)" or "repeat scores: a pass of 2034 tokens, 20.4 s".</summary>
     public override string ToString()
     {
@@ -33,7 +39,10 @@ public sealed record ScoreCost
         string weights = WeightBytes == 0
             ? string.Empty
             : string.Create(culture, $", {WeightBytes / 1024.0:0.0} KiB of weights ({WeightShare * 100:0.00} % of the model)");
-        return $"{Name} scores: {pass}{weights}";
+        string missing = LearnedMissing.Count == 0
+            ? string.Empty
+            : $"; learned scores are missing at positions {string.Join(", ", LearnedMissing.Select(run => run.Count == 1 ? $"{run.First}" : $"{run.First} to {run.First + run.Count - 1}"))}";
+        return $"{Name} scores: {pass}{weights}{missing}";
     }
 
     internal static ScoreCost Of(ScoreRequest request, long passTokens, TimeSpan scoring, ScoreProfile? profile, EdgeModel model)

@@ -1,3 +1,5 @@
+using LLama.Sampling;
+
 namespace EdgeKV.Generation;
 
 /// <summary>How an answer is generated.</summary>
@@ -5,6 +7,12 @@ public sealed record GenerationOptions
 {
     /// <summary>The most tokens that are generated, 1 and up; 256 by default. Fewer when the window ends before.</summary>
     public int MaxTokens { get; init; } = 256;
+
+    /// <summary>
+    /// Picks the tokens: any of LLamaSharp's pipelines, with temperature, top-p, penalties or a grammar. It is reset before the answer and belongs to the caller. Null (default): the
+    /// options below.
+    /// </summary>
+    public ISamplingPipeline? Sampling { get; init; }
 
     /// <summary>0 (default): always the likeliest token, and the next four options are not used. Above: how far sampling spreads.</summary>
     public float Temperature { get; init; }
@@ -25,16 +33,21 @@ public sealed record GenerationOptions
     public string? AnswerPrefix { get; init; }
 
     /// <summary>
-    /// Whether the question and its answer stay in the cache, so that the next question continues the conversation. By default they are taken
-    /// back, so that each question sees the document alone. An answer that fails or is cancelled is taken back in any case.
+    /// Whether question and answer stay in the cache as a turn of the conversation, so that later questions know of them. Default: false, they are taken back.
     /// </summary>
     public bool KeepTurn { get; init; }
+
+    /// <summary>
+    /// Whether, with <see cref="KeepTurn"/>, an answer that was stopped (by leaving the loop or by cancelling) stays as far as it got. Default: false, question and answer are
+    /// taken back.
+    /// </summary>
+    public bool KeepStopped { get; init; }
 
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxTokens, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(TopK);
-        Check(Temperature is >= 0 and < float.PositiveInfinity, nameof(Temperature), Temperature, "0 and up");
+        Check(float.IsFinite(Temperature) && Temperature >= 0, nameof(Temperature), Temperature, "0 and above");
         Check(TopP is > 0 and <= 1, nameof(TopP), TopP, "above 0 to 1");
         Check(MinP is >= 0 and < 1, nameof(MinP), MinP, "0 to below 1");
     }

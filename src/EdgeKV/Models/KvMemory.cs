@@ -1,3 +1,5 @@
+using EdgeKV.Numerics;
+
 namespace EdgeKV.Models;
 
 /// <summary>
@@ -28,7 +30,7 @@ public sealed record KvMemory(int Layers, int KvHeads, int HeadSizeK, int HeadSi
     public long Bytes(KvCacheType type, int tokens, double ratio = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(tokens);
-        return Planning.Budget.Keep(checked((long)Layers * KvHeads * tokens), ratio) * BytesPerRow(type);
+        return CompressionRatio.Keep(checked((long)Layers * KvHeads * tokens), ratio) * BytesPerRow(type);
     }
 
     /// <summary>The longest context whose compressed cache fits into given memory.</summary>
@@ -45,13 +47,13 @@ public sealed record KvMemory(int Layers, int KvHeads, int HeadSizeK, int HeadSi
         ArgumentOutOfRangeException.ThrowIfNegative(memory);
         long rows = memory / BytesPerRow(type);
 
-        // Budget.Keep truncates and never falls as tokens rise: the answer is where it first passes the rows there are.
+        // Keep truncates and never falls as tokens rise: the answer is where it first passes the rows there are.
         long low = 0;
         long high = int.MaxValue;
         while (low < high)
         {
             long middle = low + (high - low + 1) / 2;
-            if (Planning.Budget.Keep(checked((long)Layers * KvHeads * middle), ratio) <= rows)
+            if (CompressionRatio.Keep(checked((long)Layers * KvHeads * middle), ratio) <= rows)
             {
                 low = middle;
             }

@@ -1,13 +1,12 @@
 using System.Globalization;
+using EdgeKV.Numerics;
 
 namespace EdgeKV.Planning;
 
 /// <summary>
 /// How much of a context's KV cache may stay: a compression ratio, rows per layer and KV head on average, or bytes. Compares by value.
 /// </summary>
-/// <remarks>
-/// Row counts truncate in double, keep(x) = (int)(x * (1 - r)), as the reference does: 0.9 of 100 rows keeps 9, where 0.9f would keep 10.
-/// </remarks>
+/// <remarks>Row counts truncate: see <see cref="CompressionRatio.Keep"/>.</remarks>
 public sealed record Budget
 {
     private Budget()
@@ -26,9 +25,7 @@ public sealed record Budget
     /// <summary>A budget that removes a share of all rows.</summary>
     /// <param name="ratio">The share removed, 0 to below 1.</param>
     /// <exception cref="ArgumentOutOfRangeException">The ratio is below 0, 1 or above, or not a number.</exception>
-    public static Budget FromRatio(double ratio) => ratio is >= 0 and < 1
-        ? new Budget { Ratio = ratio }
-        : throw new ArgumentOutOfRangeException(nameof(ratio), ratio, "A compression ratio is the share removed: 0 to below 1.");
+    public static Budget FromRatio(double ratio) => new() { Ratio = CompressionRatio.Checked(ratio) };
 
     /// <summary>A budget of so many rows per layer and KV head on average; more than the context has keeps all.</summary>
     /// <param name="rows">1 and up.</param>
@@ -44,18 +41,6 @@ public sealed record Budget
         ? new Budget { Bytes = bytes }
         : throw new ArgumentOutOfRangeException(nameof(bytes), bytes, "A budget needs at least 1 byte.");
 
-    /// <summary>keep(x) = (int)(x * (1 - ratio)), in double.</summary>
-    /// <param name="rows">Rows there are, 0 and up.</param>
-    /// <param name="ratio">The share removed, 0 to below 1.</param>
-    /// <exception cref="ArgumentOutOfRangeException">An argument is out of its range.</exception>
-    public static long Keep(long rows, double ratio)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(rows);
-        return ratio is >= 0 and < 1
-            ? (long)(rows * (1 - ratio))
-            : throw new ArgumentOutOfRangeException(nameof(ratio), ratio, "A compression ratio is the share removed: 0 to below 1.");
-    }
-
     /// <summary>
     /// Composite rows that the budget allows over all layers. A composite row is one row in each KV head of one layer.
     /// </summary>
@@ -69,7 +54,7 @@ public sealed record Budget
     {
         long all = Cells(layers, kvHeads, tokens) / kvHeads;
         return Ratio is { } ratio
-            ? Keep(all, ratio)
+            ? CompressionRatio.Keep(all, ratio)
             : Rows is { } rows
                 ? Math.Min(all, (long)rows * layers)
                 : Math.Min(all, RowsInBytes(layers, kvHeads, cost) / kvHeads);
@@ -86,7 +71,7 @@ public sealed record Budget
     {
         long all = Cells(layers, kvHeads, tokens);
         return Ratio is { } ratio
-            ? Keep(all, ratio)
+            ? CompressionRatio.Keep(all, ratio)
             : Rows is { } rows
                 ? Math.Min(all, (long)rows * layers * kvHeads)
                 : Math.Min(all, RowsInBytes(layers, kvHeads, cost));
@@ -103,7 +88,7 @@ public sealed record Budget
     {
         long lists = Cells(layers, kvHeads, 1);
         return (int)(Ratio is { } ratio
-            ? Keep(tokens, ratio)
+            ? CompressionRatio.Keep(tokens, ratio)
             : Rows is { } rows
                 ? Math.Min(tokens, rows)
                 : Math.Min(tokens, RowsInBytes(layers, kvHeads, cost) / lists));
@@ -120,7 +105,7 @@ public sealed record Budget
     {
         int all = checked((int)Cells(1, kvHeads, tokens));
         return (int)(Ratio is { } ratio
-            ? Keep(all, ratio)
+            ? CompressionRatio.Keep(all, ratio)
             : Rows is { } rows
                 ? Math.Min(all, (long)rows * kvHeads)
                 : Math.Min(all, RowsInBytes(layers, kvHeads, cost) / layers));

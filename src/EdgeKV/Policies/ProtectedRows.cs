@@ -1,4 +1,4 @@
-using EdgeKV.Policies.Selection;
+using EdgeKV.Numerics;
 
 namespace EdgeKV.Policies;
 

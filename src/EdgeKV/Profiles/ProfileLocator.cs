@@ -11,7 +11,7 @@ public static class ProfileLocator
     /// <summary>
     /// The first that there is of: the profile beside the model file; in <c>models/</c> in a folder above the program or above the current
     /// folder; in the user's <c>$XDG_DATA_HOME/edgekv/profiles</c> (else <c>~/.local/share/edgekv/profiles</c>). It is not opened:
-    /// <see cref="EdgeModel.Profile"/> says when it is damaged or another model's.
+    /// <c>EdgeModel.Profile</c> says when it is damaged or another model's.
     /// </summary>
     /// <param name="modelPath">The model file.</param>
     /// <returns>The full path, or null when there is none.</returns>

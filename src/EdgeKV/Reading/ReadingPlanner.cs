@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;

@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Numerics.Tensors;
-using EdgeKV.Policies.Selection;
+using EdgeKV.Numerics;
 
 namespace EdgeKV.Scoring;
 

@@ -1,5 +1,3 @@
-using EdgeKV.Sessions;
-
 namespace EdgeKV.Scoring;
 
 /// <summary>The keys or values of one layer, in memory that goes back as soon as it is disposed: a layer can be a hundred megabytes.</summary>

@@ -7,8 +7,7 @@ namespace EdgeKV.Scoring;
 /// <see cref="FutureAttention"/>, <see cref="ValueCapacity"/>, <see cref="TokenClasses"/> and <see cref="Learned"/>. Compares by value.
 /// </summary>
 /// <remarks>
-/// A new one is a record here and its case in the session, which reads it (<c>EdgeSession.Scoring.cs</c>); requests, scores and policies
-/// take any statistic.
+/// A new one is a record with its <see cref="Reader"/>, or with what works it out from cached rows (<see cref="OfRows"/>). Requests, scores and policies take any statistic.
 /// </remarks>
 public abstract record Statistic
 {
@@ -31,8 +30,19 @@ public abstract record Statistic
     /// <summary>Whether it is read from a cache that still has all of its rows.</summary>
     public virtual bool NeedsFullCache => true;
 
-    /// <summary>Whether it is worked out from cached rows, layer by layer (<see cref="ILayerStatistic"/>).</summary>
+    /// <summary>Whether it is worked out from cached rows, layer by layer (<see cref="OfRows"/>).</summary>
     internal virtual bool IsMadeOfRows => false;
+
+    /// <summary>What asks the native library for it; null where it is worked out from cached rows, or from the tokens alone.</summary>
+    internal virtual StatisticReader? Reader => null;
+
+    /// <summary>What works it out from cached rows, where it is made of them.</summary>
+    /// <param name="rows">The cached rows.</param>
+    /// <param name="seen">Holds what the statistic is <see cref="MadeOf"/>.</param>
+    /// <exception cref="PlanException">The statistic does not fit the model or the context.</exception>
+    /// <exception cref="UnsupportedModelException">Positions are not encoded by one rotation, and the statistic has to know how they are.</exception>
+    internal virtual ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) =>
+        throw new InvalidOperationException($"The statistic {this} is not made of cached rows.");
 
     /// <summary>Statistics that have to be there before it can be worked out.</summary>
     internal virtual IReadOnlyList<Statistic> MadeOf => [];
@@ -56,6 +66,8 @@ public sealed record TaskAttention(TaskSet TaskSet, AttentionAggregate Aggregate
 {
     /// <inheritdoc/>
     public override string Name => TaskSet.Name;
+
+    internal override StatisticReader Reader => TaskSet is WindowTaskSet ? WindowReader.Instance : TaskReader.Instance;
 
     /// <inheritdoc/>
     public override bool NeedsAttention => true;
@@ -94,6 +106,8 @@ public sealed record ReconstructionAttention : Statistic
     /// <inheritdoc/>
     public override string Name => "reconstruction";
 
+    internal override StatisticReader Reader => ReconstructionReader.Instance;
+
     /// <inheritdoc/>
     public override bool NeedsAttention => true;
 
@@ -124,6 +138,8 @@ public sealed record WindowAttention : Statistic
     /// <inheritdoc/>
     public override string Name => "window";
 
+    internal override StatisticReader Reader => WindowReader.Instance;
+
     /// <inheritdoc/>
     public override bool NeedsAttention => true;
 
@@ -150,6 +166,8 @@ public sealed record LateWindowAttention : Statistic
 
     /// <inheritdoc/>
     public override string Name => "window";
+
+    internal override StatisticReader Reader => LateWindowReader.Instance;
 
     /// <inheritdoc/>
     public override bool NeedsAttention => true;
@@ -200,6 +218,8 @@ public sealed record BlockAttention : Statistic
     /// <inheritdoc/>
     public override string Name => "blocks";
 
+    internal override StatisticReader Reader => BlockReader.Instance;
+
     /// <inheritdoc/>
     public override bool NeedsAttention => true;
 
@@ -211,6 +231,8 @@ public sealed record KeyNorms : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "key norms";
+
+    internal override StatisticReader Reader => NormReaders.Keys;
 }
 
 /// <summary>L2 norms of the cached values, [layers, kvHeads, tokens].</summary>
@@ -218,6 +240,8 @@ public sealed record ValueNorms : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "value norms";
+
+    internal override StatisticReader Reader => NormReaders.Values;
 }
 
 /// <summary>
@@ -274,6 +298,8 @@ public sealed record KeyLeverage : Statistic
 
     internal override bool IsMadeOfRows => true;
 
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new LeverageScores(rows, this);
+
     private protected override string Describe() => $"key leverage({Sketch})";
 }
 
@@ -286,6 +312,8 @@ public sealed record OutputNorms(NormKind Kind) : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "output norms";
+
+    internal override StatisticReader Reader => NormReaders.Outputs;
 
     /// <inheritdoc/>
     public override bool IsPerAttentionHead => true;
@@ -304,6 +332,8 @@ public sealed record KeyLikeness : Statistic
 
     internal override bool IsMadeOfRows => true;
 
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new KeyLikenessScores(rows, seen);
+
     internal override IReadOnlyList<Statistic> MadeOf => [new KeyNorms()];
 }
 
@@ -318,6 +348,8 @@ public sealed record KeyProducts(QueryDirections Directions) : Statistic
     public override string Name => "key products";
 
     internal override bool IsMadeOfRows => true;
+
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new KeyProductScores(rows, this);
 }
 
 /// <summary>
@@ -355,6 +387,8 @@ public sealed record BlockRank : Statistic
 
     internal override bool IsMadeOfRows => true;
 
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new BlockRankScores(rows, this);
+
     private protected override string Describe() => $"block rank({Block})";
 }
 
@@ -388,6 +422,8 @@ public sealed record FutureAttention(int First, int Ahead) : Statistic
     public override bool IsPerAttentionHead => true;
 
     internal override bool IsMadeOfRows => true;
+
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new FutureAttentionScores(rows, seen, this);
 
     internal override IReadOnlyList<Statistic> MadeOf => [new QueryMoments(QueryMoment.Mean, First), new QueryMoments(QueryMoment.Covariance, First)];
 }
@@ -427,6 +463,8 @@ public sealed record ValueCapacity(int First, int Ahead, double Sharpness) : Sta
 
     internal override bool IsMadeOfRows => true;
 
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new ValueCapacityScores(rows, seen, this);
+
     internal override IReadOnlyList<Statistic> MadeOf => [new KeyNorms(), new QueryMoments(QueryMoment.Mean, First)];
 }
 
@@ -441,6 +479,8 @@ public sealed record QueryMoments(QueryMoment Moment, int First = 4) : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "queries";
+
+    internal override StatisticReader Reader => WindowReader.Instance;
 
     /// <inheritdoc/>
     public override bool NeedsPass => true;
@@ -480,6 +520,8 @@ public sealed record Learned : Statistic
 {
     /// <inheritdoc/>
     public override string Name => "learned";
+
+    internal override StatisticReader Reader => LearnedReader.Instance;
 
     /// <inheritdoc/>
     public override bool NeedsFullCache => false;

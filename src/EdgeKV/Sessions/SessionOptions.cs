@@ -1,3 +1,4 @@
+using EdgeKV.Engine;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
 
@@ -31,8 +32,13 @@ public sealed record SessionOptions
     /// </summary>
     public bool LearnedScores { get; init; } = true;
 
-    /// <summary>What scores are predicted by; null (default): the model's own, <see cref="EdgeModel.Profile"/>.</summary>
+    /// <summary>What scores are predicted by; null (default): the model's own, <c>EdgeModel.Profile</c>.</summary>
     public ScoreProfile? Profile { get; init; }
+
+    /// <summary>
+    /// The system prompt of the conversation; null (default): the one that the model's chat template writes by itself, if any.
+    /// </summary>
+    public string? SystemPrompt { get; init; }
 
     /// <summary>What computes the attention of single tokens over a compact cache in host memory.</summary>
     public AttentionKernel Attention { get; init; }

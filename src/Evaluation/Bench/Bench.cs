@@ -1,8 +1,10 @@
 using System.Diagnostics;
 using EdgeKV.Compression;
+using EdgeKV.Engine;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
 
@@ -90,7 +92,7 @@ public sealed class Bench(EdgeModel model, BenchText text, ICompressionPolicy po
                 Decode(full, empty, counts: round >= 0);
             }
 
-            CacheInfo cache = full.Cache;
+            CacheState cache = full.Cache;
             long rows = (long)_model.Layers * _model.KvHeads * depth;
             return _turns.Sum(
                 type, _model.Bytes, _passTokens, new BenchTurns.FullSizes(rows, rows * cache.RowBytes, cache.Bytes), _sizes);
@@ -116,12 +118,12 @@ public sealed class Bench(EdgeModel model, BenchText text, ICompressionPolicy po
 
                 if (round == 0)
                 {
-                    (read.Profile is null ? full : read).Save(state);
+                    await (read.Profile is null ? full : read).SaveAsync(state, ct).ConfigureAwait(false);
                 }
 
                 if (read.Profile is null)
                 {
-                    read.Load(state);
+                    await read.LoadAsync(state, ct).ConfigureAwait(false);
                 }
 
                 await PlanAsync(read, plans).ConfigureAwait(false);
@@ -171,7 +173,7 @@ public sealed class Bench(EdgeModel model, BenchText text, ICompressionPolicy po
         {
             _compact[index]?.Dispose();
             EdgeSession session = _compact[index] = Session(depth);
-            session.Load(state);
+            await session.LoadAsync(state, ct).ConfigureAwait(false);
             long full = Resident();
             CompressionReport report = await session.ApplyAsync(plan, options: null, progress: null, ct).ConfigureAwait(false);
             BenchTurns.Cell turns = _turns.Compact[index];

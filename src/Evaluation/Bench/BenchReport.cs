@@ -2,7 +2,7 @@ using EdgeKV.Models;
 
 namespace EdgeKV.Evaluation;
 
-/// <summary>All that a run of <c>bench</c> found out, and what is needed to repeat it. docs/bench.md defines the figures.</summary>
+/// <summary>All that a run of <c>bench</c> found out, and what is needed to repeat it. docs/guide/bench.md defines the figures.</summary>
 public sealed record BenchReport
 {
     /// <summary>Of the layout of the JSON.</summary>

@@ -1,6 +1,6 @@
 namespace EdgeKV.Evaluation;
 
-/// <summary>Reads data sets, whatever their layout: see docs/eval-data.md.</summary>
+/// <summary>Reads data sets, whatever their layout: see docs/guide/eval-data.md.</summary>
 public static class Datasets
 {
     private const int DeepestFolder = 4;
@@ -36,7 +36,7 @@ public static class Datasets
 
         if (samples.Count == 0)
         {
-            throw new DatasetException($"{path}: there is no sample in it; give a .jsonl or .json file, or a folder that has some (docs/eval-data.md).");
+            throw new DatasetException($"{path}: there is no sample in it; give a .jsonl or .json file, or a folder that has some (docs/guide/eval-data.md).");
         }
 
         CheckNames(samples);

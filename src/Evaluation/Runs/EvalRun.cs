@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
 using EdgeKV.Compression;
+using EdgeKV.Generation;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
@@ -168,7 +169,7 @@ public sealed class EvalRun
         }
 
         _restore.Start();
-        full.Save(state);
+        await full.SaveAsync(state, cancellation).ConfigureAwait(false);
         _restore.Stop();
         using EdgeSession compact = _model.CreateSession(options with
         {
@@ -223,7 +224,7 @@ public sealed class EvalRun
         double planSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         _restore.Start();
         compact.Clear();
-        compact.Load(state);
+        await compact.LoadAsync(state, cancellation).ConfigureAwait(false);
         _restore.Stop();
         start = Stopwatch.GetTimestamp();
         _apply.Start();
@@ -290,36 +291,18 @@ public sealed class EvalRun
     private Answered Generate(EdgeSession session, int[] asked, EvalSample sample, CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
-        ReadOnlySpan<float> logits = session.Decode(asked);
+        session.Decode(asked);
         double question = Stopwatch.GetElapsedTime(start).TotalSeconds;
         start = Stopwatch.GetTimestamp();
-        int decoded = 0;
-        List<int> answer = [];
-        int[] next = new int[1];
-        while (answer.Count < sample.NewTokens)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            int token = TensorPrimitives.IndexOfMax(logits);
-            if (_model.IsEnd(token))
-            {
-                break;
-            }
-
-            answer.Add(token);
-            if (answer.Count == sample.NewTokens
-                || (sample.StopsAtNewline && answer.Count > LeastBeforeNewline && _model.Detokenize([token]).Contains('\n', StringComparison.Ordinal)))
-            {
-                break;
-            }
-
-            next[0] = token;
-            logits = session.Decode(next);
-            decoded++;
-        }
-
+        int before = session.Position;
+        IReadOnlyList<int> answer = Greedy.Continue(
+            session.Kv!, sample.NewTokens, tokens => sample.StopsAtNewline && EndsLine(tokens), cancellationToken: cancellation);
         string text = _model.Detokenize([.. answer]);
-        return new Answered(text, Metrics.Score(sample, text), question, decoded, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        return new Answered(text, Metrics.Score(sample, text), question, session.Position - before, Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
+
+    private bool EndsLine(IReadOnlyList<int> tokens) =>
+        tokens.Count > LeastBeforeNewline && _model.Detokenize([tokens[^1]]).Contains('\n', StringComparison.Ordinal);
 
     // Perplexity of a text after the context: exp of the mean negative logarithm of its tokens' probabilities, from its second token on, since what
     // is left of a context has no logits for the first.

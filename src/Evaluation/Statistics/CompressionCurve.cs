@@ -3,7 +3,7 @@ using System.Globalization;
 namespace EdgeKV.Evaluation;
 
 /// <summary>Relative accuracy against the compression ratio: the points that a run has, the area under them and how far they may be followed.</summary>
-/// <remarks>docs/report.md says how both are defined.</remarks>
+/// <remarks>docs/guide/report.md says how both are defined.</remarks>
 public sealed class CompressionCurve
 {
     /// <summary>Tolerances of the maximum compression: 0.05, 0.1 and 0.2.</summary>

@@ -4,7 +4,7 @@ using EdgeKV.Cli.Commands;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.App.Tests.Commands;
 

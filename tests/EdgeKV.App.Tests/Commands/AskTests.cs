@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.App.Tests.Commands;
 

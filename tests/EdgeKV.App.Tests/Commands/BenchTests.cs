@@ -1,6 +1,6 @@
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.App.Tests.Commands;
 

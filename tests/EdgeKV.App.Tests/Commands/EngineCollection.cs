@@ -1,5 +1,5 @@
 using EdgeKV.Models;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.App.Tests.Commands;
 

@@ -1,5 +1,5 @@
 using EdgeKV.Cli.Commands;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.App.Tests.Commands;
 

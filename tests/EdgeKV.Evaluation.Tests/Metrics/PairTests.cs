@@ -1,5 +1,5 @@
 using System.Text.Json;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Evaluation.Tests;
 

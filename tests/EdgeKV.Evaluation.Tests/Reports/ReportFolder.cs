@@ -1,4 +1,4 @@
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Evaluation.Tests.Reports;
 

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Evaluation.Tests.Synthetic;
 

@@ -1,8 +1,10 @@
+using System.Buffers;
 using System.Text.Json;
 using EdgeKV.Models;
 using EdgeKV.Models.Chat;
 using EdgeKV.Scoring;
-using EdgeKV.Testing;
+using EdgeKV.Sessions;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 
@@ -47,7 +49,8 @@ public sealed class EdgeModelTests(ModelFixture fixture)
         try
         {
             ModelException exception = Assert.Throws<ModelException>(() => EdgeModel.Load(path));
-            Assert.Equal("edgekv_model_load", exception.Function);
+            Assert.Contains(path, exception.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain("Failed to load", exception.Message, StringComparison.Ordinal);
         }
         finally
         {
@@ -157,6 +160,21 @@ public sealed class EdgeModelTests(ModelFixture fixture)
         Assert.Equal(
             "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n",
             Model.ApplyChatTemplate([new ChatTurn("system", "Be brief."), new ChatTurn("user", "Hi")], addAssistant: false));
+    }
+
+    [Fact]
+    public void Metadata_DirtyPooledBuffers_StillFindsTheKey()
+    {
+        for (int length = 8; length <= 64; length++)
+        {
+            byte[] rented = ArrayPool<byte>.Shared.Rent(length);
+            rented.AsSpan().Fill((byte)'x');
+            ArrayPool<byte>.Shared.Return(rented);
+            Assert.Equal("llama", Model.Metadata("general.architecture"));
+            Assert.Contains("<|im_start|>", Model.Metadata("tokenizer.chat_template"), StringComparison.Ordinal);
+        }
+
+        Assert.Null(Model.Metadata("no.such.key"));
     }
 
     [Fact]

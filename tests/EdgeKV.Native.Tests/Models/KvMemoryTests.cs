@@ -1,4 +1,5 @@
 using EdgeKV.Models;
+using EdgeKV.Numerics;
 
 namespace EdgeKV.Native.Tests;
 
@@ -23,7 +24,7 @@ public sealed class KvMemoryTests
 
     [Fact]
     public void Bytes_Ratio_TruncatesRowsAsBudgetsDo() =>
-        Assert.Equal(Planning.Budget.Keep(90 * 100, 0.8) * 256, Small.Bytes(KvCacheType.F16, 100, 0.8));
+        Assert.Equal(CompressionRatio.Keep(90 * 100, 0.8) * 256, Small.Bytes(KvCacheType.F16, 100, 0.8));
 
     [Theory]
     [InlineData(0)]

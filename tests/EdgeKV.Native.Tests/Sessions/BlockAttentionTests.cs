@@ -4,7 +4,7 @@ using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 
@@ -159,7 +159,7 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
         PlanException error = await Assert.ThrowsAsync<PlanException>(() => session.ScoreAsync(new Compactor().Request));
 
         Assert.Contains(
-            "Blocks of 256 tokens are fed whole, and the session's batches hold 40. Take a larger BatchSize", error.Message, StringComparison.Ordinal);
+            "Blocks of 256 tokens are fed whole, and the context's batches hold 40. Take a larger BatchSize", error.Message, StringComparison.Ordinal);
         Assert.Equal(Tokens, session.Position);
     }
 
@@ -248,7 +248,7 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
         double[][][] queries = new double[tokens.Length][][];
         for (int token = 0; token < tokens.Length; token++)
         {
-            NativeErrors.ThrowIfFailed(NativeMethods.edgekv_queries_keep(session.Handle!, true, 0), "edgekv_queries_keep");
+            NativeErrors.ThrowIfFailed(NativeMethods.edgekv_queries_keep(session.Handle, true, 0), "edgekv_queries_keep");
             session.Decode([tokens[token]]);
             queries[token] = new double[model.Layers][];
             for (int layer = 0; layer < model.Layers; layer++)
@@ -257,7 +257,7 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
                 fixed (double* pointer = sums)
                 {
                     NativeErrors.ThrowIfFailed(
-                        NativeMethods.edgekv_queries(session.Handle!, NativeQuerySum.RotatedQueries, layer, pointer, (nuint)sums.Length), "edgekv_queries");
+                        NativeMethods.edgekv_queries(session.Handle, NativeQuerySum.RotatedQueries, layer, pointer, (nuint)sums.Length), "edgekv_queries");
                 }
             }
         }

@@ -4,7 +4,7 @@ using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 
@@ -74,15 +74,33 @@ public sealed class ProfileTests : IDisposable
     }
 
     [Fact]
-    public async Task CompressAsync_LoadedState_HasNoLearnedScores()
+    public async Task CompressAsync_LoadedState_HasTheLearnedScoresThatWereSaved()
     {
         string state = Path.Combine(_folder, "state");
         using EdgeModel model = WithProfile();
         using EdgeSession session = await Reader(model);
-        session.Save(state);
+        await session.SaveAsync(state);
         using EdgeSession loaded = model.CreateSession(new SessionOptions { ContextSize = 512, Threads = 1 });
-        loaded.Load(state);
+        await loaded.LoadAsync(state);
 
+        CompressionReport report = await loaded.CompressAsync(Half);
+
+        Assert.Equal("learned", report.Scores?.Name);
+        Assert.Equal(0, report.Scores?.PassTokens);
+        Assert.Equal((await session.CompressAsync(Half)).RowsAfter, report.RowsAfter);
+    }
+
+    [Fact]
+    public async Task CompressAsync_StateSavedWithoutLearnedScores_RunsTheRepeatPass()
+    {
+        string state = Path.Combine(_folder, "state");
+        using EdgeModel model = WithProfile();
+        using EdgeSession session = await Reader(model, learned: false);
+        await session.SaveAsync(state);
+        using EdgeSession loaded = model.CreateSession(new SessionOptions { ContextSize = 512, Threads = 1 });
+        await loaded.LoadAsync(state);
+
+        Assert.False(loaded.Cache.HasLearnedScores);
         AssertRepeat(await loaded.CompressAsync(Half));
     }
 

@@ -6,7 +6,7 @@ using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 
@@ -31,7 +31,7 @@ public sealed class QueryMomentsTests(ModelFixture fixture)
         {
             using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(tiny));
             using EdgeSession session = model.CreateSession(Options with { ContextSize = size });
-            NativeErrors.ThrowIfFailed(NativeMethods.edgekv_queries_keep(session.Handle!, true, 0), "edgekv_queries_keep");
+            NativeErrors.ThrowIfFailed(NativeMethods.edgekv_queries_keep(session.Handle, true, 0), "edgekv_queries_keep");
             await session.PrefillAsync(TinyModels.RandomTokens(Tokens, 1));
 
             RotaryEncoding rotary = session.CachedRows.Rotary;
@@ -188,7 +188,7 @@ public sealed class QueryMomentsTests(ModelFixture fixture)
         fixed (double* pointer = sums)
         {
             NativeErrors.ThrowIfFailed(
-                NativeMethods.edgekv_queries(session.Handle!, NativeQuerySum.Keys, layer, pointer, (nuint)sums.Length), "edgekv_queries");
+                NativeMethods.edgekv_queries(session.Handle, NativeQuerySum.Keys, layer, pointer, (nuint)sums.Length), "edgekv_queries");
         }
 
         return sums;

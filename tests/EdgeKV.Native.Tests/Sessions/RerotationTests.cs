@@ -5,7 +5,7 @@ using EdgeKV.Policies.Scorers;
 using EdgeKV.Reading;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 
@@ -168,7 +168,7 @@ public sealed class RerotationTests(ModelFixture fixture)
         fixed (float* shares = weights)
         {
             NativeErrors.ThrowIfFailed(
-                NativeMethods.edgekv_merge(session.Handle!, layer, head, from, to, shares, (nuint)dropped.Length), "edgekv_merge");
+                NativeMethods.edgekv_merge(session.Handle, layer, head, from, to, shares, (nuint)dropped.Length), "edgekv_merge");
         }
     }
 }

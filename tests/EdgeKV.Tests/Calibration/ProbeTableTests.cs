@@ -1,4 +1,4 @@
-using EdgeKV.Calibration.Tables;
+using EdgeKV.Calibration;
 
 namespace EdgeKV.Tests.Calibration;
 

@@ -1,4 +1,4 @@
-using EdgeKV.Calibration.Tables;
+using EdgeKV.Calibration;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Scoring;

@@ -1,3 +1,4 @@
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 
 namespace EdgeKV.Tests.Planning;
@@ -35,7 +36,7 @@ public class BudgetTests
     [InlineData(7, 0.0, 7)]
     [InlineData(7, 0.9999, 0)]
     [InlineData(0, 0.5, 0)]
-    public void Keep_Ratio_TruncatesInDouble(long rows, double ratio, long expected) => Assert.Equal(expected, Budget.Keep(rows, ratio));
+    public void Keep_Ratio_TruncatesInDouble(long rows, double ratio, long expected) => Assert.Equal(expected, CompressionRatio.Keep(rows, ratio));
 
     [Fact]
     public void CompositeRows_Ratio_TruncatesOverAllLayers()
@@ -98,7 +99,7 @@ public class BudgetTests
     public void FromRatio_OutOfRange_Throws(double ratio)
     {
         Assert.Throws<ArgumentOutOfRangeException>(() => Budget.FromRatio(ratio));
-        Assert.Throws<ArgumentOutOfRangeException>(() => Budget.Keep(10, ratio));
+        Assert.Throws<ArgumentOutOfRangeException>(() => CompressionRatio.Keep(10, ratio));
     }
 
     [Fact]
@@ -106,7 +107,7 @@ public class BudgetTests
     {
         Assert.Throws<ArgumentOutOfRangeException>(() => Budget.FromRows(0));
         Assert.Throws<ArgumentOutOfRangeException>(() => Budget.FromBytes(0));
-        Assert.Throws<ArgumentOutOfRangeException>(() => Budget.Keep(-1, 0.5));
+        Assert.Throws<ArgumentOutOfRangeException>(() => CompressionRatio.Keep(-1, 0.5));
         Assert.Throws<ArgumentOutOfRangeException>(() => Budget.FromRatio(0.5).CompositeRows(0, 1, 1));
     }
 

@@ -5,7 +5,7 @@ using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Tests.Policies;
 

@@ -69,7 +69,7 @@ internal sealed class RowScores : IDisposable
         foreach (Statistic statistic in policy.Request.Statistics.Where(statistic => !Scores.Has(statistic)))
         {
             Scores.Add(statistic, new StatisticValues(TestScores.Buffer(
-                statistic is ValueNorms ? Rows.Norms(RowKind.Values) : Written(ILayerStatistic.Of(statistic, Rows, Scores), statistic.IsPerAttentionHead))));
+                statistic is ValueNorms ? Rows.Norms(RowKind.Values) : Written(statistic.OfRows(Rows, Scores), statistic.IsPerAttentionHead))));
         }
 
         return Scores;

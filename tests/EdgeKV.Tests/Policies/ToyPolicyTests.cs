@@ -8,7 +8,7 @@ using EdgeKV.Tests.Policies.Scorers;
 
 namespace EdgeKV.Tests.Policies;
 
-/// <summary>docs/adding-a-policy.md, step by step, for a toy policy: the rows with the longest values.</summary>
+/// <summary>docs/internals/adding-a-policy.md, step by step, for a toy policy: the rows with the longest values.</summary>
 public class ToyPolicyTests
 {
     // Step 3: its entry, as PolicyRegistry.Entries has it.

@@ -192,7 +192,7 @@ public class AttentionScoresTests
     private static ScoreBuffer Count(int first, int length) =>
         TestScores.Buffer([.. Enumerable.Range(first, length).Select(value => (float)value)]);
 
-    // What a session does with the memory of libedgekv.
+    // What a session does with the memory of libllama.
     private sealed unsafe class NativeBuffer : ScoreBuffer
     {
         private readonly int _length;

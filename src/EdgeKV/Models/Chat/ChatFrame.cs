@@ -1,4 +1,7 @@
+using System.Text;
 using System.Text.RegularExpressions;
+using LLama;
+using LLama.Native;
 
 namespace EdgeKV.Models.Chat;
 
@@ -21,16 +24,24 @@ internal sealed partial class ChatFrame
     private const string SecondMark = "EdgeKVSecondMark";
     private const string ThirdMark = "EdgeKVThirdMark";
 
-    private readonly EdgeModel _model;
+    private readonly Tokenizer _tokenizer;
+    private readonly SafeLlamaModelHandle _model;
     private readonly Frame? _frame;
     private readonly UnsupportedModelException? _error;
+    private readonly Lazy<int[]> _userHeader;
+    private readonly Lazy<int[]> _openingHeader;
+    private readonly Lazy<int[]> _assistantHeader;
 
-    private ChatFrame(EdgeModel model, string? defaultSystemPrompt, Frame? frame, UnsupportedModelException? error)
+    private ChatFrame(Tokenizer tokenizer, SafeLlamaModelHandle model, string? defaultSystemPrompt, Frame? frame, UnsupportedModelException? error)
     {
+        _tokenizer = tokenizer;
         _model = model;
         DefaultSystemPrompt = defaultSystemPrompt;
         _frame = frame;
         _error = error;
+        _userHeader = new Lazy<int[]>(() => Header(Parts.TurnChange));
+        _openingHeader = new Lazy<int[]>(() => Header(Parts.Opening));
+        _assistantHeader = new Lazy<int[]>(() => Header(Parts.Closing));
     }
 
     /// <summary>The system prompt that the template itself writes when a conversation has none.</summary>
@@ -41,17 +52,20 @@ internal sealed partial class ChatFrame
 
     private Frame Parts => _frame ?? throw new UnsupportedModelException(_error!.Message, _error);
 
-    public static ChatFrame Of(EdgeModel model)
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="systemPrompt">The system prompt of the conversation; null: the one that the template writes by itself, if any.</param>
+    public static ChatFrame Of(Tokenizer tokenizer, SafeLlamaModelHandle model, string? systemPrompt = null)
     {
-        string? system = FindDefaultSystemPrompt(model.Metadata("tokenizer.chat_template"));
+        string? system = systemPrompt ?? FindDefaultSystemPrompt(ModelMetadata.Read(model, "tokenizer.chat_template"));
         try
         {
-            return new ChatFrame(model, system, Split(model, system), error: null);
+            return new ChatFrame(tokenizer, model, system, Split(model, system), error: null);
         }
         catch (UnsupportedModelException e)
         {
             // Kept for whoever asks: a model without a template can still be fed tokens.
-            return new ChatFrame(model, system, frame: null, e);
+            return new ChatFrame(tokenizer, model, system, frame: null, e);
         }
     }
 
@@ -70,6 +84,66 @@ internal sealed partial class ChatFrame
         return match.Success ? match.Groups["prompt"].Value.Replace("\\n", "\n", StringComparison.Ordinal) : null;
     }
 
+    /// <summary>A conversation as the template writes it, with the template's own system prompt where the conversation has none.</summary>
+    public string Apply(IReadOnlyList<ChatTurn> turns, bool addAssistant)
+    {
+        ArgumentNullException.ThrowIfNull(turns);
+        if (turns.Count == 0)
+        {
+            throw new ArgumentException("A conversation needs at least one turn.", nameof(turns));
+        }
+
+        foreach (ChatTurn turn in turns)
+        {
+            if (turn.Role.Contains('\0', StringComparison.Ordinal) || turn.Content.Contains('\0', StringComparison.Ordinal))
+            {
+                throw new ArgumentException("A turn has a zero character, which templates cannot carry.", nameof(turns));
+            }
+        }
+
+        return DefaultSystemPrompt is { } system && turns.All(turn => turn.Role != SystemRole)
+            ? TemplateText(_model, [new ChatTurn(SystemRole, system), .. turns], addAssistant)
+            : TemplateText(_model, turns, addAssistant);
+    }
+
+    /// <summary>Whose turn some tokens end in. Ids that are not known match nothing.</summary>
+    public ConversationTurn TurnOf(ReadOnlySpan<int> tokens)
+    {
+        if (tokens.IsEmpty)
+        {
+            return ConversationTurn.None;
+        }
+
+        if (_frame is null)
+        {
+            return ConversationTurn.Plain;
+        }
+
+        int user = Math.Max(LastEnd(tokens, _userHeader.Value), LastEnd(tokens, _openingHeader.Value));
+        int assistant = LastEnd(tokens, _assistantHeader.Value);
+        if (user < 0 && assistant < 0)
+        {
+            return ConversationTurn.Plain;
+        }
+
+        return EndedTokens(tokens) > 0 ? ConversationTurn.Ended
+            : assistant > user ? ConversationTurn.Assistant
+            : ConversationTurn.User;
+    }
+
+    /// <summary>Tokens of a question after some tokens, whoever's turn they end in, and of the header of the answer.</summary>
+    /// <param name="context">The tokens that are there; ids that are not known match nothing.</param>
+    /// <param name="turn">Whose turn they end in.</param>
+    /// <param name="question">The question.</param>
+    /// <param name="answerPrefix">Words that the answer begins with; empty for none.</param>
+    public int[] Ask(ReadOnlySpan<int> context, ConversationTurn turn, string question, string answerPrefix) => turn switch
+    {
+        ConversationTurn.None => [.. Open(string.Empty), .. Close(question, answerPrefix, newTurn: false)],
+        ConversationTurn.Assistant => Close(question, answerPrefix, newTurn: true),
+        ConversationTurn.Ended => Close(question, answerPrefix, newTurn: true)[EndedTokens(context)..],
+        _ => Close(question, answerPrefix, newTurn: false),
+    };
+
     /// <summary>Tokens of the template's opening and a text that begins the user's turn.</summary>
     public int[] Open(string text)
     {
@@ -78,7 +152,7 @@ internal sealed partial class ChatFrame
         List<int> tokens = [];
         if (BeginningOfText() is { } first)
         {
-            int[] head = _model.Tokenize(special, parseSpecial: true);
+            int[] head = _tokenizer.Tokenize(special, parseSpecial: true);
             if (head.Length == 0 || head[0] != first)
             {
                 tokens.Add(first);
@@ -128,7 +202,7 @@ internal sealed partial class ChatFrame
         return [.. tokens];
     }
 
-    private static Frame Split(EdgeModel model, string? system)
+    private static Frame Split(SafeLlamaModelHandle model, string? system)
     {
         List<ChatTurn> turns = [];
         if (system is not null)
@@ -137,10 +211,10 @@ internal sealed partial class ChatFrame
         }
 
         turns.Add(new ChatTurn(UserRole, FirstMark));
-        string one = model.TemplateText(turns, addAssistant: true);
+        string one = TemplateText(model, turns, addAssistant: true);
         turns.Add(new ChatTurn(AssistantRole, SecondMark));
         turns.Add(new ChatTurn(UserRole, ThirdMark));
-        string three = model.TemplateText(turns, addAssistant: true);
+        string three = TemplateText(model, turns, addAssistant: true);
 
         int first = one.IndexOf(FirstMark, StringComparison.Ordinal);
         int second = three.IndexOf(SecondMark, StringComparison.Ordinal);
@@ -150,20 +224,84 @@ internal sealed partial class ChatFrame
             : throw new UnsupportedModelException("The model's chat template does not write the turns of a conversation as they stand.");
     }
 
+    /// <summary>How many of the tokens that lead from an answer to the next user's text a context ends with already, where that ends the turn; else 0.</summary>
+    private int EndedTokens(ReadOnlySpan<int> tokens)
+    {
+        ReadOnlySpan<int> change = _userHeader.Value;
+        for (int count = Math.Min(change.Length - 1, tokens.Length); count > 0; count--)
+        {
+            if (tokens.EndsWith(change[..count]) && EndsTurn(change[..count]))
+            {
+                return count;
+            }
+        }
+
+        return 0;
+    }
+
+    private bool EndsTurn(ReadOnlySpan<int> tokens)
+    {
+        foreach (int token in tokens)
+        {
+            if (_tokenizer.IsEnd(token))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The header that a text of the template ends with: its control tokens and the first words after them, which no text of a turn merges with.</summary>
+    private int[] Header(string text)
+    {
+        (string special, string plain) = SplitAtLastControl(text);
+        List<int> tokens = [];
+        Add(tokens, special, parseSpecial: true);
+        Add(tokens, plain.TrimEnd(), parseSpecial: false);
+        return [.. tokens];
+    }
+
+    // Where the last occurrence of a header ends; -1 when there is none.
+    private static int LastEnd(ReadOnlySpan<int> tokens, ReadOnlySpan<int> header)
+    {
+        int start = header.IsEmpty ? -1 : tokens.LastIndexOf(header);
+        return start < 0 ? -1 : start + header.Length;
+    }
+
+    /// <summary>The conversation as llama.cpp writes it, without the template's own system prompt.</summary>
+    private static string TemplateText(SafeLlamaModelHandle model, IReadOnlyList<ChatTurn> turns, bool addAssistant)
+    {
+        try
+        {
+            LLamaTemplate template = new(model) { AddAssistant = addAssistant };
+            foreach (ChatTurn turn in turns)
+            {
+                template.Add(turn.Role, turn.Content);
+            }
+
+            return Encoding.UTF8.GetString(template.Apply());
+        }
+        catch (Exception e) when (e is LLama.Exceptions.TemplateNotFoundException or LLama.Exceptions.MissingTemplateException or LLama.Exceptions.RuntimeError)
+        {
+            throw new UnsupportedModelException($"The model has no chat template that llama.cpp can apply: {e.Message}", e);
+        }
+    }
+
     private void Add(List<int> tokens, string text, bool parseSpecial)
     {
         if (text.Length > 0)
         {
-            tokens.AddRange(_model.Tokenize(text, addSpecial: false, parseSpecial));
+            tokens.AddRange(_tokenizer.Tokenize(text, addSpecial: false, parseSpecial));
         }
     }
 
     /// <summary>The token that the model puts before every text, if any.</summary>
     private int? BeginningOfText()
     {
-        foreach (int token in _model.Tokenize(string.Empty, addSpecial: true))
+        foreach (int token in _tokenizer.Tokenize(string.Empty, addSpecial: true))
         {
-            if (!_model.IsEnd(token))
+            if (!_tokenizer.IsEnd(token))
             {
                 return token;
             }
@@ -196,10 +334,10 @@ internal sealed partial class ChatFrame
     /// <summary>The texts of the control tokens in a text, in their order.</summary>
     private IEnumerable<string> Controls(string text)
     {
-        foreach (int token in _model.Tokenize(text, parseSpecial: true))
+        foreach (int token in _tokenizer.Tokenize(text, parseSpecial: true))
         {
-            if (_model.Detokenize([token], special: false).Length == 0
-                && _model.Detokenize([token], special: true) is { Length: > 0 } control
+            if (_tokenizer.Detokenize([token], special: false).Length == 0
+                && _tokenizer.Detokenize([token], special: true) is { Length: > 0 } control
                 && text.Contains(control, StringComparison.Ordinal))
             {
                 yield return control;

@@ -1,4 +1,5 @@
 using System.Buffers;
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;
@@ -72,7 +73,7 @@ public sealed record ChunkKV : ScorerWrapper
         int all = (tokens - 1) / Length + 1;
         if (Budget.Ratio is { } ratio)
         {
-            return Math.Max(1, (int)Budget.Keep(all, ratio));
+            return Math.Max(1, (int)CompressionRatio.Keep(all, ratio));
         }
 
         int fit = rows == tokens ? all : rows / Length;

@@ -1,3 +1,4 @@
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Numerics.Tensors;
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Profiles;

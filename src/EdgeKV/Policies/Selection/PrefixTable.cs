@@ -1,3 +1,5 @@
+using EdgeKV.Numerics;
+
 namespace EdgeKV.Policies.Selection;
 
 /// <summary>

@@ -1,3 +1,4 @@
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
@@ -75,7 +76,7 @@ public class CriticalKVTests
             ? new CriticalAdaKV { Scorer = scorer, Ratio = ratio, FirstStage = stage, Composed = random.Next(2) == 0 }
             : new CriticalKV { Scorer = scorer, Ratio = ratio, FirstStage = stage };
         using AttentionScores scores = RandomScores.For(policy.Request, random, random.Next(snap.Window + 1, 90));
-        int kept = (int)Budget.Keep(scores.Tokens, ratio);
+        int kept = (int)CompressionRatio.Keep(scores.Tokens, ratio);
 
         CompressionPlan plan = StatisticScores.AssertSound(policy, scores);
 

@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Tests.Policies.Scorers;
 
@@ -174,7 +175,7 @@ public class CompressKVTests
         JsonElement calibration = Read(Golden(), "compresskv_calibration.json");
         int[] expected = Ints(calibration.GetProperty("rows").GetProperty(ratio.ToString(CultureInfo.InvariantCulture)));
 
-        Assert.Equal(expected, CompressKV.ShareRows(Calibration(calibration).LayerErrors, (int)Budget.Keep(1000, ratio), 1000));
+        Assert.Equal(expected, CompressKV.ShareRows(Calibration(calibration).LayerErrors, (int)CompressionRatio.Keep(1000, ratio), 1000));
     }
 
     [Theory]
@@ -239,7 +240,7 @@ public class CompressKVTests
         string? folder = Places.Shared is { } shared ? Path.Combine(shared, "goldens") : null;
         if (!Directory.Exists(folder))
         {
-            Assert.Skip(Testing.Golden.Missing);
+            Assert.Skip(Measurements.Subjects.Golden.Missing);
         }
 
         return folder;

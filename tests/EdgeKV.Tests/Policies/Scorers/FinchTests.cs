@@ -1,3 +1,4 @@
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
@@ -44,7 +45,7 @@ public class FinchTests
             layers, kvHeads * group, kvHeads, tokens, new LateWindowAttention(window), Sums());
         int kept = random.Next(0, tokens + 1);
         var policy = new Finch { Window = window, Budget = Budget.FromRatio(1 - (kept + 0.5) / (tokens + 1)) };
-        kept = (int)Budget.Keep(tokens, policy.Ratio.GetValueOrDefault());
+        kept = (int)CompressionRatio.Keep(tokens, policy.Ratio.GetValueOrDefault());
 
         CompressionPlan plan = StatisticScores.AssertSound(policy, scores);
 

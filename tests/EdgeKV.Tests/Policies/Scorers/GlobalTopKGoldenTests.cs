@@ -1,6 +1,6 @@
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Tests.Policies.Scorers;
 

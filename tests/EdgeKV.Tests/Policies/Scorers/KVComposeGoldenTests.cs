@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
-using EdgeKV.Testing;
+using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Tests.Policies.Scorers;
 

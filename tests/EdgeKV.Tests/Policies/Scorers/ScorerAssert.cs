@@ -1,3 +1,4 @@
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Scorers;
@@ -85,7 +86,7 @@ internal static class ScorerAssert
     private static void HoldsTheBest(ScoredPolicy policy, AttentionScores scores, CompressionPlan plan, double ratio)
     {
         int tokens = scores.Tokens;
-        int rows = (int)Budget.Keep(tokens, ratio);
+        int rows = (int)CompressionRatio.Keep(tokens, ratio);
         float[] own = Scores(policy, scores);
         ProtectedRows safe = policy.Protect(tokens, rows);
         for (int list = 0; list < scores.Layers * scores.KvHeads; list++)

@@ -1,0 +1,115 @@
+using System.Numerics.Tensors;
+using EdgeKV.Models;
+using EdgeKV.Native;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Profiles;
+using EdgeKV.Scoring;
+using EdgeKV.Sessions;
+
+namespace EdgeKV.Calibration;
+
+/// <summary>
+/// DuoAttention's table: gates that stand in for trained ones (arXiv 2410.10819), as kvpress finds them. An attention head's mean query and mean key before RoPE
+/// are put at 500 positions and rotated; the gate is the mean of the running sum of the last query's attention, mean over the group: near 1 where the first
+/// positions have it all, near 0 where the last have.
+/// </summary>
+internal sealed class DuoAttentionTable(EdgeModel model, CalibrationOptions options, IReadOnlyList<int[]> texts, string source)
+    : TableCalibration(model, options)
+{
+    private const int Positions = 500;
+
+    public override string Table => DuoAttention.PolicyName;
+
+    public override string Settings => Text($"{source} {Options.Threads} {string.Join(',', texts.SelectMany(text => text))}");
+
+    public override int Units => texts.Count;
+
+    // By layer: sums of queries, then of keys.
+    public override int Length => Model.Layers * LayerLength;
+
+    private int LayerLength => (Model.Heads + Model.KvHeads) * Model.HeadSizeK;
+
+    public override CalibrationStage Stage(int unit) => CalibrationStage.Gates;
+
+    public override async Task AddAsync(int unit, double[] sums, CancellationToken cancellation)
+    {
+        EdgeSession session = Session();
+        session.KeepQueries();
+        await session.PrefillAsync(texts[unit], progress: null, cancellation).ConfigureAwait(false);
+        double[] read = new double[LayerLength];
+        for (int layer = 0; layer < Model.Layers; layer++)
+        {
+            int queries = Model.Heads * Model.HeadSizeK;
+            session.ReadQueries(NativeQuerySum.Queries, layer, read.AsSpan(0, queries));
+            session.ReadQueries(NativeQuerySum.Keys, layer, read.AsSpan(queries));
+            Span<double> to = sums.AsSpan(layer * LayerLength, LayerLength);
+            TensorPrimitives.Add(to, read, to);
+        }
+    }
+
+    public override ProfileTable Finish(double[] sums)
+    {
+        EdgeSession session = Session();
+        _ = session.Decode([0]);
+        RotaryEncoding rotary = session.RotaryOfKeys();
+        int size = Model.HeadSizeK;
+        int group = Model.Heads / Model.KvHeads;
+        double tokens = texts.Sum(text => text.Length);
+        float[] gates = new float[Model.Layers * Model.KvHeads];
+        for (int list = 0; list < gates.Length; list++)
+        {
+            (int layer, int kvHead) = Math.DivRem(list, Model.KvHeads);
+            int start = layer * LayerLength;
+            float[] key = Mean(start + (Model.Heads + kvHead) * size);
+            double sum = 0;
+            for (int head = kvHead * group; head < (kvHead + 1) * group; head++)
+            {
+                sum += Gate(Mean(start + head * size), key, rotary, Positions);
+            }
+
+            gates[list] = (float)(sum / group);
+        }
+
+        float[] ordered = [.. gates.Order()];
+        return new ProfileTable(
+            Table,
+            [new ProfileArray(DuoAttentionGates.Gates, [Model.Layers, Model.KvHeads], gates)],
+            new Dictionary<string, string>
+            {
+                ["method"] = Text($"stand-in for DuoAttention's trained gates (arXiv 2410.10819), as in NVIDIA/kvpress: mean query and key of each head before RoPE at {Positions} positions, mean running sum of the last one's attention, mean over the group"),
+                ["texts"] = source,
+                ["gates"] = Text($"{ordered[0]:0.000} to {ordered[^1]:0.000}, median {ordered[ordered.Length / 2]:0.000}"),
+                ["threads"] = Text($"{Options.Threads}"),
+            });
+
+        float[] Mean(int from) => [.. sums.Skip(from).Take(size).Select(value => (float)(value / tokens))];
+    }
+
+    /// <summary>Mean over positions of the running sum of the last position's attention, all positions having the same query and key before RoPE.</summary>
+    internal static double Gate(ReadOnlySpan<float> query, ReadOnlySpan<float> key, RotaryEncoding rotary, int positions)
+    {
+        float[] turned = query.ToArray();
+        rotary.Mean(positions - 1, 1).Apply(turned);
+        double[] weights = new double[positions];
+        float[] at = new float[key.Length];
+        for (int position = 0; position < positions; position++)
+        {
+            key.CopyTo(at);
+            rotary.Mean(position, 1).Apply(at);
+            weights[position] = TensorPrimitives.Dot<float>(turned, at) / Math.Sqrt(key.Length);
+        }
+
+        TensorPrimitives.SoftMax<double>(weights, weights);
+        double running = 0;
+        double sum = 0;
+        foreach (double weight in weights)
+        {
+            running += weight;
+            sum += running;
+        }
+
+        return sum / positions;
+    }
+
+    private EdgeSession Session() => Empty(texts.Max(text => text.Length));
+}

@@ -1,0 +1,37 @@
+using System.Numerics;
+using EdgeKV.Engine;
+using EdgeKV.Models;
+using EdgeKV.Native;
+using EdgeKV.Planning;
+
+namespace EdgeKV.Compression;
+
+/// <summary>What a kept row costs in a context, and the most rows that a KV head gets beside its kept ones, as <c>edgekv_apply</c> rounds them.</summary>
+internal static class RowCosts
+{
+    // What edgekv_apply takes for a room of 0.
+    private const int DefaultRoom = 256;
+
+    // Rows and bytes to which the native library rounds.
+    private const int DeviceAlign = 256;
+    private const int DeviceOffset = 256;
+    private const int HostOffset = 32;
+
+    /// <summary>The cost for a context whose cache is rewritten with given options.</summary>
+    public static RowCost Of(NativeContext context, CompressOptions options)
+    {
+        bool onDevice = context.Get(NativeCacheKey.OnDevice) != 0;
+        int room = options.Room == 0 ? DefaultRoom : options.Room;
+        int align = options.Align > 0 ? options.Align : onDevice ? DeviceAlign : 1;
+        room = checked((room + align - 1) / align * align);
+
+        // Every head's rows begin at an offset that the backend is fast with, so heads are rounded up to as many rows as that takes.
+        int bytes = onDevice ? DeviceOffset : HostOffset;
+        int step = Math.Max(
+            Step(context.Model.HeadSizeK, CacheTypes.Of(context.Get(NativeCacheKey.TypeK))),
+            Step(context.Model.HeadSizeV, CacheTypes.Of(context.Get(NativeCacheKey.TypeV))));
+        return new RowCost(context.Get(NativeCacheKey.RowBytes), room + step - 1);
+
+        int Step(int elements, KvCacheType type) => bytes / (int)BigInteger.GreatestCommonDivisor(bytes, KvMemory.Bytes(elements, type));
+    }
+}

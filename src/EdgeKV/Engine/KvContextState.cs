@@ -1,0 +1,133 @@
+namespace EdgeKV.Engine;
+
+/// <summary>Saving what a context holds and loading it again.</summary>
+public static class KvContextState
+{
+    extension(KvContext context)
+    {
+        /// <summary>Writes the cache, its token ids and its learned scores to a file. A compact cache is written as it is.</summary>
+        /// <param name="path">The file. It is written beside its place and renamed, so that an earlier one stays whole when writing fails.</param>
+        /// <param name="cancellationToken">Stops the work.</param>
+        /// <exception cref="EdgeKVException">The file cannot be written.</exception>
+        /// <exception cref="SessionStateException">The context holds nothing.</exception>
+        /// <exception cref="OperationCanceledException">Cancelled.</exception>
+        public Task SaveAsync(string path, CancellationToken cancellationToken = default)
+        {
+            ArgumentException.ThrowIfNullOrEmpty(path);
+            return context.RunAsync(
+                () =>
+                {
+                    context.ThrowIfEmpty("save");
+                    string temporary = $"{path}.{Guid.NewGuid():N}.new";
+                    try
+                    {
+                        using (FileStream file = new(temporary, FileMode.CreateNew, FileAccess.Write))
+                        {
+                            StateFile.Write(context.Native, file, cancellationToken);
+                            file.Flush(flushToDisk: true);
+                        }
+
+                        File.Move(temporary, path, overwrite: true);
+                        return true;
+                    }
+                    catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+                    {
+                        throw new EdgeKVException($"The session cannot be saved to {path}: {e.Message}", e);
+                    }
+                    finally
+                    {
+                        if (File.Exists(temporary))
+                        {
+                            File.Delete(temporary);
+                        }
+                    }
+                },
+                cancellationToken);
+        }
+
+        /// <summary>Writes the cache, its token ids and its learned scores to a stream.</summary>
+        /// <param name="stream">Written from its position on.</param>
+        /// <param name="cancellationToken">Stops the work.</param>
+        /// <exception cref="SessionStateException">The context holds nothing.</exception>
+        /// <exception cref="OperationCanceledException">Cancelled.</exception>
+        public Task SaveAsync(Stream stream, CancellationToken cancellationToken = default)
+        {
+            ArgumentNullException.ThrowIfNull(stream);
+            return context.RunAsync(
+                () =>
+                {
+                    context.ThrowIfEmpty("save");
+                    StateFile.Write(context.Native, stream, cancellationToken);
+                    return true;
+                },
+                cancellationToken);
+        }
+
+        /// <summary>Reads what <see cref="SaveAsync(KvContext, string, CancellationToken)"/> wrote, from a context of the same model and cache type.</summary>
+        /// <param name="path">The file.</param>
+        /// <param name="cancellationToken">Stops the work.</param>
+        /// <exception cref="EdgeKVException">The file cannot be read, is damaged, or is of another model or cache type. Where llama.cpp refused it, the context is empty then.</exception>
+        /// <exception cref="ContextWindowException">A full cache of more tokens than the context can hold.</exception>
+        /// <exception cref="OperationCanceledException">Cancelled.</exception>
+        public Task LoadAsync(string path, CancellationToken cancellationToken = default)
+        {
+            ArgumentException.ThrowIfNullOrEmpty(path);
+            return context.RunAsync(
+                () =>
+                {
+                    using FileStream file = Open(path);
+                    try
+                    {
+                        StateFile.Read(context.Native, context.FullLimit, file, cancellationToken);
+                        return true;
+                    }
+                    catch (IOException e)
+                    {
+                        throw new EdgeKVException($"The saved session {path} cannot be read: {e.Message}", e);
+                    }
+                    catch (EdgeKVException e) when (e.GetType() == typeof(EdgeKVException))
+                    {
+                        throw new EdgeKVException($"{path}: {e.Message}", e);
+                    }
+                },
+                cancellationToken);
+        }
+
+        /// <summary>Reads what <see cref="SaveAsync(KvContext, Stream, CancellationToken)"/> wrote.</summary>
+        /// <param name="stream">Read from its position on.</param>
+        /// <param name="cancellationToken">Stops the work.</param>
+        /// <exception cref="EdgeKVException">The stream is damaged, or of another model or cache type. Where llama.cpp refused it, the context is empty then.</exception>
+        /// <exception cref="ContextWindowException">A full cache of more tokens than the context can hold.</exception>
+        /// <exception cref="OperationCanceledException">Cancelled.</exception>
+        public Task LoadAsync(Stream stream, CancellationToken cancellationToken = default)
+        {
+            ArgumentNullException.ThrowIfNull(stream);
+            return context.RunAsync(
+                () =>
+                {
+                    StateFile.Read(context.Native, context.FullLimit, stream, cancellationToken);
+                    return true;
+                },
+                cancellationToken);
+        }
+    }
+
+    /// <summary>Opens a saved session.</summary>
+    /// <exception cref="EdgeKVException">It does not exist or cannot be opened.</exception>
+    internal static FileStream Open(string path)
+    {
+        if (!File.Exists(path))
+        {
+            throw new EdgeKVException($"The saved session does not exist: {path}.");
+        }
+
+        try
+        {
+            return File.OpenRead(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new EdgeKVException($"The saved session {path} cannot be opened: {e.Message}", e);
+        }
+    }
+}

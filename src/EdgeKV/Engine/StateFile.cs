@@ -1,0 +1,260 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text.Json;
+using EdgeKV.Native;
+
+namespace EdgeKV.Engine;
+
+/// <summary>
+/// EdgeKV's file around llama.cpp's state: token ids and learned scores, which llama.cpp does not save. Magic (8 bytes), version and header length (int32 each, little-endian),
+/// header (JSON), SHA-256 of everything so far, token ids (int32 each), learned scores of each run [layers, kvHeads, count] (float32), llama.cpp's state, SHA-256 of everything
+/// before.
+/// </summary>
+internal static unsafe class StateFile
+{
+    private const int Version = 1;
+    private const int MostHeaderBytes = 16 << 20;
+    private const int Step = 1 << 20;
+
+    private static ReadOnlySpan<byte> Magic => "EdgeKVst"u8;
+
+    /// <summary>Writes a context's state. The caller holds the context's lock.</summary>
+    public static void Write(NativeContext context, Stream stream, CancellationToken cancellation)
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        int position = context.Position;
+        int[][] runs = context.LearnedRuns(position);
+        nuint size = context.Handle.GetStateSize();
+        void* state = NativeMemory.Alloc(size);
+        try
+        {
+            nuint written = context.Handle.GetState((byte*)state, size);
+            if (written == 0)
+            {
+                throw new EdgeKVException("llama.cpp could not write the state of the context.");
+            }
+
+            StateHeader header = new(
+                FingerprintOf(context),
+                context.Get(NativeCacheKey.TypeK),
+                context.Get(NativeCacheKey.TypeV),
+                position,
+                context.IsCompact,
+                context.RerotatedTurn,
+                runs,
+                (long)written);
+            byte[] json = JsonSerializer.SerializeToUtf8Bytes(header, StateJson.Default.StateHeader);
+            byte[] start = new byte[Magic.Length + 2 * sizeof(int)];
+            Magic.CopyTo(start);
+            BinaryPrimitives.WriteInt32LittleEndian(start.AsSpan(Magic.Length), Version);
+            BinaryPrimitives.WriteInt32LittleEndian(start.AsSpan(Magic.Length + sizeof(int)), json.Length);
+            Put(start);
+            Put(json);
+            Put(hash.GetCurrentHash());
+            Put(MemoryMarshal.AsBytes(context.Tokens(0, position).AsSpan()));
+            foreach (int[] run in runs)
+            {
+                Put(MemoryMarshal.AsBytes(context.Learned(run[0], run[1]).AsSpan()));
+            }
+
+            for (nuint done = 0; done < written; done += Step)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Put(new ReadOnlySpan<byte>((byte*)state + done, (int)Math.Min(Step, written - done)));
+            }
+
+            stream.Write(hash.GetHashAndReset());
+        }
+        finally
+        {
+            NativeMemory.Free(state);
+        }
+
+        void Put(ReadOnlySpan<byte> bytes)
+        {
+            stream.Write(bytes);
+            hash.AppendData(bytes);
+        }
+    }
+
+    /// <summary>Reads the header alone, which says how many tokens follow.</summary>
+    /// <exception cref="EdgeKVException">The stream holds no state of EdgeKV's, one of another version, or a damaged one.</exception>
+    public static StateHeader ReadHeader(Stream stream)
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        return ReadHeader(stream, hash);
+    }
+
+    private static StateHeader ReadHeader(Stream stream, IncrementalHash hash)
+    {
+        try
+        {
+            byte[] start = new byte[Magic.Length + 2 * sizeof(int)];
+            stream.ReadExactly(start);
+            if (!start.AsSpan().StartsWith(Magic))
+            {
+                throw new EdgeKVException("This is not a saved session of EdgeKV.");
+            }
+
+            int version = BinaryPrimitives.ReadInt32LittleEndian(start.AsSpan(Magic.Length));
+            if (version != Version)
+            {
+                throw new EdgeKVException($"The saved session is of version {version}; this EdgeKV reads version {Version}.");
+            }
+
+            int length = BinaryPrimitives.ReadInt32LittleEndian(start.AsSpan(Magic.Length + sizeof(int)));
+            if (length is < 2 or > MostHeaderBytes)
+            {
+                throw Damaged();
+            }
+
+            byte[] json = new byte[length];
+            stream.ReadExactly(json);
+            hash.AppendData(start);
+            hash.AppendData(json);
+            byte[] sum = new byte[SHA256.HashSizeInBytes];
+            stream.ReadExactly(sum);
+            if (!sum.AsSpan().SequenceEqual(hash.GetCurrentHash()))
+            {
+                throw Damaged();
+            }
+
+            hash.AppendData(sum);
+            return JsonSerializer.Deserialize(json, StateJson.Default.StateHeader) ?? throw Damaged();
+        }
+        catch (Exception e) when (e is EndOfStreamException or JsonException)
+        {
+            throw Damaged(e);
+        }
+    }
+
+    /// <summary>Reads a context's state. The caller holds the context's lock. Everything is checked before the context is changed; when llama.cpp refuses the state, the context is empty.</summary>
+    /// <param name="context">The context.</param>
+    /// <param name="limit">Positions that its full cache can hold.</param>
+    /// <param name="stream">Read from its position on.</param>
+    /// <param name="cancellation">Stops the work.</param>
+    /// <exception cref="EdgeKVException">The stream is damaged, or of another model or cache type.</exception>
+    /// <exception cref="ContextWindowException">A full cache of more tokens than the context can hold.</exception>
+    public static void Read(NativeContext context, int limit, Stream stream, CancellationToken cancellation)
+    {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        StateHeader header = ReadHeader(stream, hash);
+        Check(context, limit, header);
+        int heads = context.Model.Geometry!.TotalKvHeads;
+        int[] tokens = new int[header.Position];
+        float[][] learned = new float[header.LearnedRuns.Length][];
+        void* state = NativeMemory.Alloc((nuint)header.StateBytes);
+        try
+        {
+            Take(MemoryMarshal.AsBytes(tokens.AsSpan()));
+            for (int i = 0; i < learned.Length; i++)
+            {
+                learned[i] = new float[checked(heads * header.LearnedRuns[i][1])];
+                Take(MemoryMarshal.AsBytes(learned[i].AsSpan()));
+            }
+
+            for (long done = 0; done < header.StateBytes; done += Step)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Take(new Span<byte>((byte*)state + done, (int)Math.Min(Step, header.StateBytes - done)));
+            }
+
+            byte[] sum = new byte[SHA256.HashSizeInBytes];
+            stream.ReadExactly(sum);
+            if (!sum.AsSpan().SequenceEqual(hash.GetHashAndReset()))
+            {
+                throw Damaged();
+            }
+
+            Restore(context, header, tokens, learned, (byte*)state);
+        }
+        catch (EndOfStreamException e)
+        {
+            throw Damaged(e);
+        }
+        finally
+        {
+            NativeMemory.Free(state);
+        }
+
+        void Take(Span<byte> bytes)
+        {
+            stream.ReadExactly(bytes);
+            hash.AppendData(bytes);
+        }
+    }
+
+    private static void Restore(NativeContext context, StateHeader header, int[] tokens, float[][] learned, byte* state)
+    {
+        context.Clear();
+        if (context.Handle.SetState(state, (nuint)header.StateBytes) == 0 || context.Get(NativeCacheKey.Fault) != 0 || context.Position != header.Position)
+        {
+            context.Clear();
+            throw new EdgeKVException(
+                "llama.cpp refused the saved session. Was it saved by another version, or on another kind of machine?");
+        }
+
+        context.RerotatedTurn = header.RerotatedTurn;
+        SetTokens(context, tokens);
+        for (int i = 0; i < learned.Length; i++)
+        {
+            context.SetLearned(header.LearnedRuns[i][0], header.LearnedRuns[i][1], learned[i]);
+        }
+    }
+
+    // Positions whose ids are not known stay so.
+    private static void SetTokens(NativeContext context, int[] tokens)
+    {
+        for (int first = 0, end; first < tokens.Length; first = end)
+        {
+            bool known = tokens[first] != CacheState.UnknownToken;
+            end = Array.FindIndex(tokens, first, token => (token != CacheState.UnknownToken) != known);
+            end = end < 0 ? tokens.Length : end;
+            if (known)
+            {
+                context.SetTokens(first, tokens.AsSpan(first..end));
+            }
+        }
+    }
+
+    private static void Check(NativeContext context, int limit, StateHeader header)
+    {
+        if (header.Model != FingerprintOf(context))
+        {
+            throw new EdgeKVException("The saved session is of another model.");
+        }
+
+        if (header.TypeK != context.Get(NativeCacheKey.TypeK) || header.TypeV != context.Get(NativeCacheKey.TypeV))
+        {
+            throw new EdgeKVException("The saved session is of another cache type than the context.");
+        }
+
+        if (!header.Compact && header.Position > limit)
+        {
+            throw new ContextWindowException(
+                $"The saved session has {header.Position} tokens in a full cache; the context holds {limit} (ContextSize).", header.Position, limit);
+        }
+
+        long mostState = checked((long)context.Model.Window * context.Model.Geometry!.TotalKvHeads * context.Get(NativeCacheKey.RowBytes)) * 2 + (256L << 20);
+        if (header.Position < 0 || header.Position > context.Model.Window || header.StateBytes < 1 || header.StateBytes > mostState || header.LearnedRuns is null)
+        {
+            throw Damaged();
+        }
+
+        int end = 0;
+        foreach (int[] run in header.LearnedRuns)
+        {
+            if (run is not [var first, var count] || first < end || count < 1 || count > header.Position - first)
+            {
+                throw Damaged();
+            }
+
+            end = first + count;
+        }
+    }
+
+    private static string FingerprintOf(NativeContext context) => context.Model.Path.Length > 0 ? context.Model.Fingerprint : string.Empty;
+
+    private static EdgeKVException Damaged(Exception? cause = null) => new("The saved session is damaged: it is cut short or its bytes were changed.", cause);
+}

@@ -1,0 +1,18 @@
+using System.Text.Json.Serialization;
+using EdgeKV.Models.Chat;
+
+namespace EdgeKV.Engine;
+
+/// <summary>What a saved context says about itself before its bytes.</summary>
+/// <param name="Model">The model's fingerprint; empty when the model was not loaded from one file.</param>
+/// <param name="TypeK">The ggml_type of keys.</param>
+/// <param name="TypeV">The ggml_type of values.</param>
+/// <param name="Position">Tokens that the context holds.</param>
+/// <param name="Compact">Whether the cache is compact.</param>
+/// <param name="RerotatedTurn">Whose turn the context ended in when its rows were given new positions; null: that has not happened.</param>
+/// <param name="LearnedRuns">Stretches of positions with learned scores: first position and count of each, ascending.</param>
+/// <param name="StateBytes">Bytes of llama.cpp's own state.</param>
+internal sealed record StateHeader(string Model, long TypeK, long TypeV, int Position, bool Compact, ConversationTurn? RerotatedTurn, int[][] LearnedRuns, long StateBytes);
+
+[JsonSerializable(typeof(StateHeader))]
+internal sealed partial class StateJson : JsonSerializerContext;

@@ -1,0 +1,32 @@
+using System.Buffers;
+using System.Text;
+using EdgeKV.Models.Chat;
+
+namespace EdgeKV.Generation;
+
+/// <summary>Makes text of tokens one after another: pieces of whole characters, as a token may end within one.</summary>
+internal sealed class TextPieces(Tokenizer tokenizer)
+{
+    private readonly Decoder _decoder = Encoding.UTF8.GetDecoder();
+    private readonly ArrayBufferWriter<byte> _bytes = new(256);
+    private char[] _characters = new char[256];
+
+    /// <summary>The characters that a token completes; empty when it ends within its first one.</summary>
+    public string Next(int token)
+    {
+        _bytes.ResetWrittenCount();
+        _bytes.Advance(tokenizer.Write(token, special: false, _bytes));
+        int most = _decoder.GetCharCount(_bytes.WrittenSpan, flush: false);
+        if (most > _characters.Length)
+        {
+            _characters = new char[most];
+        }
+
+        return Text(_decoder.GetChars(_bytes.WrittenSpan, _characters, flush: false));
+    }
+
+    /// <summary>What is left of an unfinished character, as the replacement character.</summary>
+    public string End() => Text(_decoder.GetChars([], _characters, flush: true));
+
+    private string Text(int count) => count == 0 ? string.Empty : new string(_characters, 0, count);
+}

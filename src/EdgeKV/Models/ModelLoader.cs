@@ -1,0 +1,105 @@
+using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
+using EdgeKV.Native;
+using LLama;
+using LLama.Common;
+using LLama.Exceptions;
+using LLama.Native;
+
+namespace EdgeKV.Models;
+
+/// <summary>Loads weights through LLamaSharp, with errors that say what is wrong with the file.</summary>
+internal static class ModelLoader
+{
+    /// <summary>Loads a model.</summary>
+    /// <param name="path">The full path of the GGUF file.</param>
+    /// <param name="options">How.</param>
+    /// <param name="progress">Gets the share done, 0 to 1; what it throws stops the loading and is thrown again.</param>
+    /// <param name="cancellationToken">Stops the loading.</param>
+    /// <exception cref="ModelException">The file is missing, damaged or not readable.</exception>
+    /// <exception cref="NativeLibraryException">The native library cannot be loaded, or layers were asked to be put on a GPU and there is none.</exception>
+    public static async Task<LLamaWeights> LoadAsync(
+        string path, ModelOptions options, IProgress<double>? progress, CancellationToken cancellationToken)
+    {
+        Check(path);
+        EdgeKVRuntime.EnsureLoaded();
+        if (options.GpuLayers != 0 && !NativeApi.llama_supports_gpu_offload())
+        {
+            throw new NativeLibraryException(
+                "Layers were asked to be put on a GPU, and the backend has none. Reference LLamaSharp.Backend.Cuda12 or LLamaSharp.Backend.Vulkan, and check the GPU's driver.");
+        }
+
+        using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Receiver receiver = new(progress, stop);
+        ModelParams parameters = new(path)
+        {
+            GpuLayerCount = options.GpuLayers < 0 ? int.MaxValue : options.GpuLayers,
+            LoadMode = options.MemoryMap ? LLamaLoadMode.MemoryMap : LLamaLoadMode.None,
+        };
+        try
+        {
+            return await LLamaWeights.LoadFromFileAsync(parameters, stop.Token, receiver).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (receiver.Error is { } error)
+        {
+            error.Throw();
+            throw;
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException($"Loading {path} was stopped.", cancellationToken);
+        }
+        catch (LoadWeightsFailedException e)
+        {
+            throw new ModelException($"The model {path} cannot be loaded: {LogError() ?? e.Message}", e);
+        }
+    }
+
+    // llama.cpp's own messages for these cases speak of its loader, not of the file.
+    private static void Check(string path)
+    {
+        if (!File.Exists(path))
+        {
+            throw new ModelException(
+                Directory.Exists(path) ? $"The model is a folder, not a GGUF file: {path}." : $"The model does not exist: {path}.");
+        }
+
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            Span<byte> magic = stackalloc byte[4];
+            if (file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false) < magic.Length || !magic.SequenceEqual("GGUF"u8))
+            {
+                throw new ModelException($"{path} is not a GGUF file.");
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ModelException($"The model {path} cannot be opened: {e.Message}", e);
+        }
+    }
+
+    private static unsafe string? LogError() =>
+        Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_log_error()) is { Length: > 0 } text ? text : null;
+
+    // An exception must not unwind through native frames: it is kept, and loading is stopped.
+    private sealed class Receiver(IProgress<double>? progress, CancellationTokenSource stop) : IProgress<float>
+    {
+        public ExceptionDispatchInfo? Error { get; private set; }
+
+        public void Report(float value)
+        {
+            try
+            {
+                progress?.Report(value);
+            }
+#pragma warning disable CA1031 // whatever it is, the caller gets it after the native call has ended
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                Error ??= ExceptionDispatchInfo.Capture(e);
+                stop.Cancel();
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+using EdgeKV.Native;
+
+namespace EdgeKV.Scoring;
+
+/// <summary>Feeds the chunks of a reconstruction, each after its instruction, with scoring on, and takes each back (KVzip, arXiv 2505.23416, section 3).</summary>
+internal sealed class ReconstructionReader : StatisticReader
+{
+    // KVzip's softmax keeps the attention sinks, and a later chunk's instruction says how it begins (kvzip_press).
+    private const int Sinks = 4;
+    private const int Lead = 8;
+
+    public static ReconstructionReader Instance { get; } = new();
+
+    /// <inheritdoc/>
+    public override ReadingStage Stage => ReadingStage.Reconstruction;
+
+    /// <inheritdoc/>
+    public override long Read(IReadOnlyList<Statistic> group, IScoreContext context, ScoreValues values, in WorkPart part)
+    {
+        var statistic = (ReconstructionAttention)group[0];
+        int end = context.Position;
+        int[] tokens = context.Tokens(0, end);
+        int prefix = context.PrefixLength();
+        EnsureFits(context, statistic, tokens, prefix);
+        ScoresHandle scores = context.CreateScores(NativeAggregates.Max, end);
+        try
+        {
+            NativeScoreBuffer buffer = context.Buffer(scores, AttentionAggregate.Max, end);
+            for (int start = prefix, length; start < end; start += length)
+            {
+                length = Math.Min(statistic.Chunk, end - start);
+                int sinks = Math.Min(Sinks, start);
+                See(scores, sinks > 0 ? [0, sinks, start, start + length] : [start, start + length]);
+                float[] before = buffer.FirstColumns(end, sinks);
+                context.ScoreOnTop(
+                    scores,
+                    [.. Instruction(context, statistic, tokens, prefix, start), .. tokens.AsSpan(start, length)],
+                    part.Slice((double)(start - prefix) / (end - prefix), (double)(start + length - prefix) / (end - prefix)));
+
+                // The sinks are seen for the softmax alone.
+                buffer.SetFirstColumns(end, sinks, before);
+            }
+
+            long queries = NativeMethods.edgekv_scores_queries(scores);
+            values.Add(statistic, buffer, queries);
+            return queries;
+        }
+        catch
+        {
+            scores.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Checks, before anything is fed, the first chunk and the second, whose instruction is longer. Later ones are no longer than that.</summary>
+    private static void EnsureFits(IScoreContext context, ReconstructionAttention statistic, int[] tokens, int prefix)
+    {
+        for (long start = prefix; start < tokens.Length && start <= (long)prefix + statistic.Chunk; start += statistic.Chunk)
+        {
+            long end = (long)tokens.Length + Instruction(context, statistic, tokens, prefix, (int)start).Length
+                + Math.Min(statistic.Chunk, tokens.Length - start);
+            if (end > context.Limit)
+            {
+                throw new ContextWindowException(
+                    $"To repeat the context of {tokens.Length} tokens in chunks of {statistic.Chunk} takes {end} positions; there are {context.Limit}. "
+                    + "Take a larger context, a smaller chunk, or a shorter document.",
+                    (int)Math.Min(end, int.MaxValue),
+                    context.Limit);
+            }
+        }
+    }
+
+    private static int[] Instruction(IScoreContext context, ReconstructionAttention statistic, int[] tokens, int prefix, int start)
+    {
+        int lead = start == prefix ? 0 : Math.Min(Lead, statistic.Chunk);
+        return context.Model.ReconstructionInstruction(tokens.AsSpan(start - lead, lead));
+    }
+
+    /// <summary>Says which positions of the context later passes are scored over.</summary>
+    /// <param name="scores">The scores.</param>
+    /// <param name="ranges">First and end of each, ascending and apart.</param>
+    private static unsafe void See(ScoresHandle scores, ReadOnlySpan<int> ranges)
+    {
+        fixed (int* pointer = ranges)
+        {
+            NativeErrors.ThrowIfFailed(
+                NativeMethods.edgekv_scores_see(scores, pointer, (nuint)ranges.Length / 2), nameof(NativeMethods.edgekv_scores_see));
+        }
+    }
+}

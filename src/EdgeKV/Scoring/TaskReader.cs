@@ -1,0 +1,111 @@
+using EdgeKV.Native;
+
+namespace EdgeKV.Scoring;
+
+/// <summary>
+/// Feeds a task set on top of the context with scoring on, and takes it back (KVCompose, arXiv 2509.05165, section 3). All aggregates of one task set
+/// share the pass.
+/// </summary>
+internal sealed class TaskReader : StatisticReader
+{
+    // Chunks shorter than this would make a pass of many small steps.
+    private const int SmallestChunk = 32;
+
+    public static TaskReader Instance { get; } = new();
+
+    /// <inheritdoc/>
+    public override ReadingStage Stage => ReadingStage.Tasks;
+
+    /// <inheritdoc/>
+    public override object GroupOf(Statistic statistic, ScoreRequest request) => ((TaskAttention)statistic).TaskSet;
+
+    /// <inheritdoc/>
+    public override long Read(IReadOnlyList<Statistic> group, IScoreContext context, ScoreValues values, in WorkPart part)
+    {
+        TaskAttention[] tasks = [.. group.Cast<TaskAttention>()];
+        int columns = context.Position;
+        ScoresHandle scores = context.CreateScores(PassSupport.Flags(tasks.Select(task => task.Aggregate)), columns);
+        try
+        {
+            switch (tasks[0].TaskSet)
+            {
+                case ContextTaskSet:
+                    ScoreByContext(context, scores, [], 0, part);
+                    break;
+                case RepeatTaskSet:
+                    ScoreByContext(context, scores, context.Model.RepeatInstruction(), context.PrefixLength(), part);
+                    break;
+                case ProbeTaskSet:
+                    ScoreByTokens(context, scores, context.Model.ProbeQuestion(), part);
+                    break;
+                case QuestionTaskSet questions:
+                    ScoreByTokens(context, scores, [.. questions.Questions.SelectMany(text => context.Model.TokenizeQuestion(text))], part);
+                    break;
+                case TextTaskSet texts:
+                    ScoreByTokens(context, scores, [.. texts.Prompts.SelectMany(text => context.Model.Tokenize(text))], part);
+                    break;
+                default:
+                    throw new ArgumentException($"Unknown task set: {tasks[0].TaskSet.GetType().Name}.", nameof(group));
+            }
+
+            long queries = NativeMethods.edgekv_scores_queries(scores);
+            foreach (TaskAttention task in tasks)
+            {
+                values.Add(task, context.Buffer(scores, task.Aggregate, columns), queries);
+            }
+
+            return queries;
+        }
+        catch
+        {
+            scores.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Feeds an instruction and the context from a token on: whole where it fits, else in chunks, each after the instruction.</summary>
+    private static void ScoreByContext(IScoreContext context, ScoresHandle scores, ReadOnlySpan<int> instruction, int first, in WorkPart part)
+    {
+        int length = context.Position;
+        int room = context.Limit - length - instruction.Length;
+        if (room < Math.Min(length, SmallestChunk))
+        {
+            throw new ContextWindowException(
+                $"The context of {length} tokens leaves {Math.Max(0, room)} of {context.Limit} positions to score it by itself; {SmallestChunk} are the least. "
+                + "Take a larger context, a shorter document, or the question as task set.",
+                length + instruction.Length + SmallestChunk,
+                context.Limit);
+        }
+
+        int[] tokens = context.Tokens(0, length);
+        for (int start = first; start < length;)
+        {
+            int count = Math.Min(room, length - start);
+            ReadOnlySpan<int> chunk = tokens.AsSpan(start, count);
+            context.ScoreOnTop(
+                scores,
+                instruction.IsEmpty ? chunk : [.. instruction, .. chunk],
+                part.Slice((double)start / length, (double)(start + count) / length));
+            start += count;
+        }
+    }
+
+    private static void ScoreByTokens(IScoreContext context, ScoresHandle scores, ReadOnlySpan<int> tokens, in WorkPart part)
+    {
+        if (tokens.IsEmpty)
+        {
+            throw new ArgumentException("The task set has no tokens.", nameof(tokens));
+        }
+
+        long length = (long)context.Position + tokens.Length;
+        if (length > context.Limit)
+        {
+            throw new ContextWindowException(
+                $"The context with its task set would end at {length} tokens; there are {context.Limit} positions. Take a larger context or a shorter document.",
+                (int)Math.Min(length, int.MaxValue),
+                context.Limit);
+        }
+
+        context.ScoreOnTop(scores, tokens, part);
+    }
+}
