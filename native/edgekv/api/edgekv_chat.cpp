@@ -1,7 +1,7 @@
 #include "api/edgekv_chat.h"
 
-#include "chat/chat.h"
 #include "base/error.h"
+#include "chat/chat.h"
 
 #include <cstring>
 #include <memory>

@@ -1,4 +1,4 @@
-// What the cache is: full, in llama.cpp's layout, or compact: head-major, every KV head with rows of its own (docs/native.md).
+// What the cache is: full, in llama.cpp's layout, or compact: head-major, every KV head with rows of its own (docs/internals/native.md).
 //
 // Layer l of a compact cache keeps K as one tensor [d, R_l] in which KV head h owns the contiguous rows [offset, offset + capacity): first the kept rows, then room for the
 // tokens that come after. V the same. All heads of all layers share one space of virtual cells, [0, B) for kept rows and [B, ...) for later tokens, B being the

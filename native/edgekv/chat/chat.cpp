@@ -2,10 +2,10 @@
 
 // llama.cpp's own header has the same name as this file's
 #include "base/error.h"
+#include "chat/pieces.h"
 #include "common/chat.h"
 #include "json-schema-to-grammar.h"
 #include "limits.h"
-#include "chat/pieces.h"
 
 #include "llama-host.h"
 #include "llama.h"
