@@ -1,37 +1,17 @@
-// Tests of the chat templates, without .NET: what they write, and that a hostile one ends as an error.
-//
-//   chat_tests BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]
-//
-// MODEL: any small GGUF. TEST: a part of the names of those to run. Ends with "N passed, N failed".
-#include "api/edgekv_chat.h"
+// The chat templates: what they write, and that a hostile one ends as an error.
+#include "testing.h"
 
-#include "llama.h"
+#include "api/edgekv_chat.h"
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <stdexcept>
-#include <string>
 #include <thread>
-#include <vector>
 
 using json = nlohmann::ordered_json;
 
 namespace {
-
-#define CHECK(condition)                                                                                                                   \
-    do {                                                                                                                                   \
-        if (!(condition)) {                                                                                                                \
-            throw std::runtime_error(std::string(#condition) + " at line " + std::to_string(__LINE__) + " (" + edgekv_last_error() + ")"); \
-        }                                                                                                                                  \
-    } while (0)
-
-#define OK(call) CHECK((call) == EDGEKV_OK)
 
 const char * const CHATML =
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
@@ -42,8 +22,6 @@ const char * const CONVERSATION = R"([{"role":"system","content":"SystemMark"},{
 
 // An attack has to end long before what an honest template may take.
 const char * const FEW_STEPS = R"({"limits":{"steps":3000000}})";
-
-std::string g_model_path;
 
 std::string repeated(const std::string & text, size_t n) {
     std::string result;
@@ -274,11 +252,7 @@ void wrong_calls_are_errors() {
 }
 
 void control_tokens_of_a_model_are_pieces() {
-    llama_model_params params = llama_model_default_params();
-    params.vocab_only         = true;
-    llama_model * model       = llama_model_load_from_file(g_model_path.c_str(), params);
-    CHECK(model);
-    const llama_vocab * vocab = llama_model_get_vocab(model);
+    const llama_vocab * vocab = llama_model_get_vocab(g_model);
     std::string         control;
     for (llama_token token = 0; token < llama_vocab_n_tokens(vocab) && control.empty(); ++token) {
         if (llama_vocab_get_attr(vocab, token) & LLAMA_TOKEN_ATTR_CONTROL) {
@@ -289,7 +263,7 @@ void control_tokens_of_a_model_are_pieces() {
 
     const std::string    source = "a" + control + "b{{ messages[0].content }}" + control + control + "c";
     edgekv_chat_result * result = nullptr;
-    OK(edgekv_chat_render(model, source.c_str(), CONVERSATION, nullptr, nullptr, &result));
+    OK(edgekv_chat_render(g_model, source.c_str(), CONVERSATION, nullptr, nullptr, &result));
     const json  pieces = taken(result)["pieces"];
     std::string text;
     size_t      controls = 0;
@@ -302,9 +276,8 @@ void control_tokens_of_a_model_are_pieces() {
 
     // what stands among the template's text must not spell one
     const std::string named = R"([{"type":"function","function":{"name":"f","description":")" + control + "\"}}]";
-    CHECK(edgekv_chat_render(model, CHATML, CONVERSATION, named.c_str(), nullptr, &result) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_chat_render(g_model, CHATML, CONVERSATION, named.c_str(), nullptr, &result) == EDGEKV_E_ARGUMENT);
     CHECK(std::string(edgekv_last_error()).find(control) != std::string::npos);
-    llama_model_free(model);
 }
 
 void threads_do_not_share_limits() {
@@ -562,62 +535,32 @@ void honest_work_fits_the_limits() {
 } // namespace
 
 int main(int argc, char ** argv) {
-    if (argc < 4 || argc > 6) {
-        std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]\n", argv[0]);
-        return 2;
-    }
-    g_model_path = argv[2];
-    llama_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
-    if (edgekv_backends_load(argv[1], nullptr) != EDGEKV_OK) {
-        std::fprintf(stderr, "%s\n", edgekv_last_error());
-        return 1;
-    }
     if (template_files().empty()) {
-        std::printf("no folder %s: nothing of upstream's templates is tested\n", LLAMA_TEMPLATES);
+        std::printf("no folder %s: upstream's templates are not tested\n", LLAMA_TEMPLATES);
     }
-
-    const std::vector<std::pair<const char *, void (*)()>> tests = {
-        { "chatml_is_written_as_it_stands", chatml_is_written_as_it_stands },
-        { "variables_reach_the_template", variables_reach_the_template },
-        { "upstreams_templates_write_a_conversation", upstreams_templates_write_a_conversation },
-        { "short_lists_templates_are_the_same", short_lists_templates_are_the_same },
-        { "upstreams_templates_write_tools", upstreams_templates_write_tools },
-        { "call_of_a_tool_goes_through_the_grammar_and_back", call_of_a_tool_goes_through_the_grammar_and_back },
-        { "schema_of_an_answer_becomes_a_grammar", schema_of_an_answer_becomes_a_grammar },
-        { "roles_without_a_place_are_refused", roles_without_a_place_are_refused },
-        { "template_may_refuse_a_conversation", template_may_refuse_a_conversation },
-        { "wrong_calls_are_errors", wrong_calls_are_errors },
-        { "control_tokens_of_a_model_are_pieces", control_tokens_of_a_model_are_pieces },
-        { "threads_do_not_share_limits", threads_do_not_share_limits },
-        { "deep_sources_are_refused", deep_sources_are_refused },
-        { "long_loops_are_refused", long_loops_are_refused },
-        { "growing_texts_are_refused", growing_texts_are_refused },
-        { "recursion_is_refused", recursion_is_refused },
-        { "circles_and_chains_are_freed", circles_and_chains_are_freed },
-        { "odd_values_end_no_process", odd_values_end_no_process },
-        { "schemas_are_limited", schemas_are_limited },
-        { "given_json_is_limited", given_json_is_limited },
-        { "answers_are_limited", answers_are_limited },
-        { "honest_work_fits_the_limits", honest_work_fits_the_limits },
-    };
-
-    int passed = 0;
-    int failed = 0;
-    for (const auto & [name, test] : tests) {
-        if (argc > 5 && !std::strstr(name, argv[5])) {
-            continue;
-        }
-        try {
-            test();
-            std::printf("ok   %s\n", name);
-            ++passed;
-        } catch (const std::exception & e) {
-            std::printf("FAIL %s: %s\n", name, e.what());
-            ++failed;
-        }
-        std::fflush(stdout);
-    }
-
-    std::printf("%d passed, %d failed\n", passed, failed);
-    return failed ? 1 : 0;
+    return run_tests(argc, argv,
+                     {
+                         { "chatml_is_written_as_it_stands", chatml_is_written_as_it_stands },
+                         { "variables_reach_the_template", variables_reach_the_template },
+                         { "upstreams_templates_write_a_conversation", upstreams_templates_write_a_conversation },
+                         { "short_lists_templates_are_the_same", short_lists_templates_are_the_same },
+                         { "upstreams_templates_write_tools", upstreams_templates_write_tools },
+                         { "call_of_a_tool_goes_through_the_grammar_and_back", call_of_a_tool_goes_through_the_grammar_and_back },
+                         { "schema_of_an_answer_becomes_a_grammar", schema_of_an_answer_becomes_a_grammar },
+                         { "roles_without_a_place_are_refused", roles_without_a_place_are_refused },
+                         { "template_may_refuse_a_conversation", template_may_refuse_a_conversation },
+                         { "wrong_calls_are_errors", wrong_calls_are_errors },
+                         { "control_tokens_of_a_model_are_pieces", control_tokens_of_a_model_are_pieces },
+                         { "threads_do_not_share_limits", threads_do_not_share_limits },
+                         { "deep_sources_are_refused", deep_sources_are_refused },
+                         { "long_loops_are_refused", long_loops_are_refused },
+                         { "growing_texts_are_refused", growing_texts_are_refused },
+                         { "recursion_is_refused", recursion_is_refused },
+                         { "circles_and_chains_are_freed", circles_and_chains_are_freed },
+                         { "odd_values_end_no_process", odd_values_end_no_process },
+                         { "schemas_are_limited", schemas_are_limited },
+                         { "given_json_is_limited", given_json_is_limited },
+                         { "answers_are_limited", answers_are_limited },
+                         { "honest_work_fits_the_limits", honest_work_fits_the_limits },
+                     });
 }

@@ -237,8 +237,8 @@ public sealed class EdgeModel : IDisposable
     /// </summary>
     /// <param name="turns">The turns in their order.</param>
     /// <param name="addAssistant">Whether the header of the assistant's answer follows.</param>
-    /// <exception cref="UnsupportedModelException">The model has no template, or one that llama.cpp cannot apply.</exception>
-    /// <exception cref="ArgumentException">There is no turn, or one has a zero character, which templates cannot carry.</exception>
+    /// <exception cref="UnsupportedModelException">The model has no template, or one that cannot be applied to these turns, or that does not know a role.</exception>
+    /// <exception cref="ArgumentException">There is no turn.</exception>
     public string ApplyChatTemplate(IReadOnlyList<ChatTurn> turns, bool addAssistant) => _chat.Value.Apply(turns, addAssistant);
 
     /// <summary>
@@ -246,7 +246,7 @@ public sealed class EdgeModel : IDisposable
     /// <see cref="TokenizeQuestion"/> follow in the same turn. Control tokens that the document spells out stay plain text.
     /// </summary>
     /// <param name="document">The document.</param>
-    /// <exception cref="UnsupportedModelException">The model has no template, or one that llama.cpp cannot apply.</exception>
+    /// <exception cref="UnsupportedModelException">The model has no template, or one that cannot be applied.</exception>
     public int[] TokenizeDocument(string document)
     {
         ArgumentNullException.ThrowIfNull(document);
@@ -259,7 +259,7 @@ public sealed class EdgeModel : IDisposable
     /// <param name="question">The question.</param>
     /// <param name="answerPrefix">Words that the answer begins with, given rather than generated; null or empty for none.</param>
     /// <param name="newTurn">Whether the question begins a turn of its own, after an earlier answer.</param>
-    /// <exception cref="UnsupportedModelException">The model has no template, or one that llama.cpp cannot apply.</exception>
+    /// <exception cref="UnsupportedModelException">The model has no template, or one that cannot be applied.</exception>
     public int[] TokenizeQuestion(string question, string? answerPrefix = null, bool newTurn = false)
     {
         ArgumentNullException.ThrowIfNull(question);

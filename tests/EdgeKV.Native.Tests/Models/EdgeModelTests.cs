@@ -178,11 +178,15 @@ public sealed class EdgeModelTests(ModelFixture fixture)
     }
 
     [Fact]
-    public void ApplyChatTemplate_NothingOrZero_Throws()
-    {
-        Assert.Throws<ArgumentException>(() => Model.ApplyChatTemplate([], addAssistant: true));
-        Assert.Throws<ArgumentException>(() => Model.ApplyChatTemplate([new ChatTurn("user", "a\0b")], addAssistant: true));
-    }
+    public void ApplyChatTemplate_Nothing_Throws() => Assert.Throws<ArgumentException>(() => Model.ApplyChatTemplate([], addAssistant: true));
+
+    [Fact]
+    public void ApplyChatTemplate_ZeroCharacter_IsKept() =>
+        Assert.Contains("user\na\0b<|im_end|>", Model.ApplyChatTemplate([new ChatTurn("user", "a\0b")], addAssistant: true), StringComparison.Ordinal);
+
+    [Fact]
+    public void ApplyChatTemplate_UnknownRole_IsRefused() =>
+        Assert.Throws<UnsupportedModelException>(() => Model.ApplyChatTemplate([new ChatTurn("critic", "No.")], addAssistant: true));
 
     [Fact]
     public void TokenizeDocument_ThenQuestion_IsTheWholeConversation()

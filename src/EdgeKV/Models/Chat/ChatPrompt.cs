@@ -17,7 +17,7 @@ internal enum ChatSegmentKind
 }
 
 /// <summary>A piece of a prompt.</summary>
-/// <param name="Text">Its text; never empty.</param>
+/// <param name="Text">Its text; empty only where an empty text was given.</param>
 /// <param name="Kind">What it is.</param>
 /// <param name="Message">The message that a content belongs to, 0-based; -1 for the template's own.</param>
 /// <param name="Part">The part of the message, 0-based; -1 for all that is no part of its content.</param>
@@ -140,12 +140,12 @@ public sealed class ChatPrompt
             : throw new ArgumentOutOfRangeException(nameof(message), $"The prompt has no part {part?.ToString() ?? "at all"} of message {message}.");
     }
 
-    /// <summary>The prompt with words that the answer begins with, given rather than generated.</summary>
-    /// <param name="prefix">The words; they are part of what <see cref="ReadAnswer"/> must be given.</param>
-    public ChatPrompt WithAnswerPrefix(string prefix)
+    /// <summary>The prompt with a text after it: more of a document, or words that the answer begins with.</summary>
+    /// <param name="text">The text. Words of the answer are part of what <see cref="ReadAnswer"/> must be given.</param>
+    public ChatPrompt Append(string text)
     {
-        ArgumentNullException.ThrowIfNull(prefix);
-        return prefix.Length == 0 ? this : new ChatPrompt(this, [.. _segments, new ChatSegment(prefix, ChatSegmentKind.Content)], _firstToken);
+        ArgumentNullException.ThrowIfNull(text);
+        return text.Length == 0 ? this : new ChatPrompt(this, [.. _segments, new ChatSegment(text, ChatSegmentKind.Content)], _firstToken);
     }
 
     /// <summary>Takes an answer to this prompt apart.</summary>
@@ -161,6 +161,24 @@ public sealed class ChatPrompt
             read.Content,
             read.ReasoningContent,
             [.. read.ToolCalls.Select(call => new ChatToolCall(call.Name, call.Arguments, call.Id.Length > 0 ? call.Id : null))]);
+    }
+
+    /// <summary>The prompt after a given text.</summary>
+    internal ChatPrompt Behind(string text) => new(this, [new ChatSegment(text, ChatSegmentKind.Content), .. _segments], firstToken: null);
+
+    /// <summary>The prompt and another one after it.</summary>
+    internal ChatPrompt Then(ChatPrompt next) => new(next, [.. _segments, .. next._segments], _firstToken);
+
+    /// <summary>The prompt without the white space at its end and without the token before it: what any text that it is in has of it.</summary>
+    internal ChatPrompt Trimmed()
+    {
+        ChatSegment[] segments = [.. _segments.Where(segment => segment.Text.Length > 0)];
+        if (segments is [.., { Kind: ChatSegmentKind.Template }])
+        {
+            segments[^1] = segments[^1] with { Text = segments[^1].Text.TrimEnd() };
+        }
+
+        return new ChatPrompt(this, segments, firstToken: null);
     }
 
     private int EndOfTemplate(int start)

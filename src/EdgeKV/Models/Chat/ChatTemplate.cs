@@ -22,6 +22,7 @@ public sealed class ChatTemplate
     /// <param name="model">A <c>struct llama_model</c> of the loaded library; null where a template is given: then no token is a control token.</param>
     /// <param name="template">A Jinja template instead of the model's own; null for the model's.</param>
     /// <exception cref="ArgumentException">Neither is given.</exception>
+    /// <exception cref="NativeLibraryException">LLamaSharp does not run on EdgeKV's library; the message says why.</exception>
     public ChatTemplate(SafeHandle? model, string? template = null)
     {
         if (model is null && template is null)
@@ -29,6 +30,7 @@ public sealed class ChatTemplate
             throw new ArgumentException("A chat template needs a model or a text.", nameof(model));
         }
 
+        EdgeKVRuntime.EnsureLoaded();
         _model = model;
         _template = template;
         _defaultSystemPrompt = new Lazy<string?>(FindDefaultSystemPrompt, LazyThreadSafetyMode.PublicationOnly);
@@ -50,28 +52,8 @@ public sealed class ChatTemplate
     public ChatPrompt Render(IReadOnlyList<ChatMessage> messages, ChatTemplateOptions? options = null) =>
         Render(messages, options ?? new ChatTemplateOptions(), markEmpty: false);
 
-    /// <summary>The beginning of a user's turn with a document in it; what follows in the same turn is <see cref="CloseTurn"/>.</summary>
-    /// <param name="document">The document.</param>
-    /// <param name="system">The system's turn before it; null for what the template puts in.</param>
-    internal ChatPrompt OpenTurn(string document, string? system = null)
-    {
-        ChatMessage[] messages = [.. system is null ? [] : new[] { ChatMessage.System(system) }, ChatMessage.User(document, string.Empty)];
-        return Render(messages, new ChatTemplateOptions(), markEmpty: true).CutAfter(messages.Length - 1, part: 0).Before;
-    }
-
-    /// <summary>A question that ends the user's turn, and the header of the answer.</summary>
-    /// <param name="question">The question.</param>
-    /// <param name="answerPrefix">Words that the answer begins with; empty for none.</param>
-    /// <param name="newTurn">Whether the question begins a turn of its own, after an earlier answer.</param>
-    /// <param name="options">How; null for the defaults.</param>
-    internal ChatPrompt CloseTurn(string question, string answerPrefix = "", bool newTurn = false, ChatTemplateOptions? options = null)
-    {
-        ChatMessage[] messages = newTurn
-            ? [ChatMessage.User(string.Empty), ChatMessage.Assistant(string.Empty), ChatMessage.User(question)]
-            : [ChatMessage.User(string.Empty, question)];
-        ChatPrompt whole = Render(messages, options ?? new ChatTemplateOptions(), markEmpty: true);
-        return (newTurn ? whole.CutAfter(message: 1) : whole.CutAfter(message: 0, part: 0)).After.WithAnswerPrefix(answerPrefix);
-    }
+    /// <summary>Writes a conversation in which empty texts have a place too.</summary>
+    internal ChatPrompt RenderPlaces(IReadOnlyList<ChatMessage> messages) => Render(messages, new ChatTemplateOptions(), markEmpty: true);
 
     private ChatPrompt Render(IReadOnlyList<ChatMessage> messages, ChatTemplateOptions options, bool markEmpty)
     {
@@ -294,9 +276,8 @@ public sealed class ChatTemplate
     {
         try
         {
-            ChatTemplateOptions options = new();
-            string without = Opening(Render([ChatMessage.User("u")], options, markEmpty: true), message: 0);
-            ChatPrompt with = Render([ChatMessage.System("s"), ChatMessage.User("u")], options, markEmpty: true);
+            string without = Opening(RenderPlaces([ChatMessage.User("u")]), message: 0);
+            ChatPrompt with = RenderPlaces([ChatMessage.System("s"), ChatMessage.User("u")]);
             string before = Opening(with, message: 0);
             string after = Opening(with.CutAfter(message: 0).After, message: 1);
             int length = without.Length - before.Length - after.Length;
