@@ -105,7 +105,7 @@ public class PlanBenchmarks : IDisposable
             RazorAttention given => given with { Heads = new HeadsByLayer(layers.Select(layer => heads.Where(head => (layer + head) % 7 == 0))) },
 
             // Near the best fifth of what SnapKV gives the drawn attention.
-            ScoreThreshold given => given with { Limit = 1.3 / DrawnScores.Tokens },
+            GlobalRanking { Name: GlobalRanking.ThresholdName } given => given with { Limit = 1.3 / DrawnScores.Tokens },
             _ => policy,
         };
     }

@@ -5,6 +5,7 @@ using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Reading;
@@ -117,7 +118,7 @@ public static class Learned
     public static async Task<LearnedAccuracy> AccuracyAsync(int length, bool whileReading, Action<string> report)
     {
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        var probed = (GlobalTopK)((ICalibratedPolicy)new GlobalTopK { Source = RowScore.Probed }).WithTables(
+        var probed = (GlobalRanking)((ICalibratedPolicy)new GlobalRanking(new ProbedScorer())).WithTables(
             model.Profile ?? throw new FileNotFoundException("The bundled model has no profile."));
         string state = Path.Combine(Places.Cache, $"learned-{Environment.ProcessId}.state");
         Dictionary<string, List<double>> cells = [];
@@ -145,22 +146,22 @@ public static class Learned
                 var asking = TaskSet.Question(sample.Question);
                 using AttentionScores question = await session.ScoreAsync(
                     new ScoreRequest(new TaskAttention(asking, AttentionAggregate.Max), new Scoring.Learned())).ConfigureAwait(false);
-                await AskAsync("learned", new GlobalTopK(), repeat).ConfigureAwait(false);
+                await AskAsync("learned", new GlobalRanking(new LearnedScorer()), repeat).ConfigureAwait(false);
                 await AskAsync("probed", probed, probe).ConfigureAwait(false);
-                await AskAsync("repeat", new GlobalTopK { Source = RowScore.Repeat }, repeat).ConfigureAwait(false);
-                await AskAsync("both", new GlobalTopK { Source = RowScore.Both }, repeat).ConfigureAwait(false);
-                await AskAsync("learned and question", new GlobalTopK { Source = RowScore.Both, TaskSet = asking }, question).ConfigureAwait(false);
+                await AskAsync("repeat", new GlobalRanking(new TaskScorer()), repeat).ConfigureAwait(false);
+                await AskAsync("both", new GlobalRanking(new SumScorer(new TaskScorer(), new LearnedScorer())), repeat).ConfigureAwait(false);
+                await AskAsync("learned and question", new GlobalRanking(new SumScorer(new TaskScorer { TaskSet = asking }, new LearnedScorer())), question).ConfigureAwait(false);
                 foreach (double ratio in whileReading ? Ratios : [])
                 {
                     using EdgeSession reading = model.CreateSession(options);
                     await reading.CompressWhileReadingAsync(
-                        context, new GlobalTopK { Ratio = ratio }, new ReadingOptions { ChunkTokens = ReadingChunk }).ConfigureAwait(false);
+                        context, new GlobalRanking(new LearnedScorer()) { Ratio = ratio }, new ReadingOptions { ChunkTokens = ReadingChunk }).ConfigureAwait(false);
                     Add($"{WhileReading}@{ratio}", sample.Score(Answer(model, reading, sample)));
                 }
 
                 report($"{sample.Task} {sample.Index}: " + string.Join(", ", cells.Select(c => $"{c.Key} {c.Value.Average():0.00}")));
 
-                async Task AskAsync(string name, GlobalTopK policy, AttentionScores scores)
+                async Task AskAsync(string name, GlobalRanking policy, AttentionScores scores)
                 {
                     using EdgeSession compact = model.CreateSession(options with { LearnedScores = false });
                     await compact.LoadAsync(state).ConfigureAwait(false);

@@ -4,6 +4,7 @@ using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Numerics;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
@@ -109,7 +110,7 @@ public static class Variants
                     for (int r = 0; r < Ratios.Length; r++)
                     {
                         // The larger ratio's plan is part of the smaller one's.
-                        await compact.ApplyAsync(new GlobalTopK { Budget = Budget.FromRatio(Ratios[r]) }.Plan(scores)).ConfigureAwait(false);
+                        await compact.ApplyAsync(new GlobalRanking(new LearnedScorer()) { Budget = Budget.FromRatio(Ratios[r]) }.Plan(scores)).ConfigureAwait(false);
                         sums[i][r] += sample.Score(Learned.Answer(model, compact, sample));
                     }
                 }

@@ -2,6 +2,7 @@ using EdgeKV.Compression;
 using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
@@ -51,7 +52,7 @@ public sealed class LearnedScoreTests : IDisposable
         Assert.InRange(sum / golden.Learned!.Length, 0, 0.05);
         foreach (double ratio in new[] { 0.8, 0.9 })
         {
-            CompressionPlan plan = new GlobalTopK { Source = RowScore.Learned, Recent = 0, Budget = Budget.FromRatio(ratio) }.Plan(scores);
+            CompressionPlan plan = new GlobalRanking(new LearnedScorer { Recent = 0 }) { Budget = Budget.FromRatio(ratio) }.Plan(scores);
             Assert.InRange(golden.LearnedPlan(ratio).Overlap(plan), 0.95, 1);
         }
     }
@@ -66,7 +67,7 @@ public sealed class LearnedScoreTests : IDisposable
         await session.PrefillAsync(TinyModels.RandomTokens(200, 3), cancellationToken: cancellation);
 
         CompressionReport report = await session.CompressAsync(
-            new GlobalTopK { Source = RowScore.Learned, Budget = Budget.FromRatio(0.9) }, cancellationToken: cancellation);
+            new GlobalRanking(new LearnedScorer()) { Budget = Budget.FromRatio(0.9) }, cancellationToken: cancellation);
 
         Assert.Equal((int)(model.Layers * model.KvHeads * 200 * (1 - 0.9)), report.RowsAfter.Sum());
         Assert.Equal(model.VocabularySize, session.Decode([5]).Length);

@@ -3,6 +3,7 @@ using EdgeKV.Generation;
 using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Reading;
 using EdgeKV.Scoring;
@@ -16,7 +17,7 @@ public sealed class ReadingTests
     private const int Tokens = 1500;
 
     private static readonly ScoreRequest LearnedScores = new(new Learned());
-    private static readonly GlobalTopK Tenth = new() { Source = RowScore.Learned, Budget = Budget.FromRatio(0.9) };
+    private static readonly GlobalRanking Tenth = new(new LearnedScorer()) { Budget = Budget.FromRatio(0.9) };
 
     private static readonly ReadingOptions Chunks = new() { ChunkTokens = 200, KeepLatest = 40, Room = 64 };
 
@@ -170,14 +171,14 @@ public sealed class ReadingTests
         SessionStateException noProfile = await Assert.ThrowsAsync<SessionStateException>(
             () => plain.CompressWhileReadingAsync(tokens, Tenth, cancellationToken: cancellation));
         PlanException pass = await Assert.ThrowsAsync<PlanException>(
-            () => session.CompressWhileReadingAsync(tokens, Tenth with { Source = RowScore.Both }, cancellationToken: cancellation));
+            () => session.CompressWhileReadingAsync(tokens, Tenth with { Scorer = new SumScorer(new TaskScorer(), new LearnedScorer()) }, cancellationToken: cancellation));
         PlanException bytes = await Assert.ThrowsAsync<PlanException>(
             () => session.CompressWhileReadingAsync(tokens, Tenth with { Budget = Budget.FromBytes(1000) }, cancellationToken: cancellation));
         ContextWindowException window = await Assert.ThrowsAsync<ContextWindowException>(
             () => session.CompressWhileReadingAsync(TinyModels.RandomTokens(model.Window + 1, 1), Tenth, cancellationToken: cancellation));
 
         Assert.Contains("profile", noProfile.Message, StringComparison.Ordinal);
-        Assert.Contains("needs a pass", pass.Message, StringComparison.Ordinal);
+        Assert.Contains("need the whole context", pass.Message, StringComparison.Ordinal);
         Assert.Contains("too small", bytes.Message, StringComparison.Ordinal);
         Assert.Equal(model.Window, window.Limit);
         Assert.Throws<ArgumentOutOfRangeException>(
@@ -224,10 +225,10 @@ public sealed class ReadingTests
         int[] tokens = model.TokenizeDocument(await File.ReadAllTextAsync(Places.Document, cancellation) + "\n\n");
 
         CompressionReport report = await session.CompressWhileReadingAsync(
-            tokens, new GlobalTopK { Ratio = 0.8 }, new ReadingOptions { ChunkTokens = 256 }, cancellationToken: cancellation);
+            tokens, new GlobalRanking(new LearnedScorer()) { Ratio = 0.8 }, new ReadingOptions { ChunkTokens = 256 }, cancellationToken: cancellation);
 
         using AttentionScores scores = await session.ScoreAsync(LearnedScores, cancellationToken: cancellation);
-        Assert.Equal(new GlobalTopK { Ratio = 0.8 }.Plan(scores), session.Kv!.KeptPlan());
+        Assert.Equal(new GlobalRanking(new LearnedScorer()) { Ratio = 0.8 }.Plan(scores), session.Kv!.KeptPlan());
         Assert.True(report.PeakBytes < report.BytesBefore / 2);
         string answer = "";
         await foreach (string piece in session.GenerateAsync(

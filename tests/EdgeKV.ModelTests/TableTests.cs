@@ -188,7 +188,7 @@ public sealed class TableTests : IDisposable
         using (EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 1024, Threads = 1, Profile = profile }))
         {
             await session.PrefillAsync(TinyModels.RandomTokens(300, 3), cancellationToken: cancellation);
-            CompressionReport report = await session.CompressAsync(new GlobalTopK { Source = RowScore.Probed, Ratio = 0.5 }, cancellationToken: cancellation);
+            CompressionReport report = await session.CompressAsync(new GlobalRanking(new ProbedScorer()) { Ratio = 0.5 }, cancellationToken: cancellation);
 
             // The questions alone were fed, however long the document is.
             Assert.Equal("probed", report.Scores!.Name);
@@ -248,7 +248,7 @@ public sealed class TableTests : IDisposable
         LUKV.PolicyName => new LUKVTable(model, Options, LongerTexts(), "random tokens"),
         QFilters.PolicyName => new QFiltersTable(model, Options, Texts(), "random tokens"),
         DuoAttention.PolicyName => new DuoAttentionTable(model, Options, Texts(), "random tokens"),
-        GlobalTopK.PolicyName => new ProbeTable(model, RandomProfile.Of(model, 1), Options, LongerTexts(), "random tokens"),
+        ProbedScorer.TableName => new ProbeTable(model, RandomProfile.Of(model, 1), Options, LongerTexts(), "random tokens"),
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, "A new table needs its case here."),
     };
 

@@ -7,7 +7,7 @@ using EdgeKV.Generation;
 using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Profiles;
 using EdgeKV.Reading;
 using EdgeKV.Scoring;
@@ -31,10 +31,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         Document document = await new DocumentReader("document", "--document").ReadAsync(request.Document, input, ct);
         TaskSet? tasks = request.TaskSet is { } named ? await TaskSetAsync(named, ct) : null;
         string path = ModelLoading.Find(request.Model);
-        (ICompressionPolicy policy, ScoreProfile? profile) = request.Policy.Policy == GlobalTopK.PolicyName
-            ? Global(tasks, path)
-            : Other(tasks, path);
-        GlobalTopK? whileReading = request.WhileReading ? WhileReading(policy, path) : null;
+        AskPolicy asked = new(request, tasks, path);
+        PolicyResolution resolved = asked.Resolve(request.WhileReading ? ContextRoom.None : ContextRoom.Ample);
+        GlobalRanking? whileReading = request.WhileReading ? asked.WhileReading(resolved.Policy) : null;
 
         Stopwatch loading = Stopwatch.StartNew();
         using EdgeModel model = await observer.StageAsync(
@@ -44,8 +43,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         // A blank line between document and question, whatever the file ends with.
         string text = document.Text.TrimEnd() + "\n\n";
         int[] tokens = model.TokenizeDocument(text);
-        CheckLength(document, tokens.Length, policy, model);
-        policy = WithRoom(policy, tokens.Length, model);
+        CheckLength(document, tokens.Length, resolved.Policy, model);
+        if (!request.WhileReading)
+        {
+            int limit = request.ContextSize > 0 ? request.ContextSize : model.Window;
+            resolved = asked.Resolve(new ContextRoom(tokens.Length, limit, model.ProbeTokens));
+        }
+
+        (ICompressionPolicy policy, ScoreProfile? profile, string? note) = resolved;
 
         using EdgeSession session = model.CreateSession(new SessionOptions
         {
@@ -55,9 +60,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             LearnedScores = profile is not null && policy.Request.Statistics.Any(statistic => statistic is Learned),
             Profile = profile,
         });
-        if (profile is null && policy is GlobalTopK && request is { Score: null, TaskSet: null } && !request.Policy.ChooseScores)
+        if (note is not null)
         {
-            observer.Note($"there is no profile for this model, so the repeat pass scores its rows; `{Calibrate(path)}` makes one.");
+            observer.Note($"{note}{(resolved.LacksProfile ? $"; `{asked.Calibrate}` makes one" : string.Empty)}.");
         }
 
         CompressionReport? meanwhile = await observer.StageAsync(
@@ -80,108 +85,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             answers.Add(new AnswerFacts(request.Questions[i], full[i], compact));
         }
 
-        return Report(model, document, tokens.Length, policy, compression, loading.Elapsed, answers);
-    }
-
-    /// <summary>Another policy than the global one, and the profile of the scores that it needs; null where it needs none.</summary>
-    private (ICompressionPolicy Policy, ScoreProfile? Profile) Other(TaskSet? tasks, string model)
-    {
-        ICompressionPolicy policy = request.Policy.Create(request.Questions);
-        policy = tasks is not null && policy is KVCompose compose ? compose with { TaskSet = tasks } : policy;
-        policy = request.Budget is { } budget ? policy.WithBudget(budget) : policy;
-        if (policy is ICalibratedPolicy { MissingTables: [var table, ..] } calibrated)
-        {
-            ScoreProfile given = Profile(model) ?? throw NoTable($"--policy {request.Policy}", table, "there is no profile for this model", model);
-            return ((ICompressionPolicy)Completed(calibrated, given, $"--policy {request.Policy}", model), given);
-        }
-
-        return policy.Request.Statistics.Any(statistic => statistic is Learned)
-            ? (policy, Profile(model) ?? throw NoProfile($"--policy {request.Policy}", model))
-            : (policy, null);
-    }
-
-    /// <summary>The global policy, and the profile of the scores that it ranks by; null where it needs none.</summary>
-    private (ICompressionPolicy Policy, ScoreProfile? Profile) Global(TaskSet? texts, string model)
-    {
-        // Texts take the place of the repeated document.
-        var given = (GlobalTopK)request.Policy.Create(request.Questions);
-        string? asked = request.Score
-            ?? (request.Policy.Has("source") ? given.Source.ToString().ToLowerInvariant() : null)
-            ?? (texts is null && !request.Policy.Has("task-set") ? null : ScoreNames.Repeat);
-        ScoreProfile? profile = asked is null || ScoreNames.IsOfProfile(asked) ? Profile(model) : null;
-        string asking = request.Score is null ? $"--policy {request.Policy}" : $"--score {asked}";
-        string? needs = ScoreNames.IsOfProfile(asked) ? asking : request.Quality is null ? null : "--quality";
-        if (profile is null && needs is not null)
-        {
-            throw NoProfile(needs, model);
-        }
-
-        GlobalTopK policy = given with
-        {
-            TaskSet = texts ?? (request.Score is { } scores ? Named(scores) : null) ?? given.TaskSet,
-            Threshold = profile is not null && request.Quality is { } quality ? ThresholdOf(quality, profile) : request.Threshold ?? given.Threshold,
-        };
-        policy = asked switch
-        {
-            // While reading there is nothing yet to look back from.
-            null => policy.ByDefault(profile, probeFits: !request.WhileReading),
-            ScoreNames.Learned => policy with { Source = RowScore.Learned },
-            ScoreNames.Probed => (GlobalTopK)Completed(policy with { Source = RowScore.Probed }, profile!, asking, model),
-            ScoreNames.Both => policy with { Source = RowScore.Both },
-            _ => policy with { Source = RowScore.Repeat },
-        };
-        policy = request.Recent is { } recent ? policy with { Recent = recent } : policy;
-        return (request.Budget is { } budget ? policy with { Budget = budget } : policy, profile);
-    }
-
-    /// <summary>The policy as it is, or without the probe where nobody asked for that and it does not fit behind the document.</summary>
-    private ICompressionPolicy WithRoom(ICompressionPolicy policy, int tokens, EdgeModel model)
-    {
-        if (request.Score is not null || request.Policy.ChooseScores || policy is not GlobalTopK { Source: RowScore.Probed } probed)
-        {
-            return policy;
-        }
-
-        int limit = request.ContextSize > 0 ? request.ContextSize : model.Window;
-        int question = model.ProbeTokens;
-        if (tokens + question <= limit)
-        {
-            return policy;
-        }
-
-        observer.Note(string.Create(
-            CultureInfo.InvariantCulture,
-            $"behind {tokens:N0} tokens there is no room for the {question:N0} of a general question in {limit:N0}, so rows are ranked by learned scores alone."));
-        return probed with { Source = RowScore.Learned };
-    }
-
-    private CommandException NoProfile(string needs, string model) => new(
-        ExitCode.Usage, $"{needs} needs a profile, and there is none for this model; make one with `{Calibrate(model)}` or give --profile FILE.");
-
-    private ICalibratedPolicy Completed(ICalibratedPolicy policy, ScoreProfile profile, string asking, string model) =>
-        policy.MissingTables.FirstOrDefault(name => !profile.Tables.ContainsKey(name)) is { } missing
-            ? throw NoTable(asking, missing, $"the profile {profile.Path} has none", model)
-            : policy.WithTables(profile);
-
-    private CommandException NoTable(string asking, string table, string found, string model) => new(
-        ExitCode.Usage, $"{asking} needs a table about the model, and {found}; make it with `{Calibrate(model)} --for {table}`.");
-
-    private string Calibrate(string model) => $"edgekv calibrate {request.Model ?? model}";
-
-    private ScoreProfile? Profile(string model) => (request.Profile ?? ProfileLocator.Find(model)) is { } file ? ScoreProfile.Load(file) : null;
-
-    private static double ThresholdOf(string quality, ScoreProfile profile)
-    {
-        foreach ((string name, double threshold) in profile.Thresholds)
-        {
-            if (name.Equals(quality, StringComparison.OrdinalIgnoreCase))
-            {
-                return threshold;
-            }
-        }
-
-        string there = profile.Thresholds.Count == 0 ? "has no thresholds" : $"has {string.Join(", ", profile.Thresholds.Keys)}";
-        throw new CommandException(ExitCode.Usage, $"--quality {quality} is unknown: the profile {profile.Path} {there}; give one of its names, or --threshold.");
+        return Report(model, document, tokens.Length, policy, asked.Threshold, compression, loading.Elapsed, answers);
     }
 
     private TaskSet? Named(string name) => name switch
@@ -250,19 +154,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
     }
 
-    private GlobalTopK WhileReading(ICompressionPolicy policy, string path) => policy switch
-    {
-        GlobalTopK { Source: RowScore.Learned, Weight: RowWeight.None } learned => learned,
-        GlobalTopK { Source: RowScore.Learned } => throw new CommandException(
-            ExitCode.Usage, "--while-reading ranks by learned scores alone, before all rows are there to be weighed; leave weight out of --policy."),
-        _ => throw new CommandException(
-            ExitCode.Usage,
-            $"--while-reading ranks by learned scores, which need no second look at the document; leave out --policy and --score, and give the model a profile: `{Calibrate(path)}`."),
-    };
-
     /// <summary>Null where the document was read as it is.</summary>
     private async Task<CompressionReport?> ReadAsync(
-        EdgeSession session, int[] tokens, GlobalTopK? whileReading, IProgress<double> progress, CancellationToken ct)
+        EdgeSession session, int[] tokens, GlobalRanking? whileReading, IProgress<double> progress, CancellationToken ct)
     {
         if (whileReading is not null)
         {
@@ -331,7 +225,14 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     }
 
     private AskReport Report(
-        EdgeModel model, Document document, int tokens, ICompressionPolicy policy, CompressionReport compression, TimeSpan loading, IReadOnlyList<AnswerFacts> answers)
+        EdgeModel model,
+        Document document,
+        int tokens,
+        ICompressionPolicy policy,
+        double? threshold,
+        CompressionReport compression,
+        TimeSpan loading,
+        IReadOnlyList<AnswerFacts> answers)
     {
         IReadOnlyList<int> after = compression.RowsAfter;
         return new AskReport(
@@ -341,12 +242,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             TaskSetOf(policy.Request),
             ScoreFacts.Of(compression.Scores!),
             request.CacheType.ToString().ToLowerInvariant(),
-            policy switch
-            {
-                GlobalTopK global => global.Threshold,
-                ScoreThreshold threshold => threshold.Limit,
-                _ => null,
-            },
+            threshold,
             compression.RatioAsked,
             compression.RatioAchieved,
             new CacheFacts(compression.TotalRowsBefore, compression.TotalRowsBefore * compression.RowBytes, compression.PeakBytes is null ? compression.BytesBefore : null),

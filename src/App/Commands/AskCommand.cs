@@ -4,11 +4,10 @@ using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Models;
 using EdgeKV.Planning;
-using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Configuration;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
-using EdgeKV.Scoring;
 
 namespace EdgeKV.Cli.Commands;
 
@@ -48,13 +47,13 @@ internal sealed class AskCommand
     private readonly Option<PolicyOptions> _policy = OptionParsing.Policy(
         "--policy",
         $"Who decides what stays: {string.Join(", ", PolicyRegistry.Entries.Select(entry => entry.Name))}; "
-            + $"{GlobalTopK.PolicyName} is one ranking over the whole model; '{CommandLineApp.Name} policies' tells them and their options, such as snapkv:window=32",
+            + $"{GlobalRanking.PolicyName} is one ranking over the whole model; '{CommandLineApp.Name} policies' tells them and their options, such as snapkv:window=32",
         PolicyRegistry.Default);
 
     private readonly Option<string?> _score = OptionParsing.Choice(
         "--score",
         "SCORE",
-        $"What {GlobalTopK.PolicyName} ranks rows by: learned (predicted while reading, needs a profile), probed (learned, corrected by what a general question looks at), repeat (the attention of a pass in which the document is said again), "
+        $"What {GlobalRanking.PolicyName} ranks rows by: learned (predicted while reading, needs a profile), probed (learned, corrected by what a general question looks at), repeat (the attention of a pass in which the document is said again), "
             + "both, or the attention of question, context (read again) or window (the document's last tokens); default: probed or learned, as the profile of the model allows, else repeat",
         ScoreNames.All);
 
@@ -67,7 +66,7 @@ internal sealed class AskCommand
 
     private readonly Option<double?> _threshold = OptionParsing.Real(
         "--threshold",
-        $"{GlobalTopK.PolicyName} keeps what scores at least X, a natural logarithm of attention, so that the ratio follows the document; a budget that is given caps it",
+        $"{GlobalRanking.PolicyName} keeps what scores at least X, a natural logarithm of attention, so that the ratio follows the document; a budget that is given caps it",
         "-6.5");
 
     private readonly Option<string?> _quality = new("--quality")
@@ -77,12 +76,12 @@ internal sealed class AskCommand
     };
 
     private readonly Option<int?> _recent = OptionParsing.Count(
-        "--recent", $"{GlobalTopK.PolicyName} keeps the last N tokens in all heads; default: {new GlobalTopK().Recent} by learned, probed and both scores, else 0", least: 0);
+        "--recent", $"{GlobalRanking.PolicyName} keeps the last N tokens in all heads; default: {new LearnedScorer().Recent} by learned, probed and both scores, else 0", least: 0);
 
     private readonly Option<string?> _taskSet = new("--task-set")
     {
         Description = $"Whose attention decides for the kvcompose policies: {string.Join(", ", ScoreNames.TaskSets)}, or a FILE with a text a line, "
-            + $"which {GlobalTopK.PolicyName} takes too in place of the repeated document; default: context",
+            + $"which {GlobalRanking.PolicyName} takes too in place of the repeated document; default: context",
         HelpName = "SET",
     };
 
@@ -215,8 +214,7 @@ internal sealed class AskCommand
     {
         try
         {
-            ICompressionPolicy policy = PolicyOptions.Parse(typed).Create([typed]);
-            return policy is ICalibratedPolicy { MissingTables.Count: > 0 } || policy.Request.Statistics.Any(statistic => statistic is Learned);
+            return PolicyResolver.NeedsOf(new PolicySpec(PolicyOptions.Parse(typed)) { Questions = [typed] }).Any;
         }
         catch (ArgumentException)
         {
@@ -252,11 +250,11 @@ internal sealed class AskCommand
 
     private void CheckScores(CommandResult result)
     {
-        const string Global = $"--policy {GlobalTopK.PolicyName}";
+        const string Global = $"--policy {GlobalRanking.PolicyName}";
         string? score = Typed(result, _score);
         string? taskSet = Typed(result, _taskSet);
         string? policy = Typed(result, _policy)?.Split(':')[0];
-        if (policy is not null && !Is(policy, GlobalTopK.PolicyName) && PolicyRegistry.Entries.Any(entry => Is(policy, entry.Name)))
+        if (policy is not null && !Is(policy, GlobalRanking.PolicyName) && PolicyRegistry.Entries.Any(entry => Is(policy, entry.Name)))
         {
             bool takesTasks = Is(policy, KVCompose.StructuredName, KVCompose.UnstructuredName);
             if (score is not null)

@@ -9,7 +9,6 @@ using EdgeKV.Evaluation;
 using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
-using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 
@@ -179,31 +178,25 @@ internal sealed class BenchCommand
     private static CommandException Unwritable(string json, Exception e) =>
         new(ExitCode.Usage, $"--json {json} cannot be written: {e.Message.TrimEnd('.')}; name another file.", e);
 
-    // As ask takes the default policy.
     private static ICompressionPolicy PolicyOf(PolicyOptions options, EdgeModel model, int depth, Terminal terminal)
     {
-        ICompressionPolicy policy = options.Create([Question]);
+        PolicySpec spec = new(options) { Questions = [Question] };
         string calibrate = $"{CommandLineApp.Name} calibrate {model.Path}";
-        if (policy is GlobalTopK global && !options.ChooseScores)
-        {
-            if (model.Profile is null)
-            {
-                terminal.Error.WriteLine(
-                    $"{CommandLineApp.Name}: there is no profile for this model, so the repeat pass scores its rows; `{calibrate}` makes one.");
-            }
-
-            return global.ByDefault(model.Profile, depth + model.ProbeTokens <= model.Window);
-        }
-
-        string? table = policy is ICalibratedPolicy { MissingTables: [var first, ..] } ? first : null;
-        if (model.Profile is null && (table is not null || policy.Request.Statistics.Any(statistic => statistic is Learned)))
+        PolicyNeeds needs = PolicyResolver.NeedsOf(spec);
+        if (model.Profile is null && needs.Any)
         {
             throw new CommandException(
                 ExitCode.Usage,
-                $"--policy {options} needs a profile, and there is none for this model; make one with `{calibrate}{(table is null ? "" : $" --for {table}")}`.");
+                $"--policy {options} needs a profile, and there is none for this model; make one with `{calibrate}{(needs.Tables is [var table, ..] ? $" --for {table}" : "")}`.");
         }
 
-        return table is null ? policy : (ICompressionPolicy)((ICalibratedPolicy)policy).WithTables(model.Profile!);
+        PolicyResolution resolved = PolicyResolver.Resolve(spec, () => model.Profile, new ContextRoom(depth, model.Window, model.ProbeTokens));
+        if (resolved.Note is { } note)
+        {
+            terminal.Error.WriteLine($"{CommandLineApp.Name}: {note}{(resolved.LacksProfile ? $"; `{calibrate}` makes one" : "")}.");
+        }
+
+        return resolved.Policy;
     }
 
     private void Check(BenchOptions options, EdgeModel model, BenchText text)

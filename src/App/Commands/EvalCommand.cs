@@ -1,16 +1,13 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Security.Cryptography;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Evaluation;
 using EdgeKV.Models;
-using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Profiles;
-using EdgeKV.Scoring;
 
 namespace EdgeKV.Cli.Commands;
 
@@ -42,14 +39,14 @@ internal sealed class EvalCommand
         Description = "Tokens of --synthetic samples, answers included",
         HelpName = "N,...",
         DefaultValueFactory = _ => [2048],
-        CustomParser = ParseLengths,
+        CustomParser = EvalParsing.Lengths,
     };
 
     private readonly Option<string[]> _tasks = new("--tasks")
     {
         Description = $"Tasks of --synthetic, with commas between them: {string.Join(", ", SyntheticOptions.AllTasks)}; default: all",
         HelpName = "TASK,...",
-        CustomParser = ParseTasks,
+        CustomParser = EvalParsing.Tasks,
     };
 
     private readonly Option<string?> _haystack = new("--haystack")
@@ -63,14 +60,14 @@ internal sealed class EvalCommand
         Description = $"Policies with commas between them, with options as in snapkv:window=32,kernel=7; '{CommandLineApp.Name} policies' tells them",
         HelpName = "NAME[:KEY=VALUE,...],...",
         DefaultValueFactory = _ => [PolicyOptions.Parse(PolicyRegistry.Default)],
-        CustomParser = ParsePolicies,
+        CustomParser = EvalParsing.Policies,
     };
 
-    private readonly Option<IReadOnlyList<EvalBudget>> _ratios = Budgets(
-        "--ratios", "Shares of the KV cache to remove", [.. AllRatios.Select(EvalBudget.OfRatio)], "0,0.5,0.8,0.9", ParseRatio);
+    private readonly Option<IReadOnlyList<EvalBudget>> _ratios = EvalParsing.Budgets(
+        "--ratios", "Shares of the KV cache to remove", [.. AllRatios.Select(EvalBudget.OfRatio)], "0,0.5,0.8,0.9", EvalParsing.Ratio);
 
-    private readonly Option<IReadOnlyList<EvalBudget>> _rows = Budgets(
-        "--rows", "Instead of --ratios: rows to keep per layer and KV head, on average", [], "256,512", ParseRows);
+    private readonly Option<IReadOnlyList<EvalBudget>> _rows = EvalParsing.Budgets(
+        "--rows", "Instead of --ratios: rows to keep per layer and KV head, on average", [], "256,512", EvalParsing.Rows);
 
     private readonly Option<int> _samples = OptionParsing.WholeNumber("--samples", "The most samples of a task", 20, 1, int.MaxValue);
 
@@ -230,18 +227,16 @@ internal sealed class EvalCommand
         {
             try
             {
-                ICompressionPolicy made = policy.Create([samples[0].Question]);
-                bool needsTables = made is ICalibratedPolicy { MissingTables.Count: > 0 };
-                if (model.Profile is { } profile && needsTables)
-                {
-                    ((ICalibratedPolicy)made).WithTables(profile);
-                }
-                else if (model.Profile is null && (needsTables || made.Request.Statistics.Any(statistic => statistic is Learned)))
+                PolicySpec spec = EvalRun.SpecOf(policy, [samples[0].Question]);
+                PolicyNeeds needs = PolicyResolver.NeedsOf(spec);
+                if (model.Profile is null && needs.Any)
                 {
                     throw new CommandException(
                         ExitCode.Usage,
-                        $"--policies {policy} needs a profile, and there is none for this model; make one with `{CommandLineApp.Name} calibrate {path}{(needsTables ? $" --for {policy.Policy}" : "")}`, or take {GlobalTopK.PolicyName}:source=repeat.");
+                        $"--policies {policy} needs a profile, and there is none for this model; make one with `{CommandLineApp.Name} calibrate {path}{(needs.Tables is [var table, ..] ? $" --for {table}" : "")}`, or take {GlobalRanking.PolicyName}:source=repeat.");
                 }
+
+                PolicyResolver.Resolve(spec, () => model.Profile, ContextRoom.Ample);
             }
             catch (ArgumentException e)
             {
@@ -328,106 +323,6 @@ internal sealed class EvalCommand
                 $"{cost.Total.TotalSeconds:N0} s: reading {cost.Prefill.TotalSeconds:N0}, scoring {cost.Score.TotalSeconds:N0}, planning {cost.Plan.TotalSeconds:N1}, applying {cost.Apply.TotalSeconds:N0}, bringing caches back {cost.Restore.TotalSeconds:N0}, answering {cost.Answer.TotalSeconds:N0}. At least needed, reading and answering: {cost.Least.TotalSeconds:N0} s; {cost.Total / cost.Least:0.00} times that."));
         }
     }
-
-    private static IReadOnlyList<PolicyOptions> ParsePolicies(ArgumentResult result)
-    {
-        // A piece with a value but no policy's name goes with the piece before.
-        List<string> texts = [];
-        foreach (string piece in Pieces(result))
-        {
-            int equals = piece.IndexOf('=', StringComparison.Ordinal);
-            int colon = piece.IndexOf(':', StringComparison.Ordinal);
-            if (equals >= 0 && (colon < 0 || colon > equals) && texts.Count > 0)
-            {
-                texts[^1] += "," + piece;
-            }
-            else
-            {
-                texts.Add(piece);
-            }
-        }
-
-        List<PolicyOptions> policies = [];
-        foreach (string text in texts)
-        {
-            try
-            {
-                PolicyOptions options = PolicyOptions.Parse(text);
-                options.Create([text]);
-                policies.Add(options);
-            }
-            catch (ArgumentException e)
-            {
-                result.AddError($"--policies {text} is wrong: {e.Message.Split(" (Parameter '")[0]}");
-                return [];
-            }
-        }
-
-        return [.. policies.DistinctBy(policy => policy.ToString())];
-    }
-
-    private static IReadOnlyList<int> ParseLengths(ArgumentResult result)
-    {
-        List<int> lengths = [];
-        foreach (string piece in Pieces(result))
-        {
-            if (!int.TryParse(piece, NumberStyles.None, CultureInfo.InvariantCulture, out int length) || length < 1)
-            {
-                result.AddError($"--lengths {piece} is wrong; write for example 1024,4096.");
-                return [];
-            }
-
-            lengths.Add(length);
-        }
-
-        return [.. lengths.Distinct()];
-    }
-
-    private static string[] ParseTasks(ArgumentResult result)
-    {
-        string[] tasks = [.. Pieces(result).Distinct()];
-        if (tasks.FirstOrDefault(task => !SyntheticOptions.AllTasks.Contains(task)) is { } unknown)
-        {
-            result.AddError($"--tasks {unknown} is unknown; choose of {string.Join(", ", SyntheticOptions.AllTasks)}.");
-        }
-
-        return tasks;
-    }
-
-    private static string[] Pieces(ArgumentResult result) =>
-        string.Join(',', result.Tokens.Select(token => token.Value)).Split(',', StringSplitOptions.TrimEntries);
-
-    private static Option<IReadOnlyList<EvalBudget>> Budgets(
-        string name, string description, IReadOnlyList<EvalBudget> fallback, string example, Func<string, EvalBudget?> parse) => new(name)
-        {
-            Description = description,
-            HelpName = "X,...",
-            DefaultValueFactory = _ => fallback,
-            CustomParser = result =>
-            {
-                List<EvalBudget> budgets = [];
-                foreach (string piece in Pieces(result))
-                {
-                    if (parse(piece) is not { } budget)
-                    {
-                        result.AddError($"{name} {piece} is wrong; write for example {example}.");
-                        return [];
-                    }
-
-                    budgets.Add(budget);
-                }
-
-                return [.. budgets.Distinct().Order()];
-            },
-        };
-
-    private static EvalBudget? ParseRatio(string text) =>
-        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double ratio) && ratio is >= 0 and < 1
-            ? EvalBudget.OfRatio(ratio)
-            : null;
-
-    private static EvalBudget? ParseRows(string text) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int rows) && rows >= 1 ? EvalBudget.OfRows(rows) : null;
 
     private sealed class Share(IProgress<double> share) : IProgress<EvalProgress>
     {

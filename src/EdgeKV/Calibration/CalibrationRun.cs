@@ -3,7 +3,9 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using EdgeKV.Models;
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
@@ -25,7 +27,7 @@ internal sealed class CalibrationRun
     private static readonly (string Name, double Bound)[] Qualities = [("high", 0.05), ("medium", 0.15), ("low", 0.4)];
 
     // Last rows stay for the sake of a question, and none follows these texts: what is checked is the map.
-    private static readonly GlobalTopK Checked = new() { Recent = 0 };
+    private static readonly GlobalRanking Checked = new(new LearnedScorer { Recent = 0 });
 
     private static readonly Statistic RepeatMaxima = new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max);
 
@@ -157,7 +159,7 @@ internal sealed class CalibrationRun
     private static void CopyTarget(AttentionScores scores, int layer, int head, Span<float> target)
     {
         scores.CopyGroupMean(RepeatMaxima, layer, head, target);
-        GlobalTopK.ToLogarithms(target);
+        AttentionLogarithm.Of(target);
     }
 
     private float[] Solve()
@@ -227,7 +229,7 @@ internal sealed class CalibrationRun
         foreach (double threshold in CalibrationQuality.Thresholds)
         {
             // A larger threshold's plan is part of the one before.
-            CompressionPlan plan = (Checked with { Threshold = threshold }).Plan(scores);
+            CompressionPlan plan = (Checked with { Limit = threshold }).Plan(scores);
             await session.ApplyAsync(plan, cancellationToken: cancellation).ConfigureAwait(false);
             costs.Add((plan.Ratio, [.. probes.Select(p => p.Probe.Divergence(session, p.Full))]));
         }
@@ -246,7 +248,7 @@ internal sealed class CalibrationRun
         quality.AddText(
             context,
             [.. CalibrationQuality.Ratios.Select(ratio => (Checked with { Ratio = ratio }).Plan(scores).Overlap(
-                new GlobalTopK { Source = RowScore.Repeat, Ratio = ratio }.Plan(scores)))]);
+                new GlobalRanking(new TaskScorer()) { Ratio = ratio }.Plan(scores)))]);
         foreach ((int kind, _, _) in probes)
         {
             quality.AddProbe(kind);

@@ -20,7 +20,7 @@ public static class Calibrator
     public static IReadOnlyList<string> Tables => TableCalibrations.Names;
 
     /// <summary>What the default policy needs: the learned map, and the table of its correction.</summary>
-    public static IReadOnlyList<string> Default { get; } = [Learned, GlobalTopK.PolicyName];
+    public static IReadOnlyList<string> Default { get; } = [Learned, ProbedScorer.TableName];
 
     /// <summary>
     /// Learns and checks a profile with everything that the <see cref="Default"/> names. One text's inputs and X^T X of every layer are held in memory;

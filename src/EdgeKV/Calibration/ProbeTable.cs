@@ -2,6 +2,7 @@ using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using EdgeKV.Models;
+using EdgeKV.Numerics;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
@@ -10,7 +11,7 @@ using EdgeKV.Sessions;
 namespace EdgeKV.Calibration;
 
 /// <summary>
-/// The table of <see cref="RowScore.Probed"/>: for every KV head the least-squares fit of what a repeat pass gives a row by its learned score and by the
+/// The table of <see cref="ProbedScorer"/>: for every KV head the least-squares fit of what a repeat pass gives a row by its learned score and by the
 /// logarithm of what a probe gives it, both of one text after the other, none of which is kept.
 /// </summary>
 /// <param name="model">The model.</param>
@@ -29,7 +30,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
 
     private static readonly Statistic Teacher = new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max);
 
-    public override string Table => GlobalTopK.PolicyName;
+    public override string Table => ProbedScorer.TableName;
 
     public override string Settings => Text(
         $"{source} {Options.Threads} {ProbeTaskSet.Text} {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(profile.Weights.Span)))} {string.Join(',', texts.SelectMany(text => text))}");
@@ -48,7 +49,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
         EdgeSession session = Empty(Math.Min(Model.Window, longest + passes), profile);
         await session.PrefillAsync(texts[unit], progress: null, cancellation).ConfigureAwait(false);
         using AttentionScores scores = await session.ScoreAsync(
-            new ScoreRequest(Teacher, GlobalTopK.Probe, new Learned()), progress: null, cancellation).ConfigureAwait(false);
+            new ScoreRequest(Teacher, ProbedScorer.Probe, new Learned()), progress: null, cancellation).ConfigureAwait(false);
         Parallel.For(0, Model.Layers * Model.KvHeads, list =>
         {
             (int layer, int head) = Math.DivRem(list, Model.KvHeads);
@@ -57,7 +58,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
             double[] t = new double[tokens];
             float[] seen = new float[tokens];
             TensorPrimitives.ConvertSaturating(scores.Learned(layer, head), y);
-            CopyLogarithms(GlobalTopK.Probe, p);
+            CopyLogarithms(ProbedScorer.Probe, p);
             CopyLogarithms(Teacher, t);
             Span<double> to = sums.AsSpan(list * Sums, Sums);
             ReadOnlySpan<double> added =
@@ -70,7 +71,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
             void CopyLogarithms(Statistic statistic, double[] into)
             {
                 scores.CopyGroupMean(statistic, layer, head, seen);
-                GlobalTopK.ToLogarithms(seen);
+                AttentionLogarithm.Of(seen);
                 TensorPrimitives.ConvertSaturating<float, double>(seen, into);
             }
         });

@@ -38,11 +38,11 @@ internal static class TableCalibrations
 
     private static readonly Dictionary<string, Func<EdgeModel, ScoreProfile, CalibrationTexts, CalibrationOptions, TableCalibration>> OfMap = new(StringComparer.Ordinal)
     {
-        [GlobalTopK.PolicyName] = (model, map, texts, options) => new ProbeTable(
+        [ProbedScorer.TableName] = (model, map, texts, options) => new ProbeTable(
             model,
             map,
             options,
-            Repeatable(model, AfterLearned(model, texts, options), texts.Name, options, GlobalTopK.PolicyName, ProbeTable.LeastTokens),
+            Repeatable(model, AfterLearned(model, texts, options), texts.Name, options, ProbedScorer.TableName, ProbeTable.LeastTokens),
             Source(texts, RepeatedTexts, options.TextTokens)),
     };
 

@@ -4,7 +4,7 @@ using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 
@@ -24,9 +24,8 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
         bool learned = context.Profile is not null && missing.Length == 0;
 
         // A compact cache has no attention left to look at, so learned scores have to do.
-        bool probeFits = !_native.IsCompact && position + context.Model.ProbeTokens <= context.Limit;
-        GlobalTopK policy = new GlobalTopK { Budget = budget }.ByDefault(learned ? context.Profile : null, probeFits);
-        CompressionReport report = Run(policy, tables, prefill);
+        ContextRoom room = _native.IsCompact ? ContextRoom.None : new ContextRoom(position, context.Limit, context.Model.ProbeTokens);
+        CompressionReport report = Run(PolicyResolver.Resolve(budget, learned ? context.Profile : null, room).Policy, tables, prefill);
         return missing.Length == 0 ? report : report with { Scores = report.Scores! with { LearnedMissing = missing } };
     }
 
@@ -37,7 +36,7 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
     public CompressionReport Run(ICompressionPolicy policy, ScoreProfile? tables, TimeSpan prefill)
     {
         Check();
-        policy = Complete(policy, tables);
+        policy = PolicyResolver.Complete(policy, () => tables ?? context.Model.Profile);
         double? before = MeasureSpeed();
 
         ScoreRequest request = policy.Request;
@@ -75,7 +74,7 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
 
     /// <summary>The ratio that a policy was given; null where all rows that reach a threshold stay.</summary>
     public static double? RatioAsked(ICompressionPolicy policy) =>
-        policy is GlobalTopK { Threshold: not null, Ratio: 0 } or ScoreThreshold { Ratio: 0 } ? null : policy.Budget.Ratio;
+        policy is GlobalRanking { Limit: not null, Ratio: 0 } ? null : policy.Budget.Ratio;
 
     private void Check()
     {
@@ -90,20 +89,6 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
         context.Model.EnsureSupported();
     }
 
-    /// <summary>A policy with the tables that it still lacks.</summary>
-    private ICompressionPolicy Complete(ICompressionPolicy policy, ScoreProfile? tables)
-    {
-        if (ICalibratedPolicy.MissingOf(policy) is not [var first, ..])
-        {
-            return policy;
-        }
-
-        ScoreProfile profile = tables ?? context.Model.Profile
-            ?? throw new ProfileException(
-                $"Policy {policy.Name} needs a table about the model, and there is no profile for it; make it with `edgekv calibrate MODEL --for {first}`.");
-        return ICalibratedPolicy.Complete(policy, profile);
-    }
-
     private CompressionReport Apply(CompressionPlan plan, Planned planned, double? speedBefore)
     {
         int position = _native.Position;
@@ -114,6 +99,7 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
                 + $"the context has {position} in {context.Model.Layers} x {context.Model.KvHeads}.");
         }
 
+        plan.ThrowIfEmpty();
         if (options.Rerotate)
         {
             Rewriting.EnsureRerotates(_native, plan);

@@ -1,7 +1,7 @@
 using EdgeKV.Engine;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Profiles;
 
 namespace EdgeKV.Compression;
@@ -12,7 +12,7 @@ public static class KvContextCompression
     extension(KvContext context)
     {
         /// <summary>
-        /// Compresses everything that the context holds by the default policy: <see cref="GlobalTopK"/> with learned scores where the context has them,
+        /// Compresses everything that the context holds by the default policy of <see cref="PolicyResolver"/>: one ranking of all rows by learned scores where the context has them,
         /// probed ones where their profile has the table that these need and the general question fits behind the context, else with the repeat pass, which
         /// takes longer than reading. <see cref="CompressionReport.Scores"/> says which.
         /// </summary>

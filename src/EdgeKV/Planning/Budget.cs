@@ -22,7 +22,9 @@ public sealed record Budget
     /// <summary>Bytes of KV memory after compression, the room for later tokens included, 1 and up; null when the budget is given otherwise.</summary>
     public long? Bytes { get; private init; }
 
-    /// <summary>A budget that removes a share of all rows.</summary>
+    /// <summary>
+    /// A budget that removes a share of all rows. A ratio that leaves no row of a context is refused with a <see cref="PlanException"/> when the context is compressed.
+    /// </summary>
     /// <param name="ratio">The share removed, 0 to below 1.</param>
     /// <exception cref="ArgumentOutOfRangeException">The ratio is below 0, 1 or above, or not a number.</exception>
     public static Budget FromRatio(double ratio) => new() { Ratio = CompressionRatio.Checked(ratio) };

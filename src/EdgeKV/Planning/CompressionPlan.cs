@@ -205,6 +205,17 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         CultureInfo.InvariantCulture,
         $"{(IsComposite ? "composite" : "ragged")} plan: {TotalRows} of {(long)Layers * KvHeads * ContextTokens} rows kept (ratio {Ratio:0.####}) in {Layers} layers x {KvHeads} KV heads, {TensorPrimitives.Min<int>(_counts)} to {MaxRows} rows each");
 
+    /// <summary>Refuses to carry out a plan that leaves nothing of the context.</summary>
+    /// <exception cref="PlanException">It keeps no row.</exception>
+    public void ThrowIfEmpty()
+    {
+        if (TotalRows == 0)
+        {
+            throw new PlanException(
+                $"The plan keeps no row of {ContextTokens} tokens in {Layers} layers x {KvHeads} KV heads, so nothing of the context would be left: give a lower ratio, more rows, or a lower limit.");
+        }
+    }
+
     /// <summary>Takes over arrays that nobody else changes; checked all the same.</summary>
     internal static CompressionPlan Adopt(int layers, int kvHeads, int contextTokens, int[] counts, int[] positions, long maxRows) =>
         new(layers, kvHeads, contextTokens, counts, positions, maxRows);

@@ -55,7 +55,7 @@ public sealed class ScoreProfile
     public IReadOnlyDictionary<string, string> Provenance => Header.Provenance;
 
     /// <summary>
-    /// Learned scores by name, any finite numbers: what <c>GlobalTopK.Threshold</c> takes for the quality of that name. Often
+    /// Learned scores by name, any finite numbers: what <c>GlobalRanking.Limit</c> takes for the quality of that name. Often
     /// empty.
     /// </summary>
     public IReadOnlyDictionary<string, double> Thresholds { get; }

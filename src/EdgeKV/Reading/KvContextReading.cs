@@ -1,6 +1,6 @@
 using EdgeKV.Compression;
 using EdgeKV.Engine;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Allocators;
 
 namespace EdgeKV.Reading;
 
@@ -15,11 +15,11 @@ public static class KvContextReading
         /// chunk's.
         /// </summary>
         /// <param name="tokens">At least one token, as they are, with no chat template around them.</param>
-        /// <param name="policy">Ranks rows by learned scores.</param>
+        /// <param name="policy">Ranks rows by scores that are there as soon as a row has been read: an <c>IReadingScorer</c>.</param>
         /// <param name="options">How it is carried out; null for the defaults. Chunks are at most as long as the full cache.</param>
         /// <param name="progress">Gets the share done, 0 to 1.</param>
         /// <param name="cancellationToken">Stops the work; the context is empty then.</param>
-        /// <exception cref="PlanException">The policy needs more than learned scores, or its budget cannot be met. The context is empty.</exception>
+        /// <exception cref="PlanException">The policy's scores need the whole context, or its budget cannot be met. The context is empty.</exception>
         /// <exception cref="ContextWindowException">More tokens, or more that have to fit, than the model's window.</exception>
         /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact.</exception>
         /// <exception cref="OutOfKvMemoryException">Not enough memory for the cache. The context is empty.</exception>
@@ -27,7 +27,7 @@ public static class KvContextReading
         /// <exception cref="OperationCanceledException">Cancelled.</exception>
         public Task<CompressionReport> CompressWhileReadingAsync(
             ReadOnlyMemory<int> tokens,
-            GlobalTopK policy,
+            GlobalRanking policy,
             ReadingOptions? options = null,
             IProgress<double>? progress = null,
             CancellationToken cancellationToken = default)
@@ -56,7 +56,7 @@ public static class KvContextReading
         }
 
         /// <summary>Refuses what cannot be read while rows are dropped.</summary>
-        internal void EnsureReadable(int tokens, GlobalTopK policy)
+        internal void EnsureReadable(int tokens, GlobalRanking policy)
         {
             if (tokens == 0)
             {
@@ -70,7 +70,7 @@ public static class KvContextReading
             }
 
             context.Model.EnsureSupported();
-            ReadingPlanner.ThrowIfNeedsAPass(policy);
+            _ = ReadingPlanner.ScorerOf(policy);
             if (context.Profile is null)
             {
                 throw new SessionStateException(

@@ -1,7 +1,9 @@
+using System.Buffers;
 using System.Numerics.Tensors;
 using EdgeKV.Numerics;
 using EdgeKV.Planning;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
 
@@ -12,8 +14,8 @@ namespace EdgeKV.Reading;
 /// many as the budget of the whole context allows, and on top of them the latest tokens of all KV heads until the next chunk.
 /// </summary>
 /// <remarks>
-/// A row among the best of the whole context is among the best of every beginning of it that holds the row, as learned scores depend on
-/// nothing that comes later and recent positions are counted from the whole context's end. So no row is dropped that the last plan wants, and
+/// A row among the best of the whole context is among the best of every beginning of it that holds the row, as its score depends on
+/// nothing that comes later (<see cref="IReadingScorer"/>) and recent positions are counted from the whole context's end. So no row is dropped that the last plan wants, and
 /// that plan is the one of <see cref="Policies.RowPolicy.Plan"/> over all scores at once, however the context is cut into chunks.
 /// Where kept rows close up, every KV head keeps the best of its own rows, as many as the others, and plans are over the rows that are there: a row's
 /// position is its index among its head's.
@@ -21,14 +23,16 @@ namespace EdgeKV.Reading;
 /// </remarks>
 public sealed class ReadingPlanner
 {
-    private readonly GlobalTopK _policy;
+    private readonly GlobalRanking _policy;
+    private readonly IReadingScorer _scorer;
+    private readonly ProtectedRows _protected;
     private readonly int _keepLatest;
     private readonly bool _closesUp;
     private readonly uint? _limit;
     private readonly HeadRows[] _heads;
 
     /// <summary>A planner for a context of which nothing has been read.</summary>
-    /// <param name="policy">Ranks by learned scores. Its budget is that of the whole context.</param>
+    /// <param name="policy">Ranks by an <see cref="IReadingScorer"/>. Its budget is that of the whole context.</param>
     /// <param name="layers">Layers, 1 and up.</param>
     /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
     /// <param name="tokens">Tokens of the whole context, 1 and up.</param>
@@ -36,19 +40,19 @@ public sealed class ReadingPlanner
     /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
     /// <param name="closesUp">Whether kept rows take the positions 0 to rows - 1 after every plan, and so all KV heads keep equally many.</param>
     /// <exception cref="PlanException">
-    /// The policy needs a pass over the whole context, or its budget cannot be met; it has a threshold, and all heads shall keep equally many.
+    /// The policy's scores need the whole context, or its budget cannot be met; it has a limit, and all heads shall keep equally many.
     /// </exception>
     /// <exception cref="ArgumentOutOfRangeException">A number is out of its range.</exception>
     public ReadingPlanner(
-        GlobalTopK policy, int layers, int kvHeads, int tokens, int keepLatest, RowCost cost = default, bool closesUp = false)
+        GlobalRanking policy, int layers, int kvHeads, int tokens, int keepLatest, RowCost cost = default, bool closesUp = false)
     {
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(keepLatest);
-        ThrowIfNeedsAPass(policy);
-        if (closesUp && policy.Threshold is not null)
+        _scorer = ScorerOf(policy);
+        if (closesUp && policy.Limit is not null)
         {
             throw new PlanException("By a threshold KV heads keep different numbers of rows, and positions close up where all keep equally many. Give a budget.");
         }
@@ -56,7 +60,8 @@ public sealed class ReadingPlanner
         _policy = policy;
         _closesUp = closesUp;
         _keepLatest = keepLatest;
-        _limit = policy.Limit;
+        _limit = policy.LimitKey;
+        _protected = policy.Protect(tokens, tokens);
         Layers = layers;
         KvHeads = kvHeads;
         Tokens = tokens;
@@ -89,10 +94,10 @@ public sealed class ReadingPlanner
     /// The plan for the tokens read so far, with the next ones. After the context's last token the latest tokens have no place beside the
     /// budget any more: that plan is the final one.
     /// </summary>
-    /// <param name="chunk">Learned scores of the next tokens, [layers, kvHeads, 1 and up].</param>
+    /// <param name="chunk">What the policy asks for, of the next tokens alone, 1 and up.</param>
     /// <returns>Only rows of the plan before and of the chunk.</returns>
     /// <exception cref="PlanException">
-    /// The scores are not learned ones, not those of this context, or not finite numbers. Nothing has been read then.
+    /// The scores lack what the policy asks for, are not those of this context, or are not finite numbers. Nothing has been read then.
     /// </exception>
     public CompressionPlan Next(AttentionScores chunk)
     {
@@ -104,36 +109,41 @@ public sealed class ReadingPlanner
                 + $"{Tokens - Read} of {Tokens} in {Layers} x {KvHeads} have not been read.");
         }
 
-        chunk.ThrowIfLacking(new ScoreRequest(new Learned()), "Dropping while reading");
-        ThrowIfNotFinite(chunk);
-        Parallel.For(0, Layers, layer =>
+        chunk.ThrowIfLacking(_policy.Request, "Dropping while reading");
+        float[] rented = ArrayPool<float>.Shared.Rent(Layers * KvHeads * chunk.Tokens);
+        try
         {
-            for (int head = 0; head < KvHeads; head++)
+            Score(chunk, rented);
+            Parallel.For(0, _heads.Length, list =>
             {
-                HeadRows rows = _heads[layer * KvHeads + head];
+                HeadRows rows = _heads[list];
                 Span<uint> keys = rows.Append(_closesUp ? rows.Count : Read, chunk.Tokens);
-                ScoreOrder.Keys(chunk.Learned(layer, head), keys);
-                _policy.Protect(Tokens, Tokens).Rank(keys, Read, Tokens);
-            }
-        });
+                ScoreOrder.Keys(rented.AsSpan(list * chunk.Tokens, chunk.Tokens), keys);
+                _protected.Rank(keys, Read, Tokens);
+            });
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(rented);
+        }
+
         Read += chunk.Tokens;
         return _closesUp ? DropEqually() : Drop();
     }
 
-    /// <summary>Refuses policies that cannot judge a row before the whole context has been read.</summary>
-    internal static void ThrowIfNeedsAPass(GlobalTopK policy)
+    /// <summary>What ranks rows while they are read.</summary>
+    /// <exception cref="PlanException">The policy cannot judge a row before the whole context has been read.</exception>
+    internal static IReadingScorer ScorerOf(GlobalRanking policy)
     {
-        if (policy.Request.NeedsAttention)
+        if (policy.Scorer is not IReadingScorer scorer)
         {
             throw new PlanException(
-                $"Rows can be dropped while reading by learned scores alone: policy {policy.Name} needs a pass over the whole context.");
+                $"Rows can be dropped while reading where their scores are there as soon as they are read, as learned scores are: {policy.Scorer.Name} scores need the whole context.");
         }
 
-        if (policy.Weight != RowWeight.None)
-        {
-            throw new PlanException(
-                $"Rows can be dropped while reading by learned scores alone: policy {policy.Name} has a weight for them, {policy.Weight}. Leave it out.");
-        }
+        return policy.IsPlain
+            ? scorer
+            : throw new PlanException("While reading rows are ranked over the whole model and nothing else: leave out floors, a row multiple and composed rows.");
     }
 
     private CompressionPlan Drop()
@@ -191,20 +201,26 @@ public sealed class ReadingPlanner
         return CompressionPlan.Adopt(Layers, KvHeads, there, counts, positions, Budget + (long)latest * _heads.Length);
     }
 
-    private void ThrowIfNotFinite(AttentionScores chunk)
+    // [layers, kvHeads, chunk].
+    private void Score(AttentionScores chunk, float[] scores)
     {
-        for (int layer = 0; layer < Layers; layer++)
+        int broken = int.MaxValue;
+        int length = KvHeads * chunk.Tokens;
+        LayerLoop.ForEach(Layers, layer =>
         {
-            for (int head = 0; head < KvHeads; head++)
+            Span<float> written = scores.AsSpan(layer * length, length);
+            _scorer.Score(chunk, layer, written);
+            if (!TensorPrimitives.IsFiniteAll<float>(written))
             {
-                ReadOnlySpan<float> row = chunk.Learned(layer, head);
-                if (!TensorPrimitives.IsFiniteAll(row))
-                {
-                    int token = ScoreOrder.FirstNotFinite(row).GetValueOrDefault();
-                    throw new PlanException(
-                        $"Layer {layer}, KV head {head}, token {Read + token} has learned score {row[token]}: not a finite number.");
-                }
+                LayerLoop.Lower(ref broken, layer);
             }
+        });
+        if (broken < int.MaxValue)
+        {
+            ReadOnlySpan<float> layer = scores.AsSpan(broken * length, length);
+            int first = ScoreOrder.FirstNotFinite(layer).GetValueOrDefault();
+            throw new PlanException(
+                $"Layer {broken}, KV head {first / chunk.Tokens}, token {Read + (first % chunk.Tokens)} has {_scorer.Name} score {layer[first]}: not a finite number.");
         }
     }
 

@@ -4,7 +4,7 @@ using EdgeKV.Engine;
 using EdgeKV.Models;
 using EdgeKV.Native;
 using EdgeKV.Planning;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Reading;
@@ -13,7 +13,7 @@ namespace EdgeKV.Reading;
 /// Reads tokens into an empty context and drops rows meanwhile: after each chunk the rows of all layers and KV heads that score lowest go. Runs on the
 /// context's thread, inside its lock.
 /// </summary>
-internal sealed class StreamingReader(KvContext context, GlobalTopK policy, ReadingOptions options)
+internal sealed class StreamingReader(KvContext context, GlobalRanking policy, ReadingOptions options)
 {
     private readonly NativeContext _native = context.Native;
 
@@ -22,7 +22,7 @@ internal sealed class StreamingReader(KvContext context, GlobalTopK policy, Read
 
     /// <summary>The most positions that are used at one time while tokens are read with <see cref="ReadingOptions.Rerotate"/>.</summary>
     /// <exception cref="ContextWindowException">They are more than the model's window.</exception>
-    public static int PositionsUsed(EdgeModel model, KvCacheType type, int tokens, GlobalTopK policy, ReadingOptions options)
+    public static int PositionsUsed(EdgeModel model, KvCacheType type, int tokens, GlobalRanking policy, ReadingOptions options)
     {
         // A budget in bytes is met later, when a row's cost is known; it cannot be more rows than tokens.
         int kept = policy.Budget.Bytes is { } bytes
@@ -97,6 +97,11 @@ internal sealed class StreamingReader(KvContext context, GlobalTopK policy, Read
                 Lap(ref scoring, ref began);
                 plan = planner.Next(chunk);
                 Lap(ref planning, ref began);
+            }
+
+            if (count == left)
+            {
+                plan.ThrowIfEmpty();
             }
 
             // Room for the next chunk, so that the cache need not grow while it is fed.

@@ -7,7 +7,7 @@ using EdgeKV.Models.Chat;
 using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Profiles;
 using EdgeKV.Reading;
 using EdgeKV.Scoring;
@@ -210,7 +210,7 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
     /// <param name="progress">Gets the share done, 0 to 1.</param>
     /// <param name="cancellationToken">Stops the work; the session is then as empty as before and may be used again.</param>
     public Task<CompressionReport> CompressWhileReadingAsync(
-        string document, GlobalTopK policy, ReadingOptions? options = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+        string document, GlobalRanking policy, ReadingOptions? options = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(document);
         ArgumentNullException.ThrowIfNull(policy);
@@ -219,7 +219,7 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
 
     /// <inheritdoc cref="KvContextReading.CompressWhileReadingAsync"/>
     public Task<CompressionReport> CompressWhileReadingAsync(
-        ReadOnlyMemory<int> tokens, GlobalTopK policy, ReadingOptions? options = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
+        ReadOnlyMemory<int> tokens, GlobalRanking policy, ReadingOptions? options = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(policy);
         return ReadAsync(() => tokens, policy, options ?? new ReadingOptions(), progress, cancellationToken);
@@ -311,7 +311,7 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
     }
 
     private Task<CompressionReport> ReadAsync(
-        Func<ReadOnlyMemory<int>> read, GlobalTopK policy, ReadingOptions options, IProgress<double>? progress, CancellationToken cancellation)
+        Func<ReadOnlyMemory<int>> read, GlobalRanking policy, ReadingOptions options, IProgress<double>? progress, CancellationToken cancellation)
     {
         options.Validate();
         return RunAsync(

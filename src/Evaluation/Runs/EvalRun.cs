@@ -6,7 +6,6 @@ using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
-using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
@@ -66,13 +65,18 @@ public sealed class EvalRun
         return model.TokenizeDocument(sample.Context).Length + Asked(model, sample).Length + AnswerRoom(model, sample) + SpareTokens;
     }
 
+    /// <summary>What is asked for of a policy: its name and options, and nothing else in their place.</summary>
+    /// <param name="options">The policy.</param>
+    /// <param name="questions">What a task set "question" asks; null: nothing.</param>
+    public static PolicySpec SpecOf(PolicyOptions options, IReadOnlyList<string>? questions) => new(options) { Questions = questions, MayRepeat = false };
+
     /// <summary>Measures what is not there yet.</summary>
     /// <param name="samples">The samples; each fits the model's window.</param>
     /// <param name="progress">Gets how far it is.</param>
     /// <param name="cancellationToken">Stops it; finished cells are there.</param>
     /// <exception cref="RunException">Results cannot be written.</exception>
-    /// <exception cref="ProfileException">A policy needs a table about the model that its profile does not have.</exception>
-    /// <exception cref="ArgumentException">A policy's options contradict each other, or it needs learned scores and there is no profile.</exception>
+    /// <exception cref="ProfileException">A policy needs a profile, or a table about the model, that is not there.</exception>
+    /// <exception cref="ArgumentException">A policy's options contradict each other.</exception>
     /// <exception cref="ContextWindowException">A sample, or a policy's task tokens on top of it, do not fit.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
@@ -92,14 +96,14 @@ public sealed class EvalRun
         }
 
         string state = Path.Combine(_folder.Path, StateName);
-        Clock clock = new(work, samples.Count * (1 + (_options.Policies.Count * _options.Budgets.Count(budget => !budget.IsFull))));
+        EvalClock clock = new([.. work.Select(item => (item.Size, item.Cells.Count))], samples.Count * (1 + (_options.Policies.Count * _options.Budgets.Count(budget => !budget.IsFull))));
         _total.Start();
         try
         {
             foreach (Work item in work)
             {
                 await RunAsync(item, state, () => progress?.Report(clock.Next()), cancellationToken).ConfigureAwait(false);
-                clock.Read(item);
+                clock.Read(item.Size);
             }
         }
         finally
@@ -113,28 +117,15 @@ public sealed class EvalRun
     {
         yield return new Cell(CellResult.FullCache, EvalBudget.Full, null);
         string[]? questions = sample.Question.Length > 0 ? [sample.Question] : null;
+        ContextRoom room = new(_model.TokenizeDocument(sample.Context).Length, _model.Window, _model.ProbeTokens);
         foreach (PolicyOptions options in _options.Policies)
         {
-            ICompressionPolicy policy = Complete(options, options.Create(questions), sample);
+            ICompressionPolicy policy = PolicyResolver.Resolve(SpecOf(options, questions), () => _options.Profile ?? _model.Profile, room).Policy;
             foreach (EvalBudget budget in _options.Budgets.Where(budget => !budget.IsFull))
             {
                 yield return new Cell(options.ToString(), budget, policy.WithBudget(budget.ToBudget()));
             }
         }
-    }
-
-    private ICompressionPolicy Complete(PolicyOptions options, ICompressionPolicy policy, EvalSample sample)
-    {
-        ScoreProfile? profile = _options.Profile ?? _model.Profile;
-        if (policy is GlobalTopK global && profile is not null && !options.ChooseScores)
-        {
-            return global.ByDefault(profile, _model.TokenizeDocument(sample.Context).Length + _model.ProbeTokens <= _model.Window);
-        }
-
-        return policy is ICalibratedPolicy { MissingTables: [var first, ..] } calibrated
-            ? (ICompressionPolicy)calibrated.WithTables(profile
-                ?? throw new ProfileException($"{policy.Name} needs the table {first} and the model has no profile; make it with `edgekv calibrate MODEL --for {first}`."))
-            : policy;
     }
 
     private async Task RunAsync(Work work, string state, Action finished, CancellationToken cancellation)
@@ -212,6 +203,7 @@ public sealed class EvalRun
         try
         {
             plan = cell.Plans!.Plan(scores);
+            plan.ThrowIfEmpty();
         }
         catch (PlanException e)
         {
@@ -379,27 +371,5 @@ public sealed class EvalRun
     private sealed record Took(double Score, long Peak, double Plan = 0, double Apply = 0)
     {
         public static Took None { get; } = new(0, 0);
-    }
-
-    // Reading and scoring grow with the context, answering with the cells: each part goes on at its own pace.
-    private sealed class Clock(IReadOnlyList<Work> work, int total)
-    {
-        private readonly Stopwatch _time = Stopwatch.StartNew();
-        private readonly long _size = work.Sum(item => item.Size);
-        private readonly int _cells = work.Sum(item => item.Cells.Count);
-        private long _read;
-        private int _done;
-
-        public void Read(Work item) => _read += item.Size;
-
-        public EvalProgress Next()
-        {
-            _done++;
-            int finished = total - _cells + _done;
-            double pace = _read == 0 ? 0 : ((double)_read / _size + (double)_done / _cells) / 2;
-            return pace > 0
-                ? new EvalProgress(finished, total, _time.Elapsed * ((1 - pace) / pace), pace)
-                : new EvalProgress(finished, total, null, (double)_done / _cells);
-        }
     }
 }

@@ -4,6 +4,7 @@ using EdgeKV.Generation;
 using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Sessions;
 using LLama;
@@ -153,7 +154,7 @@ public sealed class ExecutorTests
 
         // A pass over the whole context again, and the plan of it applied.
         CompressionReport report = await kv.CompressAsync(
-            new GlobalTopK { Source = RowScore.Repeat, Ratio = 0.5 }, cancellationToken: cancellation);
+            new GlobalRanking(new TaskScorer()) { Ratio = 0.5 }, cancellationToken: cancellation);
 
         Assert.True(report.Scores!.PassTokens >= Context);
         Assert.Equal(read.Context.NativeHandle.GetLogitsIth(Context - 1).ToArray(), unread.Context.NativeHandle.GetLogitsIth(Context - 1).ToArray());

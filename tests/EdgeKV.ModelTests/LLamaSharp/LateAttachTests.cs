@@ -3,6 +3,7 @@ using EdgeKV.Engine;
 using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 
@@ -31,7 +32,7 @@ public sealed class LateAttachTests
         Assert.False(state.HasLearnedScores);
 
         SessionStateException repeat = await Assert.ThrowsAsync<SessionStateException>(
-            () => kv.CompressAsync(new GlobalTopK { Source = RowScore.Repeat, Ratio = 0.5 }, cancellationToken: cancellation));
+            () => kv.CompressAsync(new GlobalRanking(new TaskScorer()) { Ratio = 0.5 }, cancellationToken: cancellation));
         Assert.Contains($"positions 0 to {Before - 1} are not known", repeat.Message, StringComparison.Ordinal);
         SessionStateException learned = await Assert.ThrowsAsync<SessionStateException>(
             () => kv.ScoreAsync(new ScoreRequest(new Learned()), cancellationToken: cancellation));

@@ -1,6 +1,7 @@
 using EdgeKV.Compression;
 using EdgeKV.Engine;
 using EdgeKV.Measurements.Subjects;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using LLama.Native;
 
@@ -100,7 +101,7 @@ public sealed class ThreadTests
             KvContext kv = KvContext.Attach(foreign.Context);
             foreign.Decode(TinyModels.RandomTokens(300, 4), 0);
             Task<CompressionReport> compress = kv.CompressAsync(
-                new GlobalTopK { Source = RowScore.Repeat, Ratio = 0.5 }, cancellationToken: cancellation);
+                new GlobalRanking(new TaskScorer()) { Ratio = 0.5 }, cancellationToken: cancellation);
             await Task.Delay(i, cancellation);
             foreign.Dispose();
             try

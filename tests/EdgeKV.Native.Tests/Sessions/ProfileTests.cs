@@ -1,6 +1,7 @@
 using EdgeKV.Compression;
 using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Sessions;
@@ -114,13 +115,41 @@ public sealed class ProfileTests : IDisposable
         Assert.Same(other, session.Profile);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task CompressAsync_BudgetThatKeepsNoRow_IsRefused(bool whileReading)
+    {
+        using EdgeModel model = WithProfile();
+        using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 512, Threads = 1 });
+        int[] tokens = TinyModels.RandomTokens(100, seed: 3);
+        Budget nothing = Budget.FromRatio(0.9999999);
+
+        Task<CompressionReport> compressing;
+        if (whileReading)
+        {
+            compressing = session.CompressWhileReadingAsync(tokens, new GlobalRanking(new LearnedScorer()) { Budget = nothing });
+        }
+        else
+        {
+            await session.PrefillAsync(tokens);
+            compressing = session.CompressAsync(nothing);
+        }
+
+        PlanException refusal = await Assert.ThrowsAsync<PlanException>(() => compressing);
+
+        Assert.Contains("keeps no row of 100 tokens", refusal.Message, StringComparison.Ordinal);
+        Assert.Equal(whileReading ? 0 : 100, session.Position);
+        Assert.False(session.Cache.IsCompact);
+    }
+
     [Fact]
     public async Task CompressAsync_ThresholdAlone_AskedForNoRatio()
     {
         using EdgeModel model = WithProfile();
         using EdgeSession session = await Reader(model);
 
-        CompressionReport report = await session.CompressAsync(new GlobalTopK { Threshold = 1000, Recent = 5 });
+        CompressionReport report = await session.CompressAsync(new GlobalRanking(new LearnedScorer { Recent = 5 }) { Limit = 1000 });
 
         Assert.Null(report.RatioAsked);
         Assert.All(report.RowsAfter, rows => Assert.Equal(4 + 5, rows));

@@ -1,6 +1,7 @@
 using EdgeKV.Compression;
 using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Reading;
 using EdgeKV.Scoring;
@@ -55,7 +56,7 @@ public sealed class RerotationTests(ModelFixture fixture)
         using EdgeSession session = await fixture.Reader();
         int tokens = session.Position;
 
-        PlanException error = await Assert.ThrowsAsync<PlanException>(() => session.CompressAsync(new GlobalTopK { Ratio = 0.5 }, Closing));
+        PlanException error = await Assert.ThrowsAsync<PlanException>(() => session.CompressAsync(new GlobalRanking(new LearnedScorer()) { Ratio = 0.5 }, Closing));
 
         Assert.Contains("Positions close up where all KV heads keep equally many", error.Message, StringComparison.Ordinal);
         Assert.False(session.Cache.IsCompact);
@@ -74,9 +75,9 @@ public sealed class RerotationTests(ModelFixture fixture)
         ReadingOptions reading = new() { Rerotate = true, ChunkTokens = 400, KeepLatest = 30 };
 
         ContextWindowException window = await Assert.ThrowsAsync<ContextWindowException>(
-            () => session.CompressWhileReadingAsync(tokens, new GlobalTopK { Ratio = 0.05 }, reading));
+            () => session.CompressWhileReadingAsync(tokens, new GlobalRanking(new LearnedScorer()) { Ratio = 0.05 }, reading));
         Assert.Contains("Keep fewer, or read in smaller chunks", window.Message, StringComparison.Ordinal);
-        CompressionReport report = await session.CompressWhileReadingAsync(tokens, new GlobalTopK { Budget = Budget.FromRows(250) }, reading);
+        CompressionReport report = await session.CompressWhileReadingAsync(tokens, new GlobalRanking(new LearnedScorer()) { Budget = Budget.FromRows(250) }, reading);
 
         Assert.True(report.Rerotated);
         Assert.Equal(250, session.Position);
@@ -142,7 +143,7 @@ public sealed class RerotationTests(ModelFixture fixture)
 
         SessionStateException error = await Assert.ThrowsAsync<SessionStateException>(
             () => session.ApplyAsync(
-                CompressionPlan.Uniform(session.Model.Layers, session.Model.KvHeads, session.Position, []), new CompressOptions { Merge = true }));
+                CompressionPlan.Uniform(session.Model.Layers, session.Model.KvHeads, session.Position, [0]), new CompressOptions { Merge = true }));
 
         Assert.Contains("Cannot merge values: the cache is compact", error.Message, StringComparison.Ordinal);
     }

@@ -5,6 +5,7 @@ using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Models.Chat;
 using EdgeKV.Planning;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Sessions;
 
@@ -228,10 +229,10 @@ public sealed class StateTests(ModelFixture fixture) : IDisposable
         await twice.PrefillAsync(tokens);
         await once.PrefillAsync(tokens);
 
-        await twice.CompressAsync(new GlobalTopK { Ratio = 0.4 });
+        await twice.CompressAsync(new GlobalRanking(new LearnedScorer()) { Ratio = 0.4 });
         await twice.SaveAsync(File);
-        CompressionReport second = await twice.CompressAsync(new GlobalTopK { Ratio = 0.8 });
-        CompressionReport first = await once.CompressAsync(new GlobalTopK { Ratio = 0.8 });
+        CompressionReport second = await twice.CompressAsync(new GlobalRanking(new LearnedScorer()) { Ratio = 0.8 });
+        CompressionReport first = await once.CompressAsync(new GlobalRanking(new LearnedScorer()) { Ratio = 0.8 });
 
         Assert.Equal("learned", second.Scores!.Name);
         Assert.Equal(first.RowsAfter, second.RowsAfter);
@@ -241,7 +242,7 @@ public sealed class StateTests(ModelFixture fixture) : IDisposable
         // The same from a file: scores of rows that stay are saved with them.
         using EdgeSession loaded = model.CreateSession(options);
         await loaded.LoadAsync(File);
-        Assert.Equal(first.RowsAfter, (await loaded.CompressAsync(new GlobalTopK { Ratio = 0.8 })).RowsAfter);
+        Assert.Equal(first.RowsAfter, (await loaded.CompressAsync(new GlobalRanking(new LearnedScorer()) { Ratio = 0.8 })).RowsAfter);
     }
 
     private static async Task<AnswerResult> Continue(EdgeSession session, int prompt, int most, bool keep = false)

@@ -5,6 +5,17 @@ namespace EdgeKV.Tests.Planning;
 public class CompressionPlanTests
 {
     [Fact]
+    public void ThrowIfEmpty_NoRowKept_SaysHowToKeepSome()
+    {
+        CompressionPlan nothing = new(2, 3, 10, new int[6], []);
+
+        Assert.Contains(
+            "keeps no row of 10 tokens in 2 layers x 3 KV heads", Assert.Throws<PlanException>(nothing.ThrowIfEmpty).Message, StringComparison.Ordinal);
+        CompressionPlan.KeepAll(2, 3, 10).ThrowIfEmpty();
+        new CompressionPlan(1, 2, 10, [0, 1], [9]).ThrowIfEmpty();
+    }
+
+    [Fact]
     public void Constructor_ValidPlan_CanBeReadBack()
     {
         var plan = new CompressionPlan(2, 2, 10, [2, 1, 0, 3], [4, 9, 0, 1, 2, 8], maxRows: 6);

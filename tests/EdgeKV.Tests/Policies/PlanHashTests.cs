@@ -37,6 +37,6 @@ public sealed class PlanHashTests : IDisposable
         string[] actual = [.. hashes.Lines()];
 
         string[] recorded = File.ReadAllLines(Path.Combine(AppContext.BaseDirectory, "PlanHashes", $"{prompt}.{place}.txt"));
-        Assert.Equal(recorded, actual);
+        Assert.Equal(recorded.Order(StringComparer.Ordinal), actual.Order(StringComparer.Ordinal));
     }
 }

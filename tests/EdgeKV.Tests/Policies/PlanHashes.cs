@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Configuration;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
@@ -165,7 +166,7 @@ internal sealed class PlanHashes : IDisposable
     }
 
     private List<CompressionPlan> Reading(double ratio, bool closesUp) => Chunks(_golden, new ReadingPlanner(
-        new GlobalTopK { Ratio = ratio }, _golden.Layers, _golden.KvHeads, _golden.Tokens, keepLatest: 32, closesUp: closesUp));
+        new GlobalRanking(new LearnedScorer()) { Ratio = ratio }, _golden.Layers, _golden.KvHeads, _golden.Tokens, keepLatest: 32, closesUp: closesUp));
 
     // Null where the policy cannot meet the budget.
     private CompressionPlan? Plan(ICompressionPolicy policy)

@@ -80,35 +80,35 @@ internal static class PolicyCases
         {
             Rows = null, KeepsProtected = false, SharesPositions = true,
         },
-        new("chunk over global", (random, tokens) => new ChunkKV { Scorer = new GlobalTopK(), Length = random.Next(1, tokens) })
+        new("chunk over global", (random, tokens) => new ChunkKV { Scorer = new LearnedScorer(), Length = random.Next(1, tokens) })
         {
             Rows = null, KeepsProtected = false, SharesPositions = true,
         },
-        new("ragged over knorm", (_, _) => new RaggedRanking { Scorer = new Knorm() }) { Rows = PolicyCase.Overall, IsRagged = true },
-        new("ragged over snapkv", (random, tokens) => new RaggedRanking { Scorer = Snap(random, tokens) })
+        new("ragged over knorm", (_, _) => Ragged(new Knorm())) { Rows = PolicyCase.Overall, IsRagged = true },
+        new("ragged over snapkv", (random, tokens) => Ragged(Snap(random, tokens)))
         {
             Rows = PolicyCase.Overall, IsRagged = true, Permutes = false,
         },
-        new("ragged over tova", (_, _) => new RaggedRanking { Scorer = new Tova() }) { Rows = PolicyCase.Overall, IsRagged = true, Permutes = false },
+        new("ragged over tova", (_, _) => Ragged(new Tova())) { Rows = PolicyCase.Overall, IsRagged = true, Permutes = false },
 
         // Floors grow by whole rows of all heads at once.
-        new("ragged with floors", (random, tokens) => new RaggedRanking { Scorer = Snap(random, tokens), HeadFloor = random.NextDouble(), LayerFloor = random.NextDouble() })
+        new("ragged with floors", (random, tokens) => Ragged(Snap(random, tokens)) with { HeadFloor = random.NextDouble(), LayerFloor = random.NextDouble() })
         {
             Rows = PolicyCase.Overall, IsRagged = true, IsNested = false, Permutes = false,
         },
 
         // Of heads that lost equally many rows the lower gets what is left.
-        new("ragged in multiples", (random, _) => new RaggedRanking { Scorer = new Knorm(), RowMultiple = random.Next(1, 9) })
+        new("ragged in multiples", (random, _) => Ragged(new Knorm()) with { RowMultiple = random.Next(1, 9) })
         {
             Rows = null, IsRagged = true, IsNested = false, Permutes = false,
         },
-        new("global by value norms", (random, _) => new GlobalTopK { Weight = RowWeight.ValueNorm, Protected = 0, Recent = 0 }) { Rows = PolicyCase.Overall, IsRagged = true },
-        new("global by output norms", (random, _) => new GlobalTopK { Weight = RowWeight.OutputNorm, Source = RowScore.Both, Protected = 0, Recent = 0 })
+        new("global by value norms", (random, _) => new GlobalRanking(new WeightedScorer(new LearnedScorer { Sinks = 0, Recent = 0 }, new ValueNorms()))) { Rows = PolicyCase.Overall, IsRagged = true },
+        new("global by output norms", (random, _) => new GlobalRanking(new WeightedScorer(Both, new OutputNorms(NormKind.L2))))
         {
             Rows = PolicyCase.Overall, IsRagged = true,
         },
-        new("ragged composed", (_, _) => new RaggedRanking { Scorer = new Knorm(), Composed = true }) { Rows = null },
-        new("threshold", (random, _) => new ScoreThreshold { Scorer = new Knorm(), Limit = -random.Next(0, 400), Recent = random.Next(0, 9) })
+        new("ragged composed", (_, _) => Ragged(new Knorm()) with { Composed = true }) { Rows = null },
+        new("threshold", (random, _) => new GlobalRanking(new Knorm()) { RegisteredAs = GlobalRanking.ThresholdName, Limit = -random.Next(0, 400), Recent = random.Next(0, 9) })
         {
             Rows = null, IsRagged = true, Permutes = false,
         },
@@ -130,11 +130,13 @@ internal static class PolicyCases
         {
             Fit = (policy, sizes) => (LUKV)policy with { Curves = Curves(sizes) }, Rows = null, IsNested = false, Permutes = false,
         },
-        new("layer budgets, ragged", (_, _) => new LayerBudgets { Counts = new GlobalTopK(), Scorer = new Knorm() })
+        new("layer budgets, ragged", (_, _) => new LayerBudgets { Counts = new GlobalRanking(new LearnedScorer()), Scorer = new Knorm() })
         {
             Rows = PolicyCase.Overall, IsRagged = true, Permutes = false,
         },
     ];
+
+    private static SumScorer Both => new(new TaskScorer(), new LearnedScorer()) { Sinks = 0, Recent = 0 };
 
     // What goes is truncated, not what stays.
     private static long KVzipRows(ICompressionPolicy policy, AttentionScores scores)
@@ -171,6 +173,8 @@ internal static class PolicyCases
 
     private static DuoAttentionGates Gates(ModelSizes sizes) => new(Enumerable.Range(0, sizes.Layers).Select(
         layer => Enumerable.Range(0, sizes.KvHeads).Select(head => (layer + head) % 3 / 2.0).ToArray()));
+
+    private static GlobalRanking Ragged(IRowScorer scorer) => new(scorer) { RegisteredAs = GlobalRanking.RaggedName };
 
     private static SnapKV Snap(Random random, int tokens) => new() { Window = random.Next(1, tokens), Kernel = 1 + 2 * random.Next(4) };
 }

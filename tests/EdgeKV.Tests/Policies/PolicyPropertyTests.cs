@@ -34,7 +34,7 @@ public class PolicyPropertyTests
         // These have property tests of their own; the rows of the last two follow from no budget.
         string[] others =
         [
-            GlobalTopK.PolicyName, KVCompose.StructuredName, KVCompose.UnstructuredName, RazorAttention.PolicyName, FastGen.PolicyName,
+            GlobalRanking.PolicyName, KVCompose.StructuredName, KVCompose.UnstructuredName, RazorAttention.PolicyName, FastGen.PolicyName,
         ];
 
         IEnumerable<string> tested = PolicyCases.All.Select(policy => policy.Create(new Random(1), 10).Name);
@@ -250,7 +250,7 @@ public class PolicyPropertyTests
     private static CompressionPlan All(ICompressionPolicy made, AttentionScores scores) => made switch
     {
         // The rows that reach its limit are all that there are.
-        ScoreThreshold threshold => (threshold with { Ratio = 0, Limit = -1e30 }).Plan(scores),
+        GlobalRanking { Limit: not null } ranking => (ranking with { Ratio = 0, Limit = -1e30 }).Plan(scores),
         PyramidKV => CompressionPlan.KeepAll(scores.Layers, scores.KvHeads, scores.Tokens),
         _ => made.WithBudget(Budget.FromRatio(0)).Plan(scores),
     };

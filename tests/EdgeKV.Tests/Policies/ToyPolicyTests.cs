@@ -13,7 +13,10 @@ public class ToyPolicyTests
 {
     // Step 3: its entry, as PolicyRegistry.Entries has it.
     private static readonly PolicyEntry Entry = PolicyEntry.Of(
-        LongestValues.PolicyName, () => new LongestValues(), new("Rows with the longest values", null, PolicyRows.Equal));
+        LongestValues.PolicyName,
+        () => new LongestValues(),
+        new("Rows with the longest values", null, PolicyRows.Equal),
+        [Setting.Whole<LongestValues>("recent", policy => policy.Recent, (policy, value) => policy with { Recent = value })]);
 
     [Fact]
     public void Step1_File_PlansByItsScore()
@@ -34,7 +37,7 @@ public class ToyPolicyTests
     [Fact]
     public void Step3_Registration_GivesItOptionsByName()
     {
-        ICompressionPolicy policy = Entry.Bind(new Dictionary<string, string> { ["recent"] = "3", ["ratio"] = "0.7" }, questions: null, isWrapped: false);
+        ICompressionPolicy policy = Entry.Bind(new Dictionary<string, string> { ["recent"] = "3", ["ratio"] = "0.7" }, questions: null, isWrapped: false).Policy;
 
         Assert.Equal(new LongestValues { Recent = 3, Ratio = 0.7 }, policy);
         Assert.Equal(["ratio", "rows", "bytes", "recent"], Entry.Options.Select(option => option.Name));

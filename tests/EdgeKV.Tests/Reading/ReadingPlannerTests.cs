@@ -1,4 +1,7 @@
 using EdgeKV.Planning;
+using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Reading;
 using EdgeKV.Scoring;
@@ -16,7 +19,7 @@ public class ReadingPlannerTests
     {
         var random = new Random(seed);
         (int layers, int heads, int tokens, float[] learned) = RandomScores(random);
-        GlobalTopK policy = RandomPolicy(random, tokens);
+        GlobalSettings policy = RandomPolicy(random, tokens);
         using AttentionScores all = Slice(learned, layers, heads, tokens, 0, tokens);
 
         CompressionPlan last = Read(policy, random.Next(70), learned, layers, heads, tokens, RandomChunks(random, tokens))[^1];
@@ -30,10 +33,10 @@ public class ReadingPlannerTests
     {
         var random = new Random(seed + 10_000);
         (int layers, int heads, int tokens, float[] learned) = RandomScores(random);
-        GlobalTopK policy = RandomPolicy(random, tokens);
+        GlobalSettings policy = RandomPolicy(random, tokens);
         int keepLatest = random.Next(20);
         int[] chunks = RandomChunks(random, tokens);
-        long budget = policy.Budget.RaggedRows(layers, heads, tokens);
+        long budget = policy.Budget!.RaggedRows(layers, heads, tokens);
 
         CompressionPlan[] plans = Read(policy, keepLatest, learned, layers, heads, tokens, chunks);
 
@@ -59,11 +62,11 @@ public class ReadingPlannerTests
     {
         var random = new Random(seed + 20_000);
         (int layers, int heads, int tokens, float[] learned) = RandomScores(random);
-        GlobalTopK policy = RandomPolicy(random, tokens) with { Threshold = null };
+        GlobalSettings policy = RandomPolicy(random, tokens) with { Threshold = null };
         int[] chunks = RandomChunks(random, tokens);
 
-        CompressionPlan[] small = Read(policy with { Ratio = 0.9 }, 4, learned, layers, heads, tokens, chunks);
-        CompressionPlan[] large = Read(policy with { Ratio = 0.8 }, 4, learned, layers, heads, tokens, chunks);
+        CompressionPlan[] small = Read(policy with { Budget = Budget.FromRatio(0.9) }, 4, learned, layers, heads, tokens, chunks);
+        CompressionPlan[] large = Read(policy with { Budget = Budget.FromRatio(0.8) }, 4, learned, layers, heads, tokens, chunks);
 
         Assert.All(small.Zip(large), pair => Assert.Subset(Rows(pair.Second), Rows(pair.First)));
     }
@@ -74,9 +77,9 @@ public class ReadingPlannerTests
     {
         var random = new Random(seed + 30_000);
         (int layers, int heads, int tokens, float[] learned) = RandomScores(random);
-        GlobalTopK policy = RandomPolicy(random, tokens) with { Threshold = null, Recent = 0 };
-        int rows = policy.Budget.EqualRows(layers, heads, tokens);
-        var planner = new ReadingPlanner(policy, layers, heads, tokens, random.Next(20), closesUp: true);
+        GlobalSettings policy = RandomPolicy(random, tokens) with { Threshold = null, Recent = 0 };
+        int rows = policy.Budget!.EqualRows(layers, heads, tokens);
+        var planner = new ReadingPlanner(policy.ToPolicy(), layers, heads, tokens, random.Next(20), closesUp: true);
 
         // Which tokens each head's rows are: the plans know indices alone.
         List<int>[] there = [.. Enumerable.Range(0, layers * heads).Select(_ => new List<int>())];
@@ -108,7 +111,7 @@ public class ReadingPlannerTests
     [Fact]
     public void Create_ThresholdWhereRowsCloseUp_IsRefused() => Assert.Contains(
         "By a threshold KV heads keep different numbers",
-        Assert.Throws<PlanException>(() => new ReadingPlanner(new GlobalTopK { Threshold = -5 }, 1, 1, 10, 0, closesUp: true)).Message,
+        Assert.Throws<PlanException>(() => new ReadingPlanner(new GlobalSettings { Threshold = -5 }.ToPolicy(), 1, 1, 10, 0, closesUp: true)).Message,
         StringComparison.Ordinal);
 
     [Fact]
@@ -116,7 +119,7 @@ public class ReadingPlannerTests
     {
         // Falling: every token is worse than those before. Two rows of ten may stay.
         float[] learned = [.. Enumerable.Range(0, 10).Select(i => -(float)i)];
-        var policy = new GlobalTopK { Budget = Budget.FromRows(2), Protected = 0, Recent = 0 };
+        var policy = new GlobalSettings { Budget = Budget.FromRows(2), Protected = 0, Recent = 0 };
 
         CompressionPlan[] plans = Read(policy, 2, learned, 1, 1, 10, [4, 3, 3]);
 
@@ -130,7 +133,7 @@ public class ReadingPlannerTests
     {
         // Only the last two of ten count as recent, though each chunk had a last one.
         float[] learned = [.. Enumerable.Range(0, 10).Select(i => -(float)i)];
-        var policy = new GlobalTopK { Ratio = 0.6, Protected = 0, Recent = 2 };
+        var policy = new GlobalSettings { Budget = Budget.FromRatio(0.6), Protected = 0, Recent = 2 };
 
         CompressionPlan[] plans = Read(policy, 0, learned, 1, 1, 10, [6, 4]);
 
@@ -142,33 +145,46 @@ public class ReadingPlannerTests
     public void Next_BudgetInBytes_IsThatOfTheWholeContext()
     {
         float[] learned = TestScores.Random(4, 160);
-        var policy = new GlobalTopK { Budget = Budget.FromBytes(6_050) };
+        var policy = new GlobalSettings { Budget = Budget.FromBytes(6_050) };
         var cost = new RowCost(BytesPerRow: 100, ReservedPerHead: 3);
 
-        var planner = new ReadingPlanner(policy, 2, 2, 40, 0, cost);
+        var planner = new ReadingPlanner(policy.ToPolicy(), 2, 2, 40, 0, cost);
 
         Assert.Equal(48, planner.Budget);
         using AttentionScores first = Slice(learned, 2, 2, 40, 0, 20);
         Assert.Equal(48, planner.Next(first).TotalRows);
-        Assert.Throws<PlanException>(() => new ReadingPlanner(policy, 2, 2, 40, 0));
+        Assert.Throws<PlanException>(() => new ReadingPlanner(policy.ToPolicy(), 2, 2, 40, 0));
     }
 
     [Theory]
-    [InlineData(RowScore.Repeat)]
-    [InlineData(RowScore.Both)]
-    public void Create_ScoresThatNeedAPass_AreRefused(RowScore source)
+    [InlineData("global:source=repeat", "repeat scores need the whole context")]
+    [InlineData("global:source=both", "repeat+learned scores need the whole context")]
+    [InlineData("global:source=learned,weight=value-norm", "weighted learned scores need the whole context")]
+    [InlineData("ragged:scorer=snapkv", "snapkv scores need the whole context")]
+    [InlineData("ragged:scorer=global,head-floor=0.5", "leave out floors")]
+    [InlineData("ragged:scorer=global,row-multiple=8", "leave out floors")]
+    public void Create_RankingThatNeedsTheWholeContext_IsRefused(string policy, string expected)
     {
-        PlanException refusal = Assert.Throws<PlanException>(() => new ReadingPlanner(new GlobalTopK { Source = source }, 1, 1, 10, 0));
+        var ranking = (GlobalRanking)PolicyOptions.Parse(policy).Create();
 
-        Assert.Contains("needs a pass", refusal.Message, StringComparison.Ordinal);
+        PlanException refusal = Assert.Throws<PlanException>(() => new ReadingPlanner(ranking, 1, 1, 10, 0));
+
+        Assert.Contains(expected, refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void Create_ScoresWithAWeight_AreRefused()
+    public void Next_AnyReadingScorer_RanksByItsScores()
     {
-        PlanException refusal = Assert.Throws<PlanException>(() => new ReadingPlanner(new GlobalTopK { Weight = RowWeight.ValueNorm }, 1, 1, 10, 0));
+        // The scorer turns the order round.
+        float[] learned = [.. Enumerable.Range(0, 10).Select(i => (float)i)];
+        GlobalRanking policy = new(new Reversed()) { Budget = Budget.FromRows(2) };
+        ReadingPlanner planner = new(policy, 1, 1, 10, keepLatest: 0);
+        using AttentionScores first = Slice(learned, 1, 1, 10, 0, 6);
+        using AttentionScores second = Slice(learned, 1, 1, 10, 6, 4);
+        using AttentionScores all = Slice(learned, 1, 1, 10, 0, 10);
 
-        Assert.Contains("has a weight for them, ValueNorm", refusal.Message, StringComparison.Ordinal);
+        Assert.Equal([0, 1], planner.Next(first).FlatPositions.ToArray());
+        Assert.Equal(policy.Plan(all), planner.Next(second));
     }
 
     [Fact]
@@ -177,7 +193,7 @@ public class ReadingPlannerTests
         float[] learned = TestScores.Random(4, 40);
         float[] broken = [.. learned];
         broken[2 * 10 + 7] = float.NaN;
-        var planner = new ReadingPlanner(new GlobalTopK(), 2, 2, 10, 0);
+        var planner = new ReadingPlanner(new GlobalRanking(new LearnedScorer()), 2, 2, 10, 0);
         using AttentionScores seen = TestScores.Of(2, 2, 2, 5, 1, TestScores.Buffer(TestScores.Random(1, 20)));
         using AttentionScores others = Slice(learned, 4, 1, 10, 0, 5);
         using AttentionScores first = Slice(learned, 2, 2, 10, 0, 5);
@@ -195,7 +211,7 @@ public class ReadingPlannerTests
 
     // The best rows of those read, ranked as the whole context ranks them, and the latest ones: no chunks, nothing dropped before.
     private static HashSet<(int List, int Token)> ByDefinition(
-        GlobalTopK policy, float[] learned, int lists, int tokens, int read, int latest, long budget)
+        GlobalSettings policy, float[] learned, int lists, int tokens, int read, int latest, long budget)
     {
         // Of the whole context's last positions, those that have been read.
         int recent = Math.Max(0, policy.Recent - (tokens - read));
@@ -215,9 +231,9 @@ public class ReadingPlannerTests
     }
 
     private static CompressionPlan[] Read(
-        GlobalTopK policy, int keepLatest, float[] learned, int layers, int heads, int tokens, int[] chunks)
+        GlobalSettings policy, int keepLatest, float[] learned, int layers, int heads, int tokens, int[] chunks)
     {
-        var planner = new ReadingPlanner(policy, layers, heads, tokens, keepLatest);
+        var planner = new ReadingPlanner(policy.ToPolicy(), layers, heads, tokens, keepLatest);
         List<CompressionPlan> plans = [];
         foreach (int chunk in chunks)
         {
@@ -280,9 +296,9 @@ public class ReadingPlannerTests
         return (layers, heads, tokens, [.. values.Select(value => 1 - value * 16)]);
     }
 
-    private static GlobalTopK RandomPolicy(Random random, int tokens)
+    private static GlobalSettings RandomPolicy(Random random, int tokens)
     {
-        var policy = new GlobalTopK
+        var policy = new GlobalSettings
         {
             Budget = random.Next(5) switch
             {
@@ -294,5 +310,24 @@ public class ReadingPlannerTests
             Threshold = random.Next(3) == 0 ? random.NextDouble() * -16 : null,
         };
         return random.Next(2) == 0 ? policy : policy with { Protected = random.Next(0, tokens + 2) };
+    }
+
+    private sealed record Reversed : IReadingScorer
+    {
+        public string Name => "reversed";
+
+        public ScoreRequest Request => new(new Learned());
+
+        public bool SharesPositions => false;
+
+        public ProtectedRows Protect(int tokens, int rows) => default;
+
+        public void Score(AttentionScores scores, int layer, Span<float> destination)
+        {
+            for (int head = 0; head < scores.KvHeads; head++)
+            {
+                System.Numerics.Tensors.TensorPrimitives.Negate(scores.Learned(layer, head), destination[(head * scores.Tokens)..]);
+            }
+        }
     }
 }

@@ -1,14 +1,16 @@
 using System.Text.Json;
+using EdgeKV.Planning;
+using EdgeKV.Scoring;
 
 namespace EdgeKV.Policies.Configuration;
 
 /// <summary>
-/// A policy and its options by name, as a command line or a configuration gives them. Names are the record's properties in kebab case; case,
+/// A policy and its options by name, as a command line or a configuration gives them. Names are in kebab case; case,
 /// hyphens and underscores do not matter. What a policy wraps is an option whose own options follow a dot or a colon: "scorer.window".
 /// </summary>
 /// <remarks>
 /// A budget is one of the options ratio, rows and bytes. A task set is context, repeat, question, window or window-N. What is left out has the
-/// record's default. <see cref="Create"/> says what is wrong with a name or a value.
+/// record's default. <see cref="Create(IReadOnlyList{string})"/> says what is wrong with a name or a value.
 /// </remarks>
 public sealed class PolicyOptions
 {
@@ -97,21 +99,46 @@ public sealed class PolicyOptions
         return From(values);
     }
 
-    /// <summary>Whether options say what rows are scored by: <see cref="Scorers.GlobalTopK.ByDefault"/> has nothing to choose then.</summary>
+    /// <summary>Whether options say what "global" ranks rows by: <see cref="PolicyResolver"/> has nothing to choose then.</summary>
     public bool ChooseScores => Has("source") || Has("task-set");
 
     /// <summary>Whether an option is given.</summary>
     /// <param name="name">For example "task-set".</param>
-    public bool Has(string name) => _values.Keys.Any(given => OptionBinder.Plain(given) == OptionBinder.Plain(name));
+    public bool Has(string name) => Value(name) is not null;
+
+    /// <summary>What is given for an option; null: nothing.</summary>
+    /// <param name="name">For example "task-set".</param>
+    public string? Value(string name) => _values.FirstOrDefault(given => OptionName.Plain(given.Key) == OptionName.Plain(name)).Value;
+
+    /// <summary>The same with one more option, or another value of one that is given.</summary>
+    /// <param name="name">For example "task-set".</param>
+    /// <param name="value">Its value.</param>
+    public PolicyOptions With(string name, string value)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        ArgumentNullException.ThrowIfNull(value);
+        IEnumerable<KeyValuePair<string, string>> others = _values.Where(given => OptionName.Plain(given.Key) != OptionName.Plain(name));
+        Dictionary<string, string> values = new(others, StringComparer.OrdinalIgnoreCase)
+        {
+            [name] = value,
+        };
+        return new PolicyOptions(Policy, values);
+    }
 
     /// <summary>Makes the policy.</summary>
     /// <param name="questions">What a task set "question" asks; null: there is no such task set.</param>
     /// <exception cref="ArgumentException">
     /// An option is unknown, a value is wrong or options contradict each other; the message names what there is.
     /// </exception>
-    public ICompressionPolicy Create(IReadOnlyList<string>? questions = null)
+    public ICompressionPolicy Create(IReadOnlyList<string>? questions = null) => Create(questions, tasks: null, budget: null);
+
+    /// <inheritdoc cref="Create(IReadOnlyList{string})"/>
+    /// <param name="questions">What a task set "question" asks; null: there is no such task set.</param>
+    /// <param name="tasks">A task set in place of the policy's own; null: none is given.</param>
+    /// <param name="budget">A budget in place of the options'; null: none is given.</param>
+    internal ICompressionPolicy Create(IReadOnlyList<string>? questions, TaskSet? tasks, Budget? budget)
     {
-        ICompressionPolicy policy = PolicyRegistry.Find(Policy).Bind(_values, questions, isWrapped: false);
+        ICompressionPolicy policy = PolicyRegistry.Find(Policy).Bind(_values, questions, isWrapped: false, tasks, budget).Policy;
 
         // Refuses options that contradict each other; what lacks tables says so when it has seen the model's profile.
         _ = ICalibratedPolicy.MissingOf(policy).Count > 0 ? null : policy.Request;

@@ -44,7 +44,7 @@ public class CriticalKVTests
     {
         // e^s * norm: 0.37 * 1, 0.14 * 4, 0.05 * 1; as they stand, -1 * 1, -2 * 4 and -3 * 1 would keep the first.
         using AttentionScores scores = StatisticScores.Of(1, 1, 1, 3, (new Learned(), [-1, -2, -3]), (Norms, [1, 4, 1]));
-        var policy = new CriticalKV { Scorer = new GlobalTopK { Protected = 0, Recent = 0 }, FirstStage = 0, Budget = Budget.FromRows(1) };
+        var policy = new CriticalKV { Scorer = new LearnedScorer { Sinks = 0, Recent = 0 }, FirstStage = 0, Budget = Budget.FromRows(1) };
 
         Assert.Equal([1], policy.Plan(scores).Positions(0, 0).ToArray());
     }

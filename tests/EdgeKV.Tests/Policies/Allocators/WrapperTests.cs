@@ -1,5 +1,6 @@
 using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Tests.Policies.Scorers;
@@ -47,11 +48,11 @@ public class WrapperTests
     }
 
     [Fact]
-    public void RaggedRanking_Floors_SaveHeadsAndLayers()
+    public void GlobalRanking_Floors_SaveHeadsAndLayers()
     {
         // Two layers of two heads of four rows: the lower, the better.
         using AttentionScores scores = Norms(2, 4, [1, 2, 3, 4, 11, 12, 13, 14, 5, 6, 7, 8, 15, 16, 17, 18]);
-        RaggedRanking policy = new() { Scorer = new Knorm(), Ratio = 0.5 };
+        GlobalRanking policy = new(new Knorm()) { Ratio = 0.5 };
 
         // Eight rows, two for each head, four for each layer.
         Assert.Equal([4, 0, 4, 0], policy.Plan(scores).Counts.ToArray());
@@ -64,11 +65,11 @@ public class WrapperTests
     }
 
     [Fact]
-    public void RaggedRanking_RowMultiple_GivesWhatIsLeftToHeadsThatLostMost()
+    public void GlobalRanking_RowMultiple_GivesWhatIsLeftToHeadsThatLostMost()
     {
         // Ten rows: 5, 3 and 2.
         using AttentionScores scores = Norms(3, 6, [1, 2, 3, 4, 5, 91, 6, 7, 8, 92, 93, 94, 9, 10, 95, 96, 97, 98]);
-        RaggedRanking policy = new() { Scorer = new Knorm(), Ratio = 0.44 };
+        GlobalRanking policy = new(new Knorm()) { Ratio = 0.44 };
 
         Assert.Equal([5, 3, 2], policy.Plan(scores).Counts.ToArray());
 
@@ -166,45 +167,30 @@ public class WrapperTests
     }
 
     [Fact]
-    public void RaggedRanking_OfLearnedScores_IsTheGlobalRanking()
-    {
-        using AttentionScores scores = TestScores.Of(3, 4, 2, 50, 0, learned: TestScores.Buffer(TestScores.Random(3, 300)));
-
-        foreach (double ratio in (double[])[0, 0.5, 0.8, 0.99])
-        {
-            Assert.Equal(new GlobalTopK { Ratio = ratio }.Plan(scores), new RaggedRanking { Scorer = new GlobalTopK(), Ratio = ratio }.Plan(scores));
-        }
-
-        Assert.Equal(
-            new GlobalTopK { Threshold = 0.01, Recent = 7 }.Plan(scores),
-            new ScoreThreshold { Scorer = new GlobalTopK(), Limit = 0.01, Recent = 7 }.Plan(scores));
-    }
-
-    [Fact]
-    public void RaggedRanking_OfKVComposesScores_IsKVComposeUnstructured()
+    public void GlobalRanking_OfKVComposesScores_IsKVComposeUnstructured()
     {
         using AttentionScores scores = TestScores.Of(3, 4, 2, 50, 1, TestScores.Buffer(TestScores.Random(3, 600)));
 
         foreach (double ratio in (double[])[0.5, 0.8])
         {
             Assert.Equal(
-                new KVCompose { Structured = false, Ratio = ratio }.Plan(scores), new RaggedRanking { Scorer = new KVCompose(), Ratio = ratio }.Plan(scores));
+                new KVCompose { Structured = false, Ratio = ratio }.Plan(scores), new GlobalRanking(new KVCompose()) { Ratio = ratio }.Plan(scores));
         }
     }
 
     [Fact]
-    public void ScoreThreshold_Limit_KeepsWhatReachesItAndTheRecentRows()
+    public void GlobalRanking_Limit_KeepsWhatReachesItAndTheRecentRows()
     {
         using AttentionScores scores = Norms(2, 5, [1, 2, 3, 4, 5, 5, 4, 3, 2, 1]);
-        ScoreThreshold policy = new() { Scorer = new Knorm(), Limit = -2, Recent = 1 };
+        GlobalRanking policy = new(new Knorm()) { Limit = -2, Recent = 1 };
 
         Assert.Equal([0, 1, 4, 3, 4], policy.Plan(scores).FlatPositions.ToArray());
         Assert.Equal([3, 2], policy.Plan(scores).Counts.ToArray());
 
         // A budget caps it: the recent rows, then the best.
         Assert.Equal([0, 4, 4], (policy with { Budget = Budget.FromRows(2), Ratio = 0.7 }).Plan(scores).FlatPositions.ToArray());
-        Assert.Throws<ArgumentException>(() => new ScoreThreshold().Plan(scores));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new ScoreThreshold { Limit = double.NaN });
+        Assert.Throws<ArgumentException>(() => PolicyRegistry.Find("threshold").Create().Plan(scores));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new GlobalRanking(new LearnedScorer()) { Limit = double.NaN });
     }
 
     [Fact]
@@ -229,7 +215,7 @@ public class WrapperTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new ChunkKV { Length = 0 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new PyramidKV { Beta = 0.5 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new PyramidKV { Window = 0 });
-        Assert.Throws<ArgumentOutOfRangeException>(() => new ScoreThreshold { Recent = -1 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new GlobalRanking(new LearnedScorer()) { Recent = -1 });
         Assert.Throws<ArgumentNullException>(() => new AdaKV { Scorer = null! });
         Assert.Throws<ArgumentNullException>(() => new LayerBudgets { Counts = null! });
     }

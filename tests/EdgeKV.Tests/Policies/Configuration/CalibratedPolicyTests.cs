@@ -56,46 +56,34 @@ public sealed class CalibratedPolicyTests : IDisposable
     }
 
     [Fact]
-    public void WithTables_GlobalByProbedScores_TakesTheCorrection()
+    public void WithTables_ProbedScorer_TakesTheCorrection()
     {
         ScoreProfile profile = Profile(Table("global", new ProfileArray("coefficients", [1, 2, 3], new float[] { 1, 2, 3, 4, 5, 6 })));
 
-        var policy = (GlobalTopK)Completed(new GlobalTopK { Source = RowScore.Probed, Recent = 9 }, profile);
+        var policy = (ProbedScorer)Completed(new ProbedScorer { Recent = 9 }, profile);
 
         Assert.Equal(new ProbeCorrection(1, 2, new float[] { 1, 2, 3, 4, 5, 6 }), policy.Correction);
         Assert.Equal(9, policy.Recent);
         Assert.Empty(Missing(policy));
-        Assert.Empty(Missing(new GlobalTopK()));
-        Assert.Equal(new GlobalTopK(), Completed(new GlobalTopK(), Profile()));
+        Assert.Empty(Missing(new GlobalRanking(new LearnedScorer())));
+        Assert.Equal(policy, ((GlobalRanking)Completed(new GlobalRanking(new ProbedScorer { Recent = 9 }), profile)).Scorer);
+        Assert.Equal(
+            new SumScorer(policy, new TaskScorer()) { Sinks = 1 }, Completed(new SumScorer(new ProbedScorer { Recent = 9 }, new TaskScorer()) { Sinks = 1 }, profile));
+        Assert.Equal(
+            new WeightedScorer(policy, new ValueNorms()), Completed(new WeightedScorer(new ProbedScorer { Recent = 9 }, new ValueNorms()), profile));
 
         profile = Profile(Table("global", new ProfileArray("coefficients", [1, 2, 4], new float[8])));
         Assert.Contains(
             "8 numbers are not 3 for each of 1 layers x 2 KV heads",
-            Assert.Throws<ProfileException>(() => Completed(new GlobalTopK { Source = RowScore.Probed }, profile)).Message,
+            Assert.Throws<ProfileException>(() => Completed(new ProbedScorer(), profile)).Message,
             StringComparison.Ordinal);
 
         profile = Profile(new ProfileTable(
             "global", [new ProfileArray("coefficients", [1, 2, 3], new float[6])], new Dictionary<string, string> { ["question"] = "And?" }));
         Assert.Contains(
             "is of another question than this version asks; make it again with `edgekv calibrate MODEL --for global`",
-            Assert.Throws<ProfileException>(() => Completed(new GlobalTopK { Source = RowScore.Probed }, profile)).Message,
+            Assert.Throws<ProfileException>(() => Completed(new ProbedScorer(), profile)).Message,
             StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void ByDefault_WhatTheProfileAllows_IsTheSource()
-    {
-        ScoreProfile plain = Profile();
-        ScoreProfile corrected = Profile(Table("global", new ProfileArray("coefficients", [1, 2, 3], new float[] { 1, 2, 3, 4, 5, 6 })));
-        GlobalTopK given = new() { Recent = 9 };
-        ProbeCorrection correction = new(1, 2, new float[] { 1, 2, 3, 4, 5, 6 });
-
-        Assert.Equal(given with { Source = RowScore.Repeat }, given.ByDefault(null, probeFits: true));
-        Assert.Equal(given, given.ByDefault(plain, probeFits: true));
-        Assert.Equal(given with { Source = RowScore.Probed, Correction = correction }, given.ByDefault(corrected, probeFits: true));
-        Assert.Equal(given, given.ByDefault(corrected, probeFits: false));
-        Assert.Equal(RowScore.Learned, (given with { Threshold = -5 }).ByDefault(corrected, probeFits: true).Source);
-        Assert.Equal(RowScore.Learned, (given with { Weight = RowWeight.ValueNorm }).ByDefault(corrected, probeFits: true).Source);
     }
 
     [Fact]

@@ -21,7 +21,7 @@ public class PolicyOptionsTests
         { "ada:scorer=tova", new AdaKV { Scorer = new Tova() } },
         { "ada:scorer.window=32", new AdaKV { Scorer = new SnapKV { Window = 32 } } },
         { "ada:scorer=streaming-llm,scorer.sinks=2,rows=9", new AdaKV { Scorer = new StreamingLLM { Sinks = 2 }, Budget = Budget.FromRows(9) } },
-        { "threshold:limit=-6.5", new ScoreThreshold { Limit = -6.5 } },
+        { "threshold:limit=-6.5", new GlobalRanking(new LearnedScorer()) { RegisteredAs = GlobalRanking.ThresholdName, Recent = 128, Limit = -6.5 } },
         {
             "layer-budgets:counts=ada,counts.scorer=snapkv,counts.scorer.window=8",
             new LayerBudgets { Counts = new AdaKV { Scorer = new SnapKV { Window = 8 } } }
@@ -31,7 +31,7 @@ public class PolicyOptionsTests
             new KVCompose { Aggregate = TaskAggregate.Mean, ValueNorm = true, LowerBound = 3, TaskSet = TaskSet.Window(9) }
         },
         { "kvcompose-unstructured:task-set=question", new KVCompose { Structured = false, TaskSet = TaskSet.Question("Who?") } },
-        { "global:source=both,threshold=-7,protected=2", new GlobalTopK { Source = RowScore.Both, Threshold = -7, Protected = 2 } },
+        { "global:source=both,threshold=-7,protected=2", new GlobalRanking(new SumScorer(new TaskScorer(), new LearnedScorer()) { Sinks = 2 }) { Limit = -7 } },
     };
 
     [Theory]

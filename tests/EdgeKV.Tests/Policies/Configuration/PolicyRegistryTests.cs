@@ -1,5 +1,6 @@
 using EdgeKV.Planning;
 using EdgeKV.Policies;
+using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Configuration;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
@@ -40,9 +41,9 @@ public class PolicyRegistryTests
     {
         Budget budget = Budget.FromRows(12);
 
-        Assert.Equal(new GlobalTopK { Source = RowScore.Learned, Budget = budget }, PolicyRegistry.Create(name, budget));
+        Assert.Equal(new GlobalRanking(new LearnedScorer()) { Budget = budget }, PolicyRegistry.Create(name, budget));
         Assert.Equal(
-            new GlobalTopK { Source = RowScore.Repeat, Budget = budget, TaskSet = TaskSet.Context },
+            new GlobalRanking(new TaskScorer { TaskSet = TaskSet.Context }) { Budget = budget },
             PolicyRegistry.Create(name, budget, TaskSet.Context));
     }
 
@@ -97,7 +98,7 @@ public class PolicyRegistryTests
             Assert.Equal(entry.Name, policy.Name);
             Assert.NotEmpty(entry.Summary);
             Assert.DoesNotContain('\n', entry.Summary);
-            Assert.Equal(policy is IRowScorer, entry.ScoresRows);
+            Assert.Equal(policy is IRowScorer || entry.Name == GlobalRanking.PolicyName, entry.ScoresRows);
             Assert.Equal(Budget.FromRatio(0.5), policy.Budget);
             Assert.Equal(Budget.FromRows(3), policy.WithBudget(Budget.FromRows(3)).Budget);
             Assert.Equal(entry.Name, PolicyRegistry.Find(entry.Name.ToUpperInvariant()).Name);

@@ -55,7 +55,7 @@ public class CompactorTests
         ScorerWrapper[] wrappers =
         [
             new AdaKV { Scorer = scorer }, new ChunkKV { Scorer = scorer, Length = 3 }, new CriticalKV { Scorer = scorer }, new CriticalAdaKV { Scorer = scorer },
-            new RaggedRanking { Scorer = scorer }, new ScoreThreshold { Scorer = scorer, Limit = -0.2, Recent = 0 },
+            new GlobalRanking(scorer), new GlobalRanking(scorer) { Limit = -0.2 },
             new LayerBudgets { Scorer = scorer, Counts = new Knorm() },
         ];
 

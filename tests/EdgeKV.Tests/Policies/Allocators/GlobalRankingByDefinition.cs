@@ -1,15 +1,15 @@
 using EdgeKV.Planning;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Scoring;
 
-namespace EdgeKV.Tests.Policies.Scorers;
+namespace EdgeKV.Tests.Policies.Allocators;
 
 /// <summary>
 /// The global ranking as its definition reads, by one comparison sort over all rows: the second route. Shares no code with the policy.
 /// </summary>
-internal static class GlobalTopKByDefinition
+internal static class GlobalRankingByDefinition
 {
-    public static CompressionPlan Plan(GlobalTopK policy, AttentionScores scores, long budget)
+    public static CompressionPlan Plan(GlobalSettings policy, AttentionScores scores, long budget)
     {
         var rows =
             from layer in Enumerable.Range(0, scores.Layers)
@@ -33,7 +33,7 @@ internal static class GlobalTopKByDefinition
         return new CompressionPlan(scores.Layers, scores.KvHeads, scores.Tokens, counts, positions);
     }
 
-    private static float Score(GlobalTopK policy, AttentionScores scores, int layer, int head, int token)
+    private static float Score(GlobalSettings policy, AttentionScores scores, int layer, int head, int token)
     {
         if (policy.Source == RowScore.Learned)
         {
@@ -50,6 +50,6 @@ internal static class GlobalTopKByDefinition
         return policy.Source == RowScore.Repeat ? repeat : MathF.Log(repeat + 1e-7f) + scores.Learned(layer, head)[token];
     }
 
-    private static bool Reaches(GlobalTopK policy, float score) => policy.Threshold is not { } threshold
+    private static bool Reaches(GlobalSettings policy, float score) => policy.Threshold is not { } threshold
         || (policy.Source == RowScore.Repeat ? score >= Math.Exp(threshold) - 1e-7 : score >= threshold);
 }

@@ -1,7 +1,7 @@
-namespace EdgeKV.Policies.Scorers;
+namespace EdgeKV.Policies.Configuration;
 
-/// <summary>What <see cref="GlobalTopK"/> multiplies a row's attention by, so that a score says what losing the row costs.</summary>
-public enum RowWeight
+/// <summary>What the policy "global" multiplies a row's attention by, as its option "weight" names it: <see cref="Scorers.WeightedScorer"/>.</summary>
+internal enum RowWeight
 {
     /// <summary>Nothing: attention alone.</summary>
     None,

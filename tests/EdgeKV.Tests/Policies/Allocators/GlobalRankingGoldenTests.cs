@@ -1,11 +1,11 @@
 using EdgeKV.Planning;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Measurements.Subjects;
 
-namespace EdgeKV.Tests.Policies.Scorers;
+namespace EdgeKV.Tests.Policies.Allocators;
 
 /// <summary>From the reference's learned scores exactly its ragged plans, to the last position.</summary>
-public class GlobalTopKGoldenTests
+public class GlobalRankingGoldenTests
 {
     public static MatrixTheoryData<string, double> BesideTheCheckout { get; } = new(
         ["niah_single_2_0", "niah_multivalue_2", "niah_multikey_1_1"], [0.8, 0.9]);
@@ -34,7 +34,7 @@ public class GlobalTopKGoldenTests
         var golden = new GoldenScores(folder);
 
         // The reference protects no last positions.
-        CompressionPlan plan = new GlobalTopK { Ratio = ratio, Recent = 0 }.Plan(golden.Scores);
+        CompressionPlan plan = new GlobalSettings { Budget = Budget.FromRatio(ratio), Recent = 0 }.Plan(golden.Scores);
 
         Assert.Equal(KeepBits.ToPlan(golden.LearnedMask(ratio), plan.Layers, plan.KvHeads, plan.ContextTokens), plan);
     }

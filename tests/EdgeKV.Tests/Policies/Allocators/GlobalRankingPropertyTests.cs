@@ -1,10 +1,10 @@
 using EdgeKV.Planning;
-using EdgeKV.Policies.Scorers;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Scoring;
 
-namespace EdgeKV.Tests.Policies.Scorers;
+namespace EdgeKV.Tests.Policies.Allocators;
 
-public class GlobalTopKPropertyTests
+public class GlobalRankingPropertyTests
 {
     public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 400)];
 
@@ -14,12 +14,12 @@ public class GlobalTopKPropertyTests
     {
         var random = new Random(seed);
         using AttentionScores scores = RandomScores(random);
-        GlobalTopK policy = RandomPolicy(random, scores.Tokens);
-        long budget = policy.Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
+        GlobalSettings policy = RandomPolicy(random, scores.Tokens);
+        long budget = policy.Budget!.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
 
         CompressionPlan plan = policy.Plan(scores);
 
-        Assert.Equal(GlobalTopKByDefinition.Plan(policy, scores, budget), plan);
+        Assert.Equal(GlobalRankingByDefinition.Plan(policy, scores, budget), plan);
         Assert.Equal(plan, policy.Plan(scores));
     }
 
@@ -29,8 +29,8 @@ public class GlobalTopKPropertyTests
     {
         var random = new Random(seed + 10_000);
         using AttentionScores scores = RandomScores(random);
-        GlobalTopK policy = RandomPolicy(random, scores.Tokens) with { Threshold = null };
-        long budget = policy.Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
+        GlobalSettings policy = RandomPolicy(random, scores.Tokens) with { Threshold = null };
+        long budget = policy.Budget!.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
         int first = Math.Min(policy.Protected, scores.Tokens);
         int recent = Math.Min(policy.Recent, scores.Tokens - first);
         bool fits = (long)(first + recent) * scores.Layers * scores.KvHeads <= budget;
@@ -59,24 +59,24 @@ public class GlobalTopKPropertyTests
     {
         var random = new Random(seed + 20_000);
         using AttentionScores scores = RandomScores(random);
-        GlobalTopK policy = RandomPolicy(random, scores.Tokens) with { Threshold = null };
+        GlobalSettings policy = RandomPolicy(random, scores.Tokens) with { Threshold = null };
         double low = random.NextDouble();
         double high = low + (1 - low) * random.NextDouble() * 0.999;
         double threshold = random.NextDouble() * -16;
-        GlobalTopK unbound = policy with { Ratio = 0 };
+        GlobalSettings unbound = policy with { Budget = Budget.FromRatio(0) };
 
-        AssertPart((policy with { Ratio = 0.9 }).Plan(scores), (policy with { Ratio = 0.8 }).Plan(scores));
-        AssertPart((policy with { Ratio = high }).Plan(scores), (policy with { Ratio = low }).Plan(scores));
+        AssertPart((policy with { Budget = Budget.FromRatio(0.9) }).Plan(scores), (policy with { Budget = Budget.FromRatio(0.8) }).Plan(scores));
+        AssertPart((policy with { Budget = Budget.FromRatio(high) }).Plan(scores), (policy with { Budget = Budget.FromRatio(low) }).Plan(scores));
         AssertPart((unbound with { Threshold = threshold + 2 }).Plan(scores), (unbound with { Threshold = threshold }).Plan(scores));
         AssertPart((policy with { Threshold = threshold }).Plan(scores), policy.Plan(scores));
     }
 
     [Theory]
-    [InlineData(RowScore.Learned)]
-    [InlineData(RowScore.Repeat)]
-    [InlineData(RowScore.Both)]
-    public void Plan_PermutedHeads_PermutesThePlan(RowScore source) => TestScores.AssertPermutes(
-        new GlobalTopK { Source = source, Ratio = 0.7, Recent = 2 },
+    [InlineData(nameof(RowScore.Learned))]
+    [InlineData(nameof(RowScore.Repeat))]
+    [InlineData(nameof(RowScore.Both))]
+    public void Plan_PermutedHeads_PermutesThePlan(string source) => TestScores.AssertPermutes(
+        new GlobalSettings { Source = Enum.Parse<RowScore>(source), Budget = Budget.FromRatio(0.7), Recent = 2 }.ToPolicy(),
         (layers, heads, tokens, values) => TestScores.Of(
             layers, heads, heads, tokens, 1, TestScores.Buffer(values), learned: TestScores.Buffer(values)));
 
@@ -84,7 +84,7 @@ public class GlobalTopKPropertyTests
     public async Task Plan_ManyThreads_GiveOnePlan()
     {
         using AttentionScores scores = TestScores.Of(6, 8, 4, 500, 1, learned: TestScores.Buffer(TestScores.Random(6, 6 * 4 * 500)));
-        var policy = new GlobalTopK();
+        var policy = new GlobalSettings();
         CompressionPlan expected = policy.Plan(scores);
 
         CompressionPlan[] plans = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => Task.Run(() => policy.Plan(scores))));
@@ -124,12 +124,12 @@ public class GlobalTopKPropertyTests
         }
     }
 
-    private static GlobalTopK RandomPolicy(Random random, int tokens)
+    private static GlobalSettings RandomPolicy(Random random, int tokens)
     {
-        var policy = new GlobalTopK
+        var policy = new GlobalSettings
         {
             Source = (RowScore)random.Next(3),
-            Ratio = random.Next(4) == 0 ? 0 : random.NextDouble(),
+            Budget = Budget.FromRatio(random.Next(4) == 0 ? 0 : random.NextDouble()),
             Threshold = random.Next(3) == 0 ? random.NextDouble() * -16 : null,
         };
         policy = random.Next(2) == 0 ? policy : policy with { Recent = random.Next(2) * random.Next(tokens + 2) };
