@@ -38,7 +38,7 @@ internal static class CacheStateReader
     /// <summary>Whose turn the tokens end in.</summary>
     public static ConversationTurn TurnOf(NativeContext context, ReadOnlySpan<int> tokens)
     {
-        ConversationTurn turn = context.Model.Chat.TurnOf(tokens);
+        ConversationTurn turn = context.Chat.TurnOf(tokens);
         return turn == ConversationTurn.Plain && context.RerotatedTurn is { } before ? before : turn;
     }
 

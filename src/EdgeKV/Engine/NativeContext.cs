@@ -35,6 +35,13 @@ internal sealed unsafe class NativeContext
 
     public EdgeModel Model { get; }
 
+    /// <summary>What the chat template puts around the texts of the context's conversation: the model's, or that of a session with its own system prompt.</summary>
+    public ChatFrame Chat
+    {
+        get => field ?? Model.Chat;
+        set;
+    }
+
     /// <summary>The thread on which long work in this context runs.</summary>
     public EngineWorker Worker { get; } = new();
 

@@ -1,4 +1,5 @@
 using EdgeKV.Models;
+using EdgeKV.Models.Chat;
 using EdgeKV.Native;
 using EdgeKV.Scoring;
 using LLama.Native;
@@ -15,6 +16,8 @@ internal sealed class ScoredContext(NativeContext context, int limit, long score
     private const float MissingRow = -1e30f;
 
     public EdgeModel Model => context.Model;
+
+    public ChatFrame Chat => context.Chat;
 
     public SafeLLamaContextHandle Handle => context.Handle;
 

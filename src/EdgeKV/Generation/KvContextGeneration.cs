@@ -1,5 +1,4 @@
 using EdgeKV.Engine;
-using EdgeKV.Models.Chat;
 
 namespace EdgeKV.Generation;
 
@@ -26,7 +25,7 @@ public static class KvContextGeneration
             options.Validate();
             return new Answer(
                 () => Task.FromResult(new AnswerScope(context)),
-                view => Question(view, view.Model.Chat, question, options),
+                view => Question(view, question, options),
                 options,
                 cancellationToken);
         }
@@ -47,10 +46,10 @@ public static class KvContextGeneration
     }
 
     /// <summary>The tokens of a question after what a context holds.</summary>
-    internal static int[] Question(KvContext context, ChatFrame chat, string question, GenerationOptions options)
+    internal static int[] Question(KvContext context, string question, GenerationOptions options)
     {
         CacheState state = CacheStateReader.Read(context.Native, context.Limit);
-        return chat.Ask(state.Tokens.Span, state.Turn, question, options.AnswerPrefix ?? string.Empty);
+        return context.Native.Chat.Ask(state.Tokens.Span, state.Turn, question, options.AnswerPrefix ?? string.Empty);
     }
 
     internal static void ThrowIfNone(ReadOnlyMemory<int> tokens)

@@ -69,7 +69,7 @@ public sealed class AttentionScores : IDisposable
     public int Tokens { get; }
 
     /// <summary>
-    /// How many of the context's first tokens are the chat template's and not the user's, 0 to Tokens. Default: 0, as in a context without a template.
+    /// How many of the context's first tokens are the chat template's, with the system prompt, and not the user's, 0 to Tokens. Default: 0, as in a context without a template.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     public int PrefixTokens

@@ -1,4 +1,5 @@
 using EdgeKV.Models;
+using EdgeKV.Models.Chat;
 using EdgeKV.Native;
 using LLama.Native;
 
@@ -9,6 +10,9 @@ internal interface IScoreContext
 {
     /// <summary>The model.</summary>
     EdgeModel Model { get; }
+
+    /// <summary>What the chat template puts around the texts of the context's conversation.</summary>
+    ChatFrame Chat { get; }
 
     /// <summary>The context, for calls of the native library.</summary>
     SafeLLamaContextHandle Handle { get; }

@@ -65,9 +65,9 @@ public static class TaskTokens
         }
     }
 
-    /// <summary>How many of the context's first tokens are the chat template's and not the user's.</summary>
+    /// <summary>How many of the context's first tokens are the chat template's, with the system prompt, and not the user's.</summary>
     internal static int PrefixLength(this IScoreContext context) =>
-        context.Position == 0 ? 0 : context.Model.Chat.OpeningLength(context.KnownTokens());
+        context.Position == 0 ? 0 : context.Chat.OpeningLength(context.KnownTokens());
 
     private static bool IsPunctuation(char letter) =>
         char.IsWhiteSpace(letter) || char.IsPunctuation(letter) || (char.IsAscii(letter) && char.IsSymbol(letter));

@@ -48,8 +48,8 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
 
         Model = model;
         _options = options;
-        _context = new SessionContext(model, options);
         _chat = options.SystemPrompt is { } prompt ? ChatFrame.Of(model.Tokenizer, model.Handle, prompt) : model.Chat;
+        _context = new SessionContext(model, options, _chat);
         options.Profile?.EnsureFits(model);
         Profile = options.LearnedScores ? options.Profile ?? model.Profile : null;
         if (options.ContextSize > 0)
@@ -234,7 +234,7 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
         options.Validate();
         return new Answer(
             () => OpenAsync(() => _chat.Ask([], ConversationTurn.None, question, string.Empty).Length),
-            view => KvContextGeneration.Question(view, _chat, question, options),
+            view => KvContextGeneration.Question(view, question, options),
             options,
             cancellationToken);
     }

@@ -5,7 +5,7 @@ using EdgeKV.Models.Chat;
 namespace EdgeKV.Sessions;
 
 /// <summary>The context of a session: made when it is needed, and made anew where a longer document takes a larger one.</summary>
-internal sealed class SessionContext(EdgeModel model, SessionOptions options) : IDisposable
+internal sealed class SessionContext(EdgeModel model, SessionOptions options, ChatFrame chat) : IDisposable
 {
     // Room beside twice the document when the session chooses its size: questions, answers and the template's parts.
     private const int SpareTokens = 2048;
@@ -50,7 +50,9 @@ internal sealed class SessionContext(EdgeModel model, SessionOptions options) : 
         // The old one goes first: both together may not fit.
         Dispose();
         _isOfOneChunk = positions > 0;
-        return _kv = ContextFactory.Create(model, options, size, positions);
+        _kv = ContextFactory.Create(model, options, size, positions);
+        _kv.Native.Chat = chat;
+        return _kv;
     }
 
     /// <summary>Empties the context, or frees one that is of no use to other work.</summary>

@@ -16,6 +16,7 @@ internal sealed class ChatFrame
     private readonly Lazy<int[]> _userHeader;
     private readonly Lazy<int[]> _openingHeader;
     private readonly Lazy<int[]> _assistantHeader;
+    private readonly Lazy<(int[] Tokens, int Least)[]> _openings;
 
     private ChatFrame(Tokenizer tokenizer, ChatTemplate template, string? systemPrompt, Frame? frame, UnsupportedModelException? error)
     {
@@ -27,6 +28,7 @@ internal sealed class ChatFrame
         _userHeader = new Lazy<int[]>(() => Tokens(Parts.TurnChange.Trimmed()));
         _openingHeader = new Lazy<int[]>(() => Tokens(Parts.Opening.Trimmed()));
         _assistantHeader = new Lazy<int[]>(() => Tokens(Parts.Closing.Trimmed()));
+        _openings = new Lazy<(int[], int)[]>(FindOpenings, LazyThreadSafetyMode.PublicationOnly);
     }
 
     /// <summary>The system prompt of the conversation, else the one that the template itself writes; null for none.</summary>
@@ -108,16 +110,21 @@ internal sealed class ChatFrame
     /// <summary>Tokens of the template's opening and a text that begins the user's turn.</summary>
     public int[] Open(string text) => Tokens(Parts.Opening.Append(text));
 
-    /// <summary>How many of a context's first tokens are the template's opening and not the user's text.</summary>
+    /// <summary>
+    /// How many of a context's first tokens are the conversation's opening and not the user's text: all up to the first user's text, the system prompt among them; where the
+    /// context begins with another system's turn, that turn's header.
+    /// </summary>
+    /// <param name="context">The tokens that are there; ids that are not known match nothing.</param>
     public int OpeningLength(ReadOnlySpan<int> context)
     {
-        if (_frame is null)
+        int length = 0;
+        foreach ((int[] opening, int least) in _frame is null ? [] : _openings.Value)
         {
-            return 0;
+            int common = context.CommonPrefixLength(opening);
+            length = Math.Max(length, common >= least && common < context.Length ? common : 0);
         }
 
-        int[] opening = Open(string.Empty);
-        return context.Length > opening.Length && context.StartsWith(opening) ? opening.Length : 0;
+        return length;
     }
 
     /// <summary>Tokens of a text that ends the user's turn, and of the header of the answer with the words that it begins with.</summary>
@@ -153,6 +160,25 @@ internal sealed class ChatFrame
         }
 
         return false;
+    }
+
+    /// <summary>
+    /// The openings that a context may have, and how many tokens of each must be there: the last ones are white space, which the tokenizer may put together with the
+    /// text that follows.
+    /// </summary>
+    private (int[] Tokens, int Least)[] FindOpenings()
+    {
+        List<ChatPrompt> openings = [Parts.Opening];
+        try
+        {
+            openings.Add(_template.RenderPlaces([ChatMessage.System(string.Empty), ChatMessage.User(string.Empty)]).CutAfter(message: 0).Before);
+        }
+        catch (UnsupportedModelException)
+        {
+            // The template has no system's turn.
+        }
+
+        return [.. openings.Select(opening => (Tokens(opening), Tokens(opening.TrimmedEnd()).Length)).Where(opening => opening.Item2 > 0)];
     }
 
     // Where the last occurrence of a header ends; -1 when there is none.

@@ -170,7 +170,10 @@ public sealed class ChatPrompt
     internal ChatPrompt Then(ChatPrompt next) => new(next, [.. _segments, .. next._segments], _firstToken);
 
     /// <summary>The prompt without the white space at its end and without the token before it: what any text that it is in has of it.</summary>
-    internal ChatPrompt Trimmed()
+    internal ChatPrompt Trimmed() => new(this, TrimmedEnd()._segments, firstToken: null);
+
+    /// <summary>The prompt without the white space at its end.</summary>
+    internal ChatPrompt TrimmedEnd()
     {
         ChatSegment[] segments = [.. _segments.Where(segment => segment.Text.Length > 0)];
         if (segments is [.., { Kind: ChatSegmentKind.Template }])
@@ -178,7 +181,7 @@ public sealed class ChatPrompt
             segments[^1] = segments[^1] with { Text = segments[^1].Text.TrimEnd() };
         }
 
-        return new ChatPrompt(this, segments, firstToken: null);
+        return new ChatPrompt(this, segments, _firstToken);
     }
 
     private int EndOfTemplate(int start)
