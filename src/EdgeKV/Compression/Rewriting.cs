@@ -1,5 +1,4 @@
 using EdgeKV.Engine;
-using EdgeKV.Models.Chat;
 using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Scoring;
@@ -37,11 +36,13 @@ internal static class Rewriting
     /// <summary>Rotates the kept keys to the positions 0 to rows - 1.</summary>
     public static void Rerotate(NativeContext context)
     {
-        ConversationTurn turn = CacheStateReader.TurnOf(context, context.Tokens(0, context.Position));
+        int[] fed = TokensAsFed.Of(context.BeforeRerotation, context.Tokens(0, context.Position));
+        int[] ids = CacheStateReader.TokensOfRows(context);
         try
         {
             NativeErrors.ThrowIfFailed(NativeMethods.edgekv_rerotate(context.Handle), nameof(NativeMethods.edgekv_rerotate));
-            context.RerotatedTurn = turn;
+            context.SetTokens(ids);
+            context.BeforeRerotation = new TokensAsFed(ids, fed);
         }
         catch (Exception e) when (e is EdgeKVException or OperationCanceledException)
         {

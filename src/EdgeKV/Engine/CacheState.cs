@@ -20,7 +20,8 @@ public sealed record CacheState
 
     /// <summary>
     /// The token ids at positions 0 to <see cref="Position"/> - 1. <see cref="UnknownToken"/> where an id is not known: tokens that were decoded before the attach or
-    /// given as embeddings, that came with a state of LLamaSharp's, or whose rows were given other positions (<c>CompressOptions.Rerotate</c>).
+    /// given as embeddings, or that came with a state of LLamaSharp's. Where rows were given other positions (<c>CompressOptions.Rerotate</c>), the ids of a position are those of its
+    /// rows, and unknown where KV heads keep rows of different tokens.
     /// </summary>
     public required ReadOnlyMemory<int> Tokens { get; init; }
 

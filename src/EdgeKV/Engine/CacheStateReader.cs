@@ -1,4 +1,3 @@
-using EdgeKV.Models.Chat;
 using EdgeKV.Native;
 
 namespace EdgeKV.Engine;
@@ -31,15 +30,30 @@ internal static class CacheStateReader
             Limit = limit,
             Sequences = sequences,
             HasLearnedScores = position > 0 && context.KnowsLearned(position),
-            Turn = TurnOf(context, tokens),
+            Turn = context.Chat.TurnOf(TokensAsFed.Of(context.BeforeRerotation, tokens)),
         };
     }
 
-    /// <summary>Whose turn the tokens end in.</summary>
-    public static ConversationTurn TurnOf(NativeContext context, ReadOnlySpan<int> tokens)
+    /// <summary>
+    /// The token id of every position from 0 to rows - 1, once the kept rows are given these positions. Unknown where KV heads keep rows of different tokens.
+    /// </summary>
+    /// <param name="context">A context with a compact cache whose KV heads all keep equally many rows, and no later tokens.</param>
+    public static int[] TokensOfRows(NativeContext context)
     {
-        ConversationTurn turn = context.Chat.TurnOf(tokens);
-        return turn == ConversationTurn.Plain && context.RerotatedTurn is { } before ? before : turn;
+        int[] tokens = context.Tokens(0, context.Position);
+        (int[] rows, _) = KeptRows(context);
+        int[] shared = [];
+        int list = 0;
+        for (int layer = 0; layer < context.Model.Geometry!.Layers.Count; layer++)
+        {
+            for (int head = 0; head < context.Model.Geometry.Layers[layer].KvHeads; head++, list++)
+            {
+                int[] kept = KeptPositions(context, layer, head, rows[list]);
+                shared = list == 0 ? kept : [.. shared.Zip(kept, (one, other) => one == other ? one : CacheState.UnknownToken)];
+            }
+        }
+
+        return Array.ConvertAll(shared, position => position < 0 ? CacheState.UnknownToken : tokens[position]);
     }
 
     /// <summary>Rows that every KV head has, of kept context and of later tokens, [KV heads of all layers].</summary>

@@ -48,8 +48,8 @@ internal sealed unsafe class NativeContext
     /// <summary>Tokens that one decode step takes at most.</summary>
     public int BatchSize { get; }
 
-    /// <summary>Whose turn the context ended in when its rows were given new positions, which made its token ids unknown; null: that has not happened.</summary>
-    public ConversationTurn? RerotatedTurn { get; set; }
+    /// <summary>What was fed before rows were given other positions; null: that has not happened.</summary>
+    public TokensAsFed? BeforeRerotation { get; set; }
 
     /// <summary>The position that the next token gets.</summary>
     public int Position => (int)Get(NativeCacheKey.Position);
@@ -194,7 +194,7 @@ internal sealed unsafe class NativeContext
     {
         NativeErrors.ThrowIfFailed(NativeMethods.edgekv_clear(Handle), nameof(NativeMethods.edgekv_clear));
         _fault = null;
-        RerotatedTurn = null;
+        BeforeRerotation = null;
     }
 
     /// <summary>Marks the context as failed: its rows are not what they should be. Only clearing it helps.</summary>
@@ -230,16 +230,21 @@ internal sealed unsafe class NativeContext
         return tokens;
     }
 
-    /// <summary>Gives ids to positions whose rows came with a state.</summary>
-    public void SetTokens(int first, ReadOnlySpan<int> tokens)
+    /// <summary>Gives ids to the first positions, whose rows came with a state or from other positions. Those that are not known stay so.</summary>
+    public void SetTokens(ReadOnlySpan<int> tokens)
     {
-        if (!tokens.IsEmpty)
+        for (int first = 0; first < tokens.Length; first++)
         {
-            fixed (int* pointer = tokens)
+            int count = tokens[first..].IndexOf(CacheState.UnknownToken) is >= 0 and var known ? known : tokens.Length - first;
+            if (count > 0)
             {
-                NativeErrors.ThrowIfFailed(
-                    NativeMethods.edgekv_tokens_set(Handle, first, tokens.Length, pointer), nameof(NativeMethods.edgekv_tokens_set));
+                fixed (int* pointer = tokens[first..])
+                {
+                    NativeErrors.ThrowIfFailed(NativeMethods.edgekv_tokens_set(Handle, first, count, pointer), nameof(NativeMethods.edgekv_tokens_set));
+                }
             }
+
+            first += count;
         }
     }
 

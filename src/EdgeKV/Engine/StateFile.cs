@@ -8,12 +8,12 @@ namespace EdgeKV.Engine;
 
 /// <summary>
 /// EdgeKV's file around llama.cpp's state: token ids and learned scores, which llama.cpp does not save. Magic (8 bytes), version and header length (int32 each, little-endian),
-/// header (JSON), SHA-256 of everything so far, token ids (int32 each), learned scores of each run [layers, kvHeads, count] (float32), llama.cpp's state, SHA-256 of everything
+/// header (JSON), SHA-256 of everything so far, token ids and those that were fed before rows were given other positions (int32 each), learned scores of each run [layers, kvHeads, count] (float32), llama.cpp's state, SHA-256 of everything
 /// before.
 /// </summary>
 internal static unsafe class StateFile
 {
-    private const int Version = 1;
+    private const int Version = 2;
     private const int MostHeaderBytes = 16 << 20;
     private const int Step = 1 << 20;
 
@@ -24,7 +24,9 @@ internal static unsafe class StateFile
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         int position = context.Position;
+        int[] tokens = context.Tokens(0, position);
         int[][] runs = context.LearnedRuns(position);
+        TokensAsFed? before = context.BeforeRerotation is { } there && tokens.AsSpan().StartsWith(there.Ids) ? there : null;
         nuint size = context.Handle.GetStateSize();
         void* state = NativeMemory.Alloc(size);
         try
@@ -41,7 +43,8 @@ internal static unsafe class StateFile
                 context.Get(NativeCacheKey.TypeV),
                 position,
                 context.IsCompact,
-                context.RerotatedTurn,
+                before?.Ids.Length ?? 0,
+                before?.Fed.Length ?? 0,
                 runs,
                 (long)written);
             byte[] json = JsonSerializer.SerializeToUtf8Bytes(header, StateJson.Default.StateHeader);
@@ -52,7 +55,8 @@ internal static unsafe class StateFile
             Put(start);
             Put(json);
             Put(hash.GetCurrentHash());
-            Put(MemoryMarshal.AsBytes(context.Tokens(0, position).AsSpan()));
+            Put(MemoryMarshal.AsBytes(tokens.AsSpan()));
+            Put(MemoryMarshal.AsBytes((before?.Fed).AsSpan()));
             foreach (int[] run in runs)
             {
                 Put(MemoryMarshal.AsBytes(context.Learned(run[0], run[1]).AsSpan()));
@@ -143,11 +147,13 @@ internal static unsafe class StateFile
         Check(context, limit, header);
         int heads = context.Model.Geometry!.TotalKvHeads;
         int[] tokens = new int[header.Position];
+        int[] fed = new int[header.Fed];
         float[][] learned = new float[header.LearnedRuns.Length][];
         void* state = NativeMemory.Alloc((nuint)header.StateBytes);
         try
         {
             Take(MemoryMarshal.AsBytes(tokens.AsSpan()));
+            Take(MemoryMarshal.AsBytes(fed.AsSpan()));
             for (int i = 0; i < learned.Length; i++)
             {
                 learned[i] = new float[checked(heads * header.LearnedRuns[i][1])];
@@ -167,7 +173,7 @@ internal static unsafe class StateFile
                 throw Damaged();
             }
 
-            Restore(context, header, tokens, learned, (byte*)state);
+            Restore(context, header, tokens, fed, learned, (byte*)state);
         }
         catch (EndOfStreamException e)
         {
@@ -185,7 +191,7 @@ internal static unsafe class StateFile
         }
     }
 
-    private static void Restore(NativeContext context, StateHeader header, int[] tokens, float[][] learned, byte* state)
+    private static void Restore(NativeContext context, StateHeader header, int[] tokens, int[] fed, float[][] learned, byte* state)
     {
         context.Clear();
         if (context.Handle.SetState(state, (nuint)header.StateBytes) == 0 || context.Get(NativeCacheKey.Fault) != 0 || context.Position != header.Position)
@@ -195,26 +201,11 @@ internal static unsafe class StateFile
                 "llama.cpp refused the saved session. Was it saved by another version, or on another kind of machine?");
         }
 
-        context.RerotatedTurn = header.RerotatedTurn;
-        SetTokens(context, tokens);
+        context.BeforeRerotation = header.Rerotated > 0 ? new TokensAsFed(tokens[..header.Rerotated], fed) : null;
+        context.SetTokens(tokens);
         for (int i = 0; i < learned.Length; i++)
         {
             context.SetLearned(header.LearnedRuns[i][0], header.LearnedRuns[i][1], learned[i]);
-        }
-    }
-
-    // Positions whose ids are not known stay so.
-    private static void SetTokens(NativeContext context, int[] tokens)
-    {
-        for (int first = 0, end; first < tokens.Length; first = end)
-        {
-            bool known = tokens[first] != CacheState.UnknownToken;
-            end = Array.FindIndex(tokens, first, token => (token != CacheState.UnknownToken) != known);
-            end = end < 0 ? tokens.Length : end;
-            if (known)
-            {
-                context.SetTokens(first, tokens.AsSpan(first..end));
-            }
         }
     }
 
@@ -237,7 +228,8 @@ internal static unsafe class StateFile
         }
 
         long mostState = checked((long)context.Model.Window * context.Model.Geometry!.TotalKvHeads * context.Get(NativeCacheKey.RowBytes)) * 2 + (256L << 20);
-        if (header.Position < 0 || header.Position > context.Model.Window || header.StateBytes < 1 || header.StateBytes > mostState || header.LearnedRuns is null)
+        if (header.Position < 0 || header.Position > context.Model.Window || header.StateBytes < 1 || header.StateBytes > mostState || header.LearnedRuns is null
+            || header.Rerotated < 0 || header.Rerotated > header.Position || header.Fed < header.Rerotated)
         {
             throw Damaged();
         }

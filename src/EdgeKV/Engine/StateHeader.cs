@@ -1,5 +1,4 @@
 using System.Text.Json.Serialization;
-using EdgeKV.Models.Chat;
 
 namespace EdgeKV.Engine;
 
@@ -9,10 +8,11 @@ namespace EdgeKV.Engine;
 /// <param name="TypeV">The ggml_type of values.</param>
 /// <param name="Position">Tokens that the context holds.</param>
 /// <param name="Compact">Whether the cache is compact.</param>
-/// <param name="RerotatedTurn">Whose turn the context ended in when its rows were given new positions; null: that has not happened.</param>
+/// <param name="Rerotated">Positions, from 0 on, that rows were given in place of those that they had; 0: none were.</param>
+/// <param name="Fed">Tokens that had been fed when rows were given other positions.</param>
 /// <param name="LearnedRuns">Stretches of positions with learned scores: first position and count of each, ascending.</param>
 /// <param name="StateBytes">Bytes of llama.cpp's own state.</param>
-internal sealed record StateHeader(string Model, long TypeK, long TypeV, int Position, bool Compact, ConversationTurn? RerotatedTurn, int[][] LearnedRuns, long StateBytes);
+internal sealed record StateHeader(string Model, long TypeK, long TypeV, int Position, bool Compact, int Rerotated, int Fed, int[][] LearnedRuns, long StateBytes);
 
 [JsonSerializable(typeof(StateHeader))]
 internal sealed partial class StateJson : JsonSerializerContext;

@@ -49,7 +49,8 @@ public static class KvContextGeneration
     internal static int[] Question(KvContext context, string question, GenerationOptions options)
     {
         CacheState state = CacheStateReader.Read(context.Native, context.Limit);
-        return context.Native.Chat.Ask(state.Tokens.Span, state.Turn, question, options.AnswerPrefix ?? string.Empty);
+        int[] fed = TokensAsFed.Of(context.Native.BeforeRerotation, state.Tokens.ToArray());
+        return context.Native.Chat.Ask(fed, state.Turn, question, options.AnswerPrefix ?? string.Empty);
     }
 
     internal static void ThrowIfNone(ReadOnlyMemory<int> tokens)
