@@ -63,10 +63,13 @@ public static class KvContextState
                 cancellationToken);
         }
 
-        /// <summary>Reads what <see cref="SaveAsync(KvContext, string, CancellationToken)"/> wrote, from a context of the same model and cache type.</summary>
+        /// <summary>
+        /// Reads what <see cref="SaveAsync(KvContext, string, CancellationToken)"/> wrote, from a context of the same model and cache type, in place of what the context holds. A file that is
+        /// refused changes nothing. Should llama.cpp break off while it takes a file that was found good, the context has failed, and clearing it helps.
+        /// </summary>
         /// <param name="path">The file.</param>
-        /// <param name="cancellationToken">Stops the work.</param>
-        /// <exception cref="EdgeKVException">The file cannot be read, is damaged, or is of another model or cache type. Where llama.cpp refused it, the context is empty then.</exception>
+        /// <param name="cancellationToken">Stops the work; the context is as before.</param>
+        /// <exception cref="EdgeKVException">The file cannot be read, is damaged, or is of another model or cache type.</exception>
         /// <exception cref="ContextWindowException">A full cache of more tokens than the context can hold.</exception>
         /// <exception cref="OperationCanceledException">Cancelled.</exception>
         public Task LoadAsync(string path, CancellationToken cancellationToken = default)
@@ -75,28 +78,17 @@ public static class KvContextState
             return context.RunAsync(
                 () =>
                 {
-                    using FileStream file = Open(path);
-                    try
-                    {
-                        StateFile.Read(context.Native, context.FullLimit, file, cancellationToken);
-                        return true;
-                    }
-                    catch (IOException e)
-                    {
-                        throw new EdgeKVException($"The saved session {path} cannot be read: {e.Message}", e);
-                    }
-                    catch (EdgeKVException e) when (e.GetType() == typeof(EdgeKVException))
-                    {
-                        throw new EdgeKVException($"{path}: {e.Message}", e);
-                    }
+                    using SavedState saved = Read(path, StatePlace.Of(context.Native, context.FullLimit), cancellationToken);
+                    saved.Restore(context.Native);
+                    return true;
                 },
                 cancellationToken);
         }
 
-        /// <summary>Reads what <see cref="SaveAsync(KvContext, Stream, CancellationToken)"/> wrote.</summary>
+        /// <summary>Reads what <see cref="SaveAsync(KvContext, Stream, CancellationToken)"/> wrote, as from a file.</summary>
         /// <param name="stream">Read from its position on.</param>
-        /// <param name="cancellationToken">Stops the work.</param>
-        /// <exception cref="EdgeKVException">The stream is damaged, or of another model or cache type. Where llama.cpp refused it, the context is empty then.</exception>
+        /// <param name="cancellationToken">Stops the work; the context is as before.</param>
+        /// <exception cref="EdgeKVException">The stream is damaged, or of another model or cache type.</exception>
         /// <exception cref="ContextWindowException">A full cache of more tokens than the context can hold.</exception>
         /// <exception cref="OperationCanceledException">Cancelled.</exception>
         public Task LoadAsync(Stream stream, CancellationToken cancellationToken = default)
@@ -105,16 +97,18 @@ public static class KvContextState
             return context.RunAsync(
                 () =>
                 {
-                    StateFile.Read(context.Native, context.FullLimit, stream, cancellationToken);
+                    using SavedState saved = StateFile.Read(stream, StatePlace.Of(context.Native, context.FullLimit), cancellationToken);
+                    saved.Restore(context.Native);
                     return true;
                 },
                 cancellationToken);
         }
     }
 
-    /// <summary>Opens a saved session.</summary>
-    /// <exception cref="EdgeKVException">It does not exist or cannot be opened.</exception>
-    internal static FileStream Open(string path)
+    /// <summary>Reads a file and checks it.</summary>
+    /// <exception cref="EdgeKVException">It does not exist or cannot be read, or it is damaged or does not fit. The message names it.</exception>
+    /// <exception cref="ContextWindowException">A full cache of more tokens than the context can hold.</exception>
+    internal static SavedState Read(string path, StatePlace place, CancellationToken cancellation)
     {
         if (!File.Exists(path))
         {
@@ -123,11 +117,16 @@ public static class KvContextState
 
         try
         {
-            return File.OpenRead(path);
+            using FileStream file = File.OpenRead(path);
+            return StateFile.Read(file, place, cancellation);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new EdgeKVException($"The saved session {path} cannot be opened: {e.Message}", e);
+            throw new EdgeKVException($"The saved session {path} cannot be read: {e.Message}", e);
+        }
+        catch (EdgeKVException e) when (e.GetType() == typeof(EdgeKVException))
+        {
+            throw new EdgeKVException($"{path}: {e.Message}", e);
         }
     }
 }

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
+using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Engine;
@@ -15,6 +16,7 @@ internal static unsafe class StateFile
 {
     private const int Version = 2;
     private const int MostHeaderBytes = 16 << 20;
+    private const int MostFed = 1 << 28;
     private const int Step = 1 << 20;
 
     private static ReadOnlySpan<byte> Magic => "EdgeKVst"u8;
@@ -38,7 +40,9 @@ internal static unsafe class StateFile
             }
 
             StateHeader header = new(
-                FingerprintOf(context),
+                FingerprintOf(context.Model),
+                context.Model.Geometry!.TotalKvHeads,
+                context.Get(NativeCacheKey.RowBytes),
                 context.Get(NativeCacheKey.TypeK),
                 context.Get(NativeCacheKey.TypeV),
                 position,
@@ -80,14 +84,6 @@ internal static unsafe class StateFile
             stream.Write(bytes);
             hash.AppendData(bytes);
         }
-    }
-
-    /// <summary>Reads the header alone, which says how many tokens follow.</summary>
-    /// <exception cref="EdgeKVException">The stream holds no state of EdgeKV's, one of another version, or a damaged one.</exception>
-    public static StateHeader ReadHeader(Stream stream)
-    {
-        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        return ReadHeader(stream, hash);
     }
 
     private static StateHeader ReadHeader(Stream stream, IncrementalHash hash)
@@ -133,37 +129,31 @@ internal static unsafe class StateFile
         }
     }
 
-    /// <summary>Reads a context's state. The caller holds the context's lock. Everything is checked before the context is changed; when llama.cpp refuses the state, the context is empty.</summary>
-    /// <param name="context">The context.</param>
-    /// <param name="limit">Positions that its full cache can hold.</param>
+    /// <summary>Reads a state and checks all that can be checked without a context: its bytes, and that they are of a given model and fit a given cache.</summary>
     /// <param name="stream">Read from its position on.</param>
+    /// <param name="place">Where the state is to go.</param>
     /// <param name="cancellation">Stops the work.</param>
     /// <exception cref="EdgeKVException">The stream is damaged, or of another model or cache type.</exception>
     /// <exception cref="ContextWindowException">A full cache of more tokens than the context can hold.</exception>
-    public static void Read(NativeContext context, int limit, Stream stream, CancellationToken cancellation)
+    public static SavedState Read(Stream stream, StatePlace place, CancellationToken cancellation)
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         StateHeader header = ReadHeader(stream, hash);
-        Check(context, limit, header);
-        int heads = context.Model.Geometry!.TotalKvHeads;
-        int[] tokens = new int[header.Position];
-        int[] fed = new int[header.Fed];
-        float[][] learned = new float[header.LearnedRuns.Length][];
-        void* state = NativeMemory.Alloc((nuint)header.StateBytes);
+        Check(place, header);
+        SavedState saved = new(header, place.Model.Geometry!.TotalKvHeads);
         try
         {
-            Take(MemoryMarshal.AsBytes(tokens.AsSpan()));
-            Take(MemoryMarshal.AsBytes(fed.AsSpan()));
-            for (int i = 0; i < learned.Length; i++)
+            Take(MemoryMarshal.AsBytes(saved.Tokens.AsSpan()));
+            Take(MemoryMarshal.AsBytes(saved.Fed.AsSpan()));
+            foreach (float[] learned in saved.Learned)
             {
-                learned[i] = new float[checked(heads * header.LearnedRuns[i][1])];
-                Take(MemoryMarshal.AsBytes(learned[i].AsSpan()));
+                Take(MemoryMarshal.AsBytes(learned.AsSpan()));
             }
 
             for (long done = 0; done < header.StateBytes; done += Step)
             {
                 cancellation.ThrowIfCancellationRequested();
-                Take(new Span<byte>((byte*)state + done, (int)Math.Min(Step, header.StateBytes - done)));
+                Take(new Span<byte>(saved.State + done, (int)Math.Min(Step, header.StateBytes - done)));
             }
 
             byte[] sum = new byte[SHA256.HashSizeInBytes];
@@ -173,15 +163,18 @@ internal static unsafe class StateFile
                 throw Damaged();
             }
 
-            Restore(context, header, tokens, fed, learned, (byte*)state);
+            cancellation.ThrowIfCancellationRequested();
+            return saved;
         }
-        catch (EndOfStreamException e)
+        catch (Exception e)
         {
-            throw Damaged(e);
-        }
-        finally
-        {
-            NativeMemory.Free(state);
+            saved.Dispose();
+            if (e is EndOfStreamException)
+            {
+                throw Damaged(e);
+            }
+
+            throw;
         }
 
         void Take(Span<byte> bytes)
@@ -191,45 +184,28 @@ internal static unsafe class StateFile
         }
     }
 
-    private static void Restore(NativeContext context, StateHeader header, int[] tokens, int[] fed, float[][] learned, byte* state)
+    private static void Check(StatePlace place, StateHeader header)
     {
-        context.Clear();
-        if (context.Handle.SetState(state, (nuint)header.StateBytes) == 0 || context.Get(NativeCacheKey.Fault) != 0 || context.Position != header.Position)
-        {
-            context.Clear();
-            throw new EdgeKVException(
-                "llama.cpp refused the saved session. Was it saved by another version, or on another kind of machine?");
-        }
-
-        context.BeforeRerotation = header.Rerotated > 0 ? new TokensAsFed(tokens[..header.Rerotated], fed) : null;
-        context.SetTokens(tokens);
-        for (int i = 0; i < learned.Length; i++)
-        {
-            context.SetLearned(header.LearnedRuns[i][0], header.LearnedRuns[i][1], learned[i]);
-        }
-    }
-
-    private static void Check(NativeContext context, int limit, StateHeader header)
-    {
-        if (header.Model != FingerprintOf(context))
+        EdgeModel model = place.Model;
+        if (header.Model != FingerprintOf(model) || header.KvHeads != model.Geometry!.TotalKvHeads)
         {
             throw new EdgeKVException("The saved session is of another model.");
         }
 
-        if (header.TypeK != context.Get(NativeCacheKey.TypeK) || header.TypeV != context.Get(NativeCacheKey.TypeV))
+        if (header.TypeK != place.TypeK || header.TypeV != place.TypeV || header.RowBytes != place.RowBytes)
         {
             throw new EdgeKVException("The saved session is of another cache type than the context.");
         }
 
-        if (!header.Compact && header.Position > limit)
+        if (!header.Compact && header.Position > place.Limit)
         {
             throw new ContextWindowException(
-                $"The saved session has {header.Position} tokens in a full cache; the context holds {limit} (ContextSize).", header.Position, limit);
+                $"The saved session has {header.Position} tokens in a full cache; the context holds {place.Limit} (ContextSize).", header.Position, place.Limit);
         }
 
-        long mostState = checked((long)context.Model.Window * context.Model.Geometry!.TotalKvHeads * context.Get(NativeCacheKey.RowBytes)) * 2 + (256L << 20);
-        if (header.Position < 0 || header.Position > context.Model.Window || header.StateBytes < 1 || header.StateBytes > mostState || header.LearnedRuns is null
-            || header.Rerotated < 0 || header.Rerotated > header.Position || header.Fed < header.Rerotated)
+        long mostState = checked((long)model.Window * header.KvHeads * header.RowBytes) * 2 + (256L << 20);
+        if (header.Position < 0 || header.Position > model.Window || header.StateBytes < 1 || header.StateBytes > mostState || header.LearnedRuns is null
+            || header.Rerotated < 0 || header.Rerotated > header.Position || header.Fed < header.Rerotated || header.Fed > MostFed)
         {
             throw Damaged();
         }
@@ -246,7 +222,7 @@ internal static unsafe class StateFile
         }
     }
 
-    private static string FingerprintOf(NativeContext context) => context.Model.Path.Length > 0 ? context.Model.Fingerprint : string.Empty;
+    private static string FingerprintOf(EdgeModel model) => model.Path.Length > 0 ? model.Fingerprint : string.Empty;
 
     private static EdgeKVException Damaged(Exception? cause = null) => new("The saved session is damaged: it is cut short or its bytes were changed.", cause);
 }

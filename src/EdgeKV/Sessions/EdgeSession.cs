@@ -269,6 +269,8 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
         return _context.Ensure(tokens);
     }
 
+    internal StatePlace StatePlace => _context.StatePlace;
+
     /// <summary>Empties the context, where there is one, to load another state into it.</summary>
     internal void Reset()
     {

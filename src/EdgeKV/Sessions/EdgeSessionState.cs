@@ -26,43 +26,30 @@ public static class EdgeSessionState
         {
             ArgumentException.ThrowIfNullOrEmpty(path);
             return session.RunAsync(
-                "load",
-                async () =>
-                {
-                    using FileStream file = KvContextState.Open(path);
-                    try
-                    {
-                        await ReadAsync(session, file, cancellationToken).ConfigureAwait(false);
-                    }
-                    catch (EdgeKVException e) when (e.GetType() == typeof(EdgeKVException))
-                    {
-                        throw new EdgeKVException($"{path}: {e.Message}", e);
-                    }
-                },
-                cancellationToken);
+                "load", () => LoadAsync(session, place => KvContextState.Read(path, place, cancellationToken)), cancellationToken);
         }
 
-        /// <summary>Reads what <c>SaveAsync</c> wrote.</summary>
-        /// <param name="stream">Read from its position on. It must be able to seek.</param>
-        /// <param name="cancellationToken">Stops the work.</param>
-        /// <exception cref="EdgeKVException">The stream is damaged, or of another model or cache type. Where llama.cpp refused it, the session is empty then.</exception>
-        /// <exception cref="OperationCanceledException">Cancelled.</exception>
+        /// <inheritdoc cref="KvContextState.LoadAsync(KvContext, Stream, CancellationToken)"/>
         public Task LoadAsync(Stream stream, CancellationToken cancellationToken = default)
         {
             ArgumentNullException.ThrowIfNull(stream);
-            return stream.CanSeek
-                ? session.RunAsync("load", () => ReadAsync(session, stream, cancellationToken), cancellationToken)
-                : throw new ArgumentException("The stream cannot seek, and the session has to know the state's size before its context is made. Copy it to a file first.", nameof(stream));
+            return session.RunAsync(
+                "load", () => LoadAsync(session, place => StateFile.Read(stream, place, cancellationToken)), cancellationToken);
         }
     }
 
-    // The header says how large a context the state takes.
-    private static Task ReadAsync(EdgeSession session, Stream stream, CancellationToken cancellation)
+    // The state is read and checked before the session gives up what it holds: only then is it known how large a context it takes.
+    private static async Task LoadAsync(EdgeSession session, Func<StatePlace, SavedState> read)
     {
-        long start = stream.Position;
-        int position = StateFile.ReadHeader(stream).Position;
-        stream.Position = start;
+        using SavedState saved = read(session.StatePlace);
         session.Reset();
-        return session.EnsureContext(Math.Clamp(position, 1, session.Model.Window)).LoadAsync(stream, cancellation);
+        KvContext kv = session.EnsureContext(saved.Position);
+        await kv.RunAsync(
+            () =>
+            {
+                saved.Restore(kv.Native);
+                return true;
+            },
+            CancellationToken.None).ConfigureAwait(false);
     }
 }

@@ -27,6 +27,16 @@ internal sealed class SessionContext(EdgeModel model, SessionOptions options, Ch
     /// <summary>Positions that the cache can come to hold.</summary>
     public int Limit => _kv?.Limit ?? (options.ContextSize > 0 ? options.ContextSize : model.Window);
 
+    /// <summary>Where a saved state would go: the full cache may be made anew for it.</summary>
+    public StatePlace StatePlace
+    {
+        get
+        {
+            long type = (long)options.CacheType.ToGgml();
+            return new StatePlace(model, type, type, model.KvMemory.BytesPerRow(options.CacheType), options.ContextSize > 0 ? options.ContextSize : model.Window);
+        }
+    }
+
     /// <summary>Cells of a full cache that can hold a document, twice where the session chooses its own size and the window allows it.</summary>
     public int FullSize(int tokens) => options.ContextSize > 0 ? options.ContextSize : (int)Math.Min(2L * tokens + SpareTokens, model.Window);
 
