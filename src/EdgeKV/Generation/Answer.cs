@@ -6,18 +6,18 @@ namespace EdgeKV.Generation;
 public sealed class Answer : IAsyncEnumerable<string>
 {
     private readonly Func<Task<AnswerScope>> _open;
-    private readonly Func<KvContext, int[]> _prompt;
+    private readonly Func<KvContext, AnswerPrompt> _prompt;
     private readonly GenerationOptions _options;
     private readonly CancellationToken _cancellation;
     private int _enumerated;
     private AnswerResult? _result;
 
     /// <param name="open">Called when the enumeration begins; the result is disposed when it has ended.</param>
-    /// <param name="prompt">Makes the tokens that are fed first, on the context's thread.</param>
+    /// <param name="prompt">Makes what is fed first, on the context's thread.</param>
     /// <param name="options">Length and sampling.</param>
     /// <param name="cancellation">Stops the answer.</param>
     internal Answer(
-        Func<Task<AnswerScope>> open, Func<KvContext, int[]> prompt, GenerationOptions options, CancellationToken cancellation)
+        Func<Task<AnswerScope>> open, Func<KvContext, AnswerPrompt> prompt, GenerationOptions options, CancellationToken cancellation)
     {
         _open = open;
         _prompt = prompt;

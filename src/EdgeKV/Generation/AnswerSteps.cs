@@ -1,7 +1,9 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Threading.Tasks.Sources;
 using EdgeKV.Engine;
+using EdgeKV.Models.Chat;
 using EdgeKV.Native;
 using EdgeKV.Scoring;
 using LLama.Sampling;
@@ -16,48 +18,37 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
 {
     private readonly KvContext _context;
     private readonly NativeContext _native;
-    private readonly Func<KvContext, int[]> _prompt;
+    private readonly Func<KvContext, AnswerPrompt> _makePrompt;
     private readonly GenerationOptions _options;
     private readonly CancellationToken _cancellation;
-    private readonly ISamplingPipeline? _sampling;
     private readonly TextPieces _pieces;
     private readonly StringBuilder _text = new();
     private readonly List<int> _tokens = [];
     private ManualResetValueTaskSourceCore<bool> _completion = new() { RunContinuationsAsynchronously = false };
     private CancellationTokenRegistration _registration;
+    private AnswerPrompt? _prompt;
+    private ISamplingPipeline? _sampling;
+    private StopTexts? _stops;
     private Exception? _error;
     private bool _more;
-    private bool _begun;
     private bool _ending;
     private bool _failed;
     private int _start;
-    private int? _pending;
     private int _limit;
-    private int _promptTokens;
     private int _decoded;
+    private int _fed;
     private TimeSpan _promptTime;
     private TimeSpan _decodeTime;
     private FinishReason _reason = FinishReason.Stopped;
 
-    public AnswerSteps(KvContext context, Func<KvContext, int[]> prompt, GenerationOptions options, CancellationToken cancellation)
+    public AnswerSteps(KvContext context, Func<KvContext, AnswerPrompt> prompt, GenerationOptions options, CancellationToken cancellation)
     {
         _context = context;
         _native = context.Native;
-        _prompt = prompt;
+        _makePrompt = prompt;
         _options = options;
         _cancellation = cancellation;
         _pieces = new TextPieces(context.Model.Tokenizer);
-        _sampling = options.Sampling ?? (options.Temperature == 0
-            ? null
-            : new DefaultSamplingPipeline
-            {
-                Temperature = options.Temperature,
-                TopK = options.TopK,
-                TopP = options.TopP,
-                MinP = options.MinP,
-                Seed = options.Seed,
-            });
-        _sampling?.Reset();
     }
 
     public string Piece { get; private set; } = string.Empty;
@@ -144,7 +135,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
         _cancellation.ThrowIfCancellationRequested();
         using (_context.Enter())
         {
-            if (!_begun)
+            if (_prompt is null)
             {
                 Begin();
             }
@@ -157,20 +148,26 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
                 }
 
                 long start = Stopwatch.GetTimestamp();
-                FeedPending(_cancellation);
+                FeedPicked(_cancellation);
                 int token = _sampling is null ? Greedy.Pick(_context.Logits()) : (int)_sampling.Sample(_native.Handle, -1);
                 _decodeTime += Stopwatch.GetElapsedTime(start);
-                if (_context.Model.IsEnd(token))
+                if (_context.Model.IsEnd(token) || _stops?.Contains(token) == true)
                 {
                     return Stop(FinishReason.EndOfTurn);
                 }
 
-                _pending = token;
                 _tokens.Add(token);
-                Piece = _pieces.Next(token);
+                string piece = _pieces.Next(token);
+                Piece = _stops?.Next(piece) ?? piece;
+                _text.Append(Piece);
+                if (_stops?.IsFound == true)
+                {
+                    CutAtText();
+                    _reason = FinishReason.EndOfTurn;
+                }
+
                 if (Piece.Length > 0)
                 {
-                    _text.Append(Piece);
                     return true;
                 }
             }
@@ -182,42 +179,92 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
     private void Begin()
     {
         _start = _native.Position;
-        int[] prompt = _prompt(_context);
-        _context.EnsureFits(prompt.Length + 1, "The context with this question");
-        _promptTokens = prompt.Length;
-        _limit = Math.Min(_options.MaxTokens, _context.Limit - _start - prompt.Length);
-        _begun = true;
+        AnswerPrompt prompt = _makePrompt(_context);
+        _context.EnsureFits(prompt.Tokens.Length + 1, "The context with this question");
+        _stops = StopTexts.Of([.. _options.Stops, .. prompt.Chat?.Stops ?? []], _context.Model.Tokenizer);
+        _sampling = SamplingFor(prompt);
+        _sampling?.Reset();
+        _limit = Math.Min(_options.MaxTokens, _context.Limit - _start - prompt.Tokens.Length);
+        _prompt = prompt;
         long start = Stopwatch.GetTimestamp();
-        _native.Feed(prompt, NativeLogits.Last, new WorkPart(null, 0, 1, _cancellation));
+        _native.Feed(prompt.Tokens, NativeLogits.Last, new WorkPart(null, 0, 1, _cancellation));
         _promptTime = Stopwatch.GetElapsedTime(start);
 
         // One registration for the whole answer: none per token.
         _registration = _cancellation.UnsafeRegister(static state => ((NativeContext)state!).Interrupt(), _native);
     }
 
-    /// <summary>Ends the answer; what is left of an unfinished character is the last piece.</summary>
+    /// <summary>Picks the tokens; null: always the likeliest.</summary>
+    private ISamplingPipeline? SamplingFor(AnswerPrompt prompt)
+    {
+        // LLamaSharp's binding of lazy grammars lacks an argument of llama.cpp's function, so that calls that the model may or may not make are free text.
+        return _options.Sampling ?? (prompt.Chat?.Grammar is { IsLazy: false } grammar ? new GrammarSampling(grammar, HeaderOf(prompt), _options)
+            : _options.Temperature == 0 ? null
+            : new DefaultSamplingPipeline
+            {
+                Temperature = _options.Temperature,
+                TopK = _options.TopK,
+                TopP = _options.TopP,
+                MinP = _options.MinP,
+                Seed = _options.Seed,
+            });
+    }
+
+    private int[] HeaderOf(AnswerPrompt prompt)
+    {
+        Tokenizer tokenizer = _context.Model.Tokenizer;
+        return [.. tokenizer.Tokenize(prompt.Chat!.AnswerHeader, parseSpecial: true), .. tokenizer.Tokenize(prompt.Prefix)];
+    }
+
+    /// <summary>Ends the answer; what was held back of it is the last piece.</summary>
     private bool Stop(FinishReason reason)
     {
         _reason = reason;
-        Piece = _pieces.End();
+        Piece = Rest();
         _text.Append(Piece);
         return Piece.Length > 0;
     }
 
-    private void FeedPending(CancellationToken cancellation)
+    private string Rest()
     {
-        if (_pending is { } token)
+        string rest = _pieces.End();
+        return _stops is null ? rest : _stops.Next(rest) + _stops.End();
+    }
+
+    /// <summary>Leaves the tokens of the text alone: those of the text that ended it go, and what the first of them has of the answer becomes tokens of its own.</summary>
+    private void CutAtText()
+    {
+        string text = _text.ToString();
+        Tokenizer tokenizer = _context.Model.Tokenizer;
+        int count = _tokens.Count;
+        while (count > 0 && TextOf(count).Length > text.Length)
+        {
+            count--;
+        }
+
+        string rest = text[TextOf(count).Length..];
+        _tokens.RemoveRange(count, _tokens.Count - count);
+        _fed = Math.Min(_fed, count);
+        _tokens.AddRange(tokenizer.Tokenize(rest));
+
+        string TextOf(int tokens) => tokenizer.Detokenize(CollectionsMarshal.AsSpan(_tokens)[..tokens], special: false);
+    }
+
+    /// <summary>Feeds the tokens that were picked and are not in the context yet.</summary>
+    private void FeedPicked(CancellationToken cancellation)
+    {
+        while (_fed < _tokens.Count)
         {
             try
             {
-                _native.Feed([token], NativeLogits.Last, WorkPart.Silent);
+                _native.Feed([_tokens[_fed]], NativeLogits.Last, WorkPart.Silent);
             }
             catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
             {
                 throw new OperationCanceledException("The answer was stopped.", cancellation);
             }
 
-            _pending = null;
+            _fed++;
             _decoded++;
         }
     }
@@ -225,14 +272,23 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
     private void End()
     {
         _registration.Dispose();
-        if (!_begun)
+        if (_prompt is not { } prompt)
         {
             return;
         }
 
+        if (_reason == FinishReason.Stopped)
+        {
+            _text.Append(Rest());
+        }
+
         bool stopped = _failed || _reason == FinishReason.Stopped;
         Result = new AnswerResult(
-            _text.ToString(), [.. _tokens], _promptTokens, _promptTime, _decoded, _decodeTime, stopped ? FinishReason.Stopped : _reason);
+            _text.ToString(), [.. _tokens], prompt.Tokens.Length, _promptTime, _decoded, _decodeTime, stopped ? FinishReason.Stopped : _reason)
+        {
+            Chat = prompt.Chat,
+            Written = prompt.Chat is null ? string.Empty : prompt.Prefix + _context.Model.Detokenize(CollectionsMarshal.AsSpan(_tokens), special: true),
+        };
         if (_native.Handle.IsClosed)
         {
             return;
@@ -243,7 +299,8 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
             _native.ResetInterrupt();
             if (_options.KeepTurn && _tokens.Count > 0 && (!stopped || _options.KeepStopped))
             {
-                FeedPending(CancellationToken.None);
+                _native.Restore(_start + prompt.Tokens.Length + _fed);
+                FeedPicked(CancellationToken.None);
             }
             else
             {

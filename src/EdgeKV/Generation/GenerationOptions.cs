@@ -32,6 +32,9 @@ public sealed record GenerationOptions
     /// <summary>Words that the answer begins with, given rather than generated; they are not among the pieces. Null by default.</summary>
     public string? AnswerPrefix { get; init; }
 
+    /// <summary>Texts that end the answer, besides those of the model's chat template; they are no part of it. None by default.</summary>
+    public IReadOnlyList<string> Stops { get; init; } = [];
+
     /// <summary>
     /// Whether question and answer stay in the cache as a turn of the conversation, so that later questions know of them. Default: false, they are taken back.
     /// </summary>
@@ -45,6 +48,7 @@ public sealed record GenerationOptions
 
     internal void Validate()
     {
+        ArgumentNullException.ThrowIfNull(Stops);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxTokens, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(TopK);
         Check(float.IsFinite(Temperature) && Temperature >= 0, nameof(Temperature), Temperature, "0 and above");

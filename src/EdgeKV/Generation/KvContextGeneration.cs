@@ -1,4 +1,5 @@
 using EdgeKV.Engine;
+using EdgeKV.Models.Chat;
 
 namespace EdgeKV.Generation;
 
@@ -41,16 +42,18 @@ public static class KvContextGeneration
             ThrowIfNone(tokens);
             options ??= new GenerationOptions();
             options.Validate();
-            return new Answer(() => Task.FromResult(new AnswerScope(context)), _ => tokens.ToArray(), options, cancellationToken);
+            return new Answer(() => Task.FromResult(new AnswerScope(context)), _ => new AnswerPrompt(tokens.ToArray()), options, cancellationToken);
         }
     }
 
-    /// <summary>The tokens of a question after what a context holds.</summary>
-    internal static int[] Question(KvContext context, string question, GenerationOptions options)
+    /// <summary>A question after what a context holds.</summary>
+    internal static AnswerPrompt Question(KvContext context, string question, GenerationOptions options)
     {
         CacheState state = CacheStateReader.Read(context.Native, context.Limit);
         int[] fed = TokensAsFed.Of(context.Native.BeforeRerotation, state.Tokens.ToArray());
-        return context.Native.Chat.Ask(fed, state.Turn, question, options.AnswerPrefix ?? string.Empty);
+        ChatFrame chat = context.Native.Chat;
+        string prefix = options.AnswerPrefix ?? string.Empty;
+        return new AnswerPrompt(chat.Ask(fed, state.Turn, question, prefix)) { Chat = chat.Answers, Prefix = prefix };
     }
 
     internal static void ThrowIfNone(ReadOnlyMemory<int> tokens)

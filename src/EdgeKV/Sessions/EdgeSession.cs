@@ -48,7 +48,9 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
 
         Model = model;
         _options = options;
-        _chat = options.SystemPrompt is { } prompt ? ChatFrame.Of(model.Tokenizer, model.Handle, prompt) : model.Chat;
+        _chat = options is { SystemPrompt: null, Chat: null }
+            ? model.Chat
+            : ChatFrame.Of(model.Tokenizer, model.Handle, options.SystemPrompt, options.Chat);
         _context = new SessionContext(model, options, _chat);
         options.Profile?.EnsureFits(model);
         Profile = options.LearnedScores ? options.Profile ?? model.Profile : null;
@@ -246,7 +248,7 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
         KvContextGeneration.ThrowIfNone(tokens);
         options ??= new GenerationOptions();
         options.Validate();
-        return new Answer(() => OpenAsync(() => tokens.Length), _ => tokens.ToArray(), options, cancellationToken);
+        return new Answer(() => OpenAsync(() => tokens.Length), _ => new AnswerPrompt(tokens.ToArray()), options, cancellationToken);
     }
 
     /// <summary>Stops what is running, waits for that, and frees the cache.</summary>

@@ -1,5 +1,6 @@
 using EdgeKV.Engine;
 using EdgeKV.Models;
+using EdgeKV.Models.Chat;
 using EdgeKV.Profiles;
 
 namespace EdgeKV.Sessions;
@@ -39,6 +40,12 @@ public sealed record SessionOptions
     /// The system prompt of the conversation; null (default): the one that the model's chat template writes by itself, if any.
     /// </summary>
     public string? SystemPrompt { get; init; }
+
+    /// <summary>
+    /// How the chat template writes the conversation: tools, a JSON schema of the answers, thinking. Null (default): no tools, any text, thinking where the template knows it.
+    /// Answers keep to the grammar of the schema and of calls that are required, unless <c>GenerationOptions.Sampling</c> is given.
+    /// </summary>
+    public ChatTemplateOptions? Chat { get; init; }
 
     /// <summary>What computes the attention of single tokens over a compact cache in host memory.</summary>
     public AttentionKernel Attention { get; init; }

@@ -11,6 +11,7 @@ internal sealed class ChatFrame
     private readonly Tokenizer _tokenizer;
     private readonly ChatTemplate _template;
     private readonly string? _systemPrompt;
+    private readonly ChatTemplateOptions _options;
     private readonly Frame? _frame;
     private readonly UnsupportedModelException? _error;
     private readonly Lazy<int[]> _userHeader;
@@ -18,8 +19,10 @@ internal sealed class ChatFrame
     private readonly Lazy<int[]> _assistantHeader;
     private readonly Lazy<(int[] Tokens, int Least)[]> _openings;
 
-    private ChatFrame(Tokenizer tokenizer, ChatTemplate template, string? systemPrompt, Frame? frame, UnsupportedModelException? error)
+    private ChatFrame(
+        Tokenizer tokenizer, ChatTemplate template, string? systemPrompt, ChatTemplateOptions options, Frame? frame, UnsupportedModelException? error)
     {
+        _options = options;
         _tokenizer = tokenizer;
         _template = template;
         _systemPrompt = systemPrompt;
@@ -34,6 +37,9 @@ internal sealed class ChatFrame
     /// <summary>The system prompt of the conversation, else the one that the template itself writes; null for none.</summary>
     public string? DefaultSystemPrompt => _systemPrompt ?? _template.DefaultSystemPrompt;
 
+    /// <summary>What belongs to an answer: the texts that end it, what it must look like, and how it is taken apart. Null without a template.</summary>
+    public ChatPrompt? Answers => _frame?.Closing;
+
     /// <summary>Whether there is a template that can be used.</summary>
     public bool HasTemplate => _frame is not null;
 
@@ -42,17 +48,19 @@ internal sealed class ChatFrame
     /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="model">The model.</param>
     /// <param name="systemPrompt">The system prompt of the conversation; null: the one that the template writes by itself, if any.</param>
-    public static ChatFrame Of(Tokenizer tokenizer, SafeLlamaModelHandle model, string? systemPrompt = null)
+    /// <param name="options">How the template writes the conversation; null for the defaults.</param>
+    public static ChatFrame Of(Tokenizer tokenizer, SafeLlamaModelHandle model, string? systemPrompt = null, ChatTemplateOptions? options = null)
     {
         ChatTemplate template = new(model);
+        options = (options ?? new ChatTemplateOptions()) with { AddGenerationPrompt = true };
         try
         {
-            return new ChatFrame(tokenizer, template, systemPrompt, Frame.Of(template, systemPrompt), error: null);
+            return new ChatFrame(tokenizer, template, systemPrompt, options, Frame.Of(template, systemPrompt, options), error: null);
         }
         catch (UnsupportedModelException e)
         {
             // Kept for whoever asks: a model without a template can still be fed tokens.
-            return new ChatFrame(tokenizer, template, systemPrompt, frame: null, e);
+            return new ChatFrame(tokenizer, template, systemPrompt, options, frame: null, e);
         }
     }
 
@@ -66,7 +74,7 @@ internal sealed class ChatFrame
             messages = messages.Prepend(ChatMessage.System(system));
         }
 
-        return _template.Render([.. messages], new ChatTemplateOptions { AddGenerationPrompt = addAssistant }).Text;
+        return _template.Render([.. messages], _options with { AddGenerationPrompt = addAssistant }).Text;
     }
 
     /// <summary>Whose turn some tokens end in. Ids that are not known match nothing.</summary>
@@ -171,7 +179,8 @@ internal sealed class ChatFrame
         List<ChatPrompt> openings = [Parts.Opening];
         try
         {
-            openings.Add(_template.RenderPlaces([ChatMessage.System(string.Empty), ChatMessage.User(string.Empty)]).CutAfter(message: 0).Before);
+            ChatMessage[] places = [ChatMessage.System(string.Empty), ChatMessage.User(string.Empty)];
+            openings.Add(_template.RenderPlaces(places, _options).CutAfter(message: 0).Before);
         }
         catch (UnsupportedModelException)
         {
@@ -193,12 +202,12 @@ internal sealed class ChatFrame
     /// <summary>What the template writes before the user's text, from an answer to the next user's text, and after the user's text.</summary>
     private sealed record Frame(ChatPrompt Opening, ChatPrompt TurnChange, ChatPrompt Closing)
     {
-        public static Frame Of(ChatTemplate template, string? systemPrompt)
+        public static Frame Of(ChatTemplate template, string? systemPrompt, ChatTemplateOptions options)
         {
             ChatMessage[] system = systemPrompt is null ? [] : [ChatMessage.System(systemPrompt)];
-            ChatPrompt first = template.RenderPlaces([.. system, ChatMessage.User(string.Empty)]);
+            ChatPrompt first = template.RenderPlaces([.. system, ChatMessage.User(string.Empty)], options);
             ChatPrompt next = template.RenderPlaces(
-                [ChatMessage.User(string.Empty), ChatMessage.Assistant(string.Empty), ChatMessage.User(string.Empty)]);
+                [ChatMessage.User(string.Empty), ChatMessage.Assistant(string.Empty), ChatMessage.User(string.Empty)], options);
             ChatPrompt change = next.CutAfter(message: 1).After.CutAfter(message: 2).Before;
             return new Frame(first.CutAfter(system.Length).Before, change, first.CutAfter(system.Length).After);
         }

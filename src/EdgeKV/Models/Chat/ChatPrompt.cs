@@ -48,6 +48,7 @@ public sealed class ChatPrompt
         Thinking = other.Thinking;
         Capabilities = other.Capabilities;
         Format = other.Format;
+        AnswerHeader = other.AnswerHeader;
     }
 
     /// <summary>What the answer must look like; null for any text.</summary>
@@ -64,6 +65,9 @@ public sealed class ChatPrompt
 
     /// <summary>The kind of answers, in llama.cpp's words.</summary>
     public string Format { get; internal init; } = string.Empty;
+
+    /// <summary>The header of the answer, with which its grammar begins.</summary>
+    internal string AnswerHeader { get; init; } = string.Empty;
 
     /// <summary>The whole text, without the token that some models put before every text.</summary>
     public string Text => string.Concat(_segments.Select(segment => segment.Text));

@@ -53,7 +53,8 @@ public sealed class ChatTemplate
         Render(messages, options ?? new ChatTemplateOptions(), markEmpty: false);
 
     /// <summary>Writes a conversation in which empty texts have a place too.</summary>
-    internal ChatPrompt RenderPlaces(IReadOnlyList<ChatMessage> messages) => Render(messages, new ChatTemplateOptions(), markEmpty: true);
+    internal ChatPrompt RenderPlaces(IReadOnlyList<ChatMessage> messages, ChatTemplateOptions? options = null) =>
+        Render(messages, options ?? new ChatTemplateOptions(), markEmpty: true);
 
     private ChatPrompt Render(IReadOnlyList<ChatMessage> messages, ChatTemplateOptions options, bool markEmpty)
     {
@@ -81,6 +82,7 @@ public sealed class ChatTemplate
             Capabilities = new ChatCapabilities(
                 written.Capabilities.SystemRole, written.Capabilities.Tools, written.Capabilities.ToolCalls, written.Capabilities.ParallelToolCalls),
             Format = written.Format,
+            AnswerHeader = written.Answer.GetProperty("generation_prompt").GetString()!,
         };
     }
 
