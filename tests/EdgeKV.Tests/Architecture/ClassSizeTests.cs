@@ -8,18 +8,9 @@ public partial class ClassSizeTests
 {
     private const int MostLines = 400;
 
-    /// <summary>Types that are still longer, until they are rebuilt.</summary>
-    private static readonly string[] Exempt =
-    [
-        "EdgeKV.Measurements.Subjects.TinyModels",
-    ];
-
     [Fact]
     public void Lines_EveryType_AreAtMost400() =>
-        Assert.Empty(Long().Where(type => !Exempt.Contains(type.Name)).Select(type => $"{type.Name} has {type.Lines} lines"));
-
-    [Fact]
-    public void Exempt_EveryType_StillNeedsIt() => Assert.Empty(Exempt.Except(Long().Select(type => type.Name)));
+        Assert.Empty(Long().Select(type => $"{type.Name} has {type.Lines} lines"));
 
     private static IEnumerable<(string Name, int Lines)> Long() =>
         from folder in (string[])["src", "tests", "bench", "samples"]
