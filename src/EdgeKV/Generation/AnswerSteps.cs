@@ -37,6 +37,10 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
     private int _limit;
     private int _decoded;
     private int _fed;
+
+    // Tokens from the first on that were fed as they are; behind them are those of a text that was cut.
+    private int _asFed = int.MaxValue;
+    private bool _isChanged;
     private TimeSpan _promptTime;
     private TimeSpan _decodeTime;
     private FinishReason _reason = FinishReason.Stopped;
@@ -135,10 +139,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
         _cancellation.ThrowIfCancellationRequested();
         using (_context.Enter())
         {
-            if (_prompt is null)
-            {
-                Begin();
-            }
+            EnsureUnchanged(_prompt ?? Begin());
 
             while (_reason == FinishReason.Stopped)
             {
@@ -176,7 +177,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
         return false;
     }
 
-    private void Begin()
+    private AnswerPrompt Begin()
     {
         _start = _native.Position;
         AnswerPrompt prompt = _makePrompt(_context);
@@ -192,6 +193,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
 
         // One registration for the whole answer: none per token.
         _registration = _cancellation.UnsafeRegister(static state => ((NativeContext)state!).Interrupt(), _native);
+        return prompt;
     }
 
     /// <summary>Picks the tokens; null: always the likeliest.</summary>
@@ -244,7 +246,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
 
         string rest = text[TextOf(count).Length..];
         _tokens.RemoveRange(count, _tokens.Count - count);
-        _fed = Math.Min(_fed, count);
+        _asFed = count;
         _tokens.AddRange(tokenizer.Tokenize(rest));
 
         string TextOf(int tokens) => tokenizer.Detokenize(CollectionsMarshal.AsSpan(_tokens)[..tokens], special: false);
@@ -283,29 +285,60 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
         }
 
         bool stopped = _failed || _reason == FinishReason.Stopped;
-        Result = new AnswerResult(
-            _text.ToString(), [.. _tokens], prompt.Tokens.Length, _promptTime, _decoded, _decodeTime, stopped ? FinishReason.Stopped : _reason)
+        try
         {
-            Chat = prompt.Chat,
-            Written = prompt.Chat is null ? string.Empty : prompt.Prefix + _context.Model.Detokenize(CollectionsMarshal.AsSpan(_tokens), special: true),
-        };
-        if (_native.Handle.IsClosed)
-        {
-            return;
+            if (!_native.Handle.IsClosed)
+            {
+                CloseTurn(prompt, keep: _options.KeepTurn && (!stopped || (_options.KeepStopped && _tokens.Count > 0)));
+            }
         }
+        finally
+        {
+            Result = new AnswerResult(
+                _text.ToString(), [.. _tokens], prompt.Tokens.Length, _promptTime, _decoded, _decodeTime, stopped ? FinishReason.Stopped : _reason)
+            {
+                Chat = prompt.Chat,
+                Written = prompt.Chat is null ? string.Empty : prompt.Prefix + _context.Model.Detokenize(CollectionsMarshal.AsSpan(_tokens), special: true),
+            };
+        }
+    }
 
+    /// <summary>Leaves the turn in the context, with all its tokens, or takes it back.</summary>
+    private void CloseTurn(AnswerPrompt prompt, bool keep)
+    {
         using (_native.Enter())
         {
             _native.ResetInterrupt();
-            if (_options.KeepTurn && _tokens.Count > 0 && (!stopped || _options.KeepStopped))
+            if (_isChanged || (!_failed && _native.Position != FedTo(prompt)))
             {
-                _native.Restore(_start + prompt.Tokens.Length + _fed);
+                // Somebody else's tokens are not taken back.
+                return;
+            }
+
+            if (keep)
+            {
+                _fed = Math.Min(_fed, _asFed);
+                _native.Restore(FedTo(prompt));
                 FeedPicked(CancellationToken.None);
             }
             else
             {
                 _native.Restore(_start);
             }
+        }
+    }
+
+    private int FedTo(AnswerPrompt prompt) => _start + prompt.Tokens.Length + _fed;
+
+    /// <summary>Another view of the context may have emptied it, or fed it, between two pieces.</summary>
+    private void EnsureUnchanged(AnswerPrompt prompt)
+    {
+        int position = _native.Position;
+        _isChanged = position != FedTo(prompt);
+        if (_isChanged)
+        {
+            throw new SessionStateException(
+                $"The context was changed while an answer was generated in it: it has {position} tokens, and the answer had come to {FedTo(prompt)}. The answer ends here.");
         }
     }
 }
