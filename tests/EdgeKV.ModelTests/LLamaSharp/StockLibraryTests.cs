@@ -35,6 +35,17 @@ public sealed class StockLibraryTests
         Assert.Single(files, file => Path.GetFileName(file).StartsWith("libmtmd", StringComparison.Ordinal));
     }
 
+    /// <summary>The runner is built with EdgeKVUseAtStart=false.</summary>
+    [Fact]
+    public void Process_ThatReferencesEdgeKVAndOptsOut_HasLLamaSharpsOwnLibrary()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Linux lists what is mapped.");
+        string[] files = LLamaSharpProcess.Lines("packaged", "mapped", "last");
+
+        string llama = Assert.Single(files, file => Path.GetFileName(file).StartsWith("libllama", StringComparison.Ordinal));
+        Assert.Contains($"{Path.DirectorySeparatorChar}runtimes{Path.DirectorySeparatorChar}", llama, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Attach_ModelParamsMadeBeforeUse_SaysSo()
     {
