@@ -2,7 +2,7 @@
 //
 //   PROGRAM BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]
 //
-// MODEL: any small GGUF that can be made compact. TEST: a part of the names of those to run. Ends with "N passed, N failed".
+// MODEL: any small GGUF that can be made compact. TEST: parts of the names of those to run, with commas between. Ends with "N passed, N failed".
 #pragma once
 
 #include "api/edgekv.h"
@@ -210,6 +210,18 @@ inline double kl(const std::vector<float> & p, const std::vector<float> & q) {
 // What llama.cpp logged as errors, when somebody wants to know; the log is silent otherwise.
 inline std::string * g_errors = nullptr;
 
+// Whether a name has one of parts in it, which have commas between.
+inline bool is_named(const std::string & name, const std::string & parts) {
+    for (size_t first = 0; first <= parts.size();) {
+        const size_t end = std::min(parts.find(',', first), parts.size());
+        if (name.find(parts.substr(first, end - first)) != std::string::npos) {
+            return true;
+        }
+        first = end + 1;
+    }
+    return false;
+}
+
 inline int run_tests(int argc, char ** argv, const std::vector<std::pair<const char *, void (*)()>> & tests) {
     if (argc < 4 || argc > 6) {
         std::fprintf(stderr, "usage: %s BACKENDS MODEL TEMP_FOLDER [GPU_LAYERS [TEST]]\n", argv[0]);
@@ -242,7 +254,7 @@ inline int run_tests(int argc, char ** argv, const std::vector<std::pair<const c
     int passed = 0;
     int failed = 0;
     for (const auto & [name, test] : tests) {
-        if (argc > 5 && !std::strstr(name, argv[5])) {
+        if (argc > 5 && !is_named(name, argv[5])) {
             continue;
         }
         try {

@@ -106,7 +106,7 @@ int32_t edgekv_score(llama_context * ctx, edgekv_scores * scores, const int32_t 
 }
 
 int32_t edgekv_score_end(llama_context * ctx) {
-    return on_context(ctx, [](context_ext & context) { context.cache.release_pass_memory(); });
+    return on_context(ctx, [](context_ext & context) { context.cache.graphs().release_pass_memory(); });
 }
 
 int32_t edgekv_eviction_errors(llama_context * ctx, int32_t n_context, const int32_t * counts, const int32_t * positions,

@@ -27,7 +27,7 @@ void compact_attention::set_kernel(int32_t kernel) {
         default:
             fail(EDGEKV_E_ARGUMENT, "there is no attention kernel %d", kernel);
     }
-    m_cache.changed();
+    m_cache.graphs().changed();
 }
 
 uint32_t compact_attention::n_nodes() const {

@@ -6,7 +6,6 @@
 #include "llama-model.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -41,7 +40,8 @@ llama_kv_cache & supported_cache(llama_context & ctx) {
 } // namespace
 
 compact_cache::compact_cache(llama_context & ctx)
-    : m_ctx(ctx), m_kv(supported_cache(ctx)), m_geometry(ctx.get_model()), m_n_ctx(m_kv.get_size()), m_tokens(m_geometry.n_heads_kv()) {
+    : m_ctx(ctx), m_kv(supported_cache(ctx)), m_graphs(ctx), m_geometry(ctx.get_model()), m_n_ctx(m_kv.get_size()),
+      m_tokens(m_geometry.n_heads_kv()) {
     for (const layer_shape & shape : m_geometry.layers()) {
         cache_layer layer;
         layer.shape  = shape;
@@ -55,9 +55,7 @@ compact_cache::compact_cache(llama_context & ctx)
             fail(EDGEKV_E_UNSUPPORTED, "rows of %s with head size %d are not whole words, which %s cannot gather; use f16",
                  ggml_type_name(layer.type_k), (int) shape.d_k, ggml_backend_buft_name(layer.buft));
         }
-        if (ggml_backend_dev_t device = ggml_backend_buft_get_device(layer.buft)) {
-            m_keeps_freed |= std::strstr(ggml_backend_dev_description(device), "llvmpipe") != nullptr;
-        }
+        m_graphs.keep_freed_on(layer.buft);
         m_layers.push_back(std::move(layer));
     }
 
@@ -141,43 +139,17 @@ void compact_cache::settle() {
 // changes
 //
 
-void compact_cache::changed() {
-    ++m_generation;
-    m_ctx.graph_invalidate(false);
-}
-
-void compact_cache::reserve() {
-    m_ctx.graph_invalidate(!m_keeps_freed);
-}
-
-void compact_cache::build_worst_case() {
-    reserve();
-    m_ctx.sched_reserve();
-}
-
-void compact_cache::release_pass_memory() {
-    if (m_pass_memory) {
-        m_pass_memory = false;
-        reserve();
-    }
-}
-
 void compact_cache::swap_storage(cache_layer & layer, layer_storage && storage) {
     m_kv.set_storage(layer.shape.il, storage.k, storage.v);
     std::swap(layer.storage, storage);
-    if (m_keeps_freed && storage.buffer) {
-        m_freed_storage.push_back(std::move(storage));
-    }
+    m_graphs.drop(std::move(storage.ctx), std::move(storage.buffer));
 }
 
 void compact_cache::release_buffers() {
     for (const auto & [il, storage] : m_empty_layers) {
         m_kv.set_storage(il, storage.k, storage.v);
     }
-    auto buffers = m_kv.release_buffers();
-    if (m_keeps_freed) {
-        m_freed_buffers.push_back(std::move(buffers));
-    }
+    m_graphs.drop(m_kv.release_buffers());
 }
 
 void compact_cache::adopt(compact_form && form) {
@@ -186,13 +158,13 @@ void compact_cache::adopt(compact_form && form) {
     }
     release_buffers();
 
-    m_compact     = true;
-    m_room        = form.room;
-    m_block       = form.block;
-    m_seq_id      = form.seq_id;
-    m_pass_memory = false;
+    m_compact = true;
+    m_room    = form.room;
+    m_block   = form.block;
+    m_seq_id  = form.seq_id;
+    m_graphs.release_pass_memory();
     set_rows(std::move(form.heads), form.n_context);
-    reserve();
+    m_graphs.reserve();
     host_memory_trim();
 }
 
@@ -206,19 +178,19 @@ void compact_cache::set_rows(std::vector<std::vector<head_rows>> && heads, int32
         }
     }
     m_kv.set_cells(compact_cells(m_n_kept, m_room, m_n_context, m_seq_id, appended));
-    changed();
+    m_graphs.changed();
 }
 
 void compact_cache::replace(cache_layer & layer, layer_storage && storage, std::vector<head_rows> && heads) {
     swap_storage(layer, std::move(storage));
     layer.heads = std::move(heads);
-    changed();
+    m_graphs.changed();
 }
 
 void compact_cache::set_room(uint32_t room) {
     m_room = room;
     m_kv.set_cells(with_room(m_kv.get_cells(), m_n_kept + m_room));
-    changed();
+    m_graphs.changed();
 }
 
 void compact_cache::close_up() {
@@ -229,7 +201,7 @@ void compact_cache::close_up() {
     }
     m_n_context = (int32_t) m_n_kept;
     m_kv.set_cells(compact_cells(m_n_kept, m_room, m_n_context, m_seq_id, {}));
-    changed();
+    m_graphs.changed();
 }
 
 void compact_cache::become_full() {
@@ -257,7 +229,7 @@ void compact_cache::become_full() {
     m_room      = 0;
     m_n_context = 0;
     m_seq_id    = 0;
-    changed();
+    m_graphs.changed();
     host_memory_trim();
 }
 
@@ -276,32 +248,7 @@ void compact_cache::become_empty() {
     m_n_context = 0;
     m_seq_id    = 0;
     m_kv.set_cells(compact_cells(0, m_room, 0, 0, {}));
-    changed();
-}
-
-//
-// for graphs of our own
-//
-
-ggml_backend_t compact_cache::backend_of(ggml_backend_buffer_type_t buft) const {
-    ggml_backend_sched_t     sched  = m_ctx.get_sched();
-    const ggml_backend_dev_t device = ggml_backend_buft_get_device(buft);
-
-    for (int i = 0; i < ggml_backend_sched_get_n_backends(sched); ++i) {
-        ggml_backend_t backend = ggml_backend_sched_get_backend(sched, i);
-        if (ggml_backend_supports_buft(backend, buft) && (!device || ggml_backend_get_device(backend) == device)) {
-            return backend;
-        }
-    }
-    fail(EDGEKV_E_INTERNAL, "no backend works on %s", ggml_backend_buft_name(buft));
-}
-
-void compact_cache::drop(device_tensor && tensor) {
-    if (m_keeps_freed) {
-        m_freed_tensors.push_back(std::move(tensor));
-    } else {
-        const device_tensor freed = std::move(tensor);
-    }
+    m_graphs.changed();
 }
 
 } // namespace edgekv

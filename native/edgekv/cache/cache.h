@@ -6,10 +6,9 @@
 #pragma once
 
 #include "api/edgekv.h"
-#include "base/device_graph.h"
-#include "base/tensors.h"
 #include "cache/cells.h"
 #include "cache/geometry.h"
+#include "cache/graphs.h"
 #include "cache/records.h"
 #include "cache/storage.h"
 
@@ -21,17 +20,6 @@
 #include <vector>
 
 namespace edgekv {
-
-// A compact form that was built and is to become the cache's.
-struct compact_form {
-    std::vector<layer_storage>          storages; // by layer
-    std::vector<std::vector<head_rows>> heads;    // by layer
-
-    uint32_t     room      = 0; // the same for all heads; some have a few rows more
-    uint32_t     block     = 0; // rows that room grows by
-    int32_t      n_context = 0; // tokens that the kept rows stand for
-    llama_seq_id seq_id    = 0;
-};
 
 class compact_cache {
 public:
@@ -107,19 +95,8 @@ public:
     // changes
     //
 
-    // A graph is used again only while it stays.
-    uint64_t generation() const { return m_generation; }
-
-    // To be called when what graphs are built on has changed: the last one is not used again.
-    void changed();
-
-    // Compute buffers are made anew, for the worst case of the cache as it is now, before the next decode or by build_worst_case().
-    void reserve();
-    void build_worst_case();
-
-    // Passes that look at attention weights take memory in the scheduler, whose buffers never shrink by themselves.
-    void pass_took_memory() { m_pass_memory = true; }
-    void release_pass_memory();
+    context_graphs &       graphs() { return m_graphs; }
+    const context_graphs & graphs() const { return m_graphs; }
 
     // Gives all layers the form's rows; what they had before is freed.
     void adopt(compact_form && form);
@@ -136,23 +113,13 @@ public:
     // No rows at all, compact still.
     void become_empty();
 
-    //
-    // for graphs of our own
-    //
-
-    // The context's backend that computes on buffers of a type.
-    ggml_backend_t backend_of(ggml_backend_buffer_type_t buft) const;
-
-    // Where memory of graphs and tensors goes instead of being freed, null: it is freed.
-    device_graph::memory * kept_memory() { return m_keeps_freed ? &m_freed_graphs : nullptr; }
-    void                   drop(device_tensor && tensor);
-
 private:
     void swap_storage(cache_layer & layer, layer_storage && storage);
     void release_buffers();
 
     llama_context &  m_ctx;
     llama_kv_cache & m_kv;
+    context_graphs   m_graphs;
     cache_geometry   m_geometry;
     uint32_t         m_n_ctx = 0;
 
@@ -160,14 +127,6 @@ private:
 
     // Layers of llama.cpp's cache that have no rows: what they get when its buffers go.
     std::vector<std::pair<int32_t, layer_storage>> m_empty_layers;
-
-    // Mesa's software device (llvmpipe, seen with 22.3) writes into buffers that were freed between two graphs, stock llama.cpp's own among them: there nothing is
-    // freed before the context is. No other device is known to.
-    bool                                 m_keeps_freed = false;
-    std::vector<layer_storage>           m_freed_storage;
-    std::vector<device_tensor>           m_freed_tensors;
-    device_graph::memory                 m_freed_graphs;
-    std::vector<llama_kv_cache::buffers> m_freed_buffers;
 
     bool         m_compact   = false;
     uint32_t     m_n_kept    = 0;
@@ -177,9 +136,6 @@ private:
     llama_seq_id m_seq_id    = 0; // whose rows are kept
 
     token_log m_tokens;
-
-    uint64_t m_generation  = 1;
-    bool     m_pass_memory = false;
 };
 
 } // namespace edgekv

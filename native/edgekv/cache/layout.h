@@ -24,7 +24,7 @@ public:
     std::string take_state_error() { return std::exchange(m_state_error, {}); }
 
     bool     own_layout() const override { return m_cache.compact(); }
-    uint64_t generation() const override { return m_cache.generation(); }
+    uint64_t generation() const override { return m_cache.graphs().generation(); }
     uint32_t n_nodes() const override { return m_attention.n_nodes(); }
 
     ggml_tensor * build_idxs(ggml_context * ctx, uint32_t n_tokens) override { return m_attention.build_idxs(ctx, n_tokens); }

@@ -82,7 +82,7 @@ void merge_values(compact_cache & cache, int32_t l, int32_t head, const int32_t 
         }
         std::transform(sums.begin(), sums.end(), rests.begin(), [](double sum) { return (float) (1 / (1 + sum)); });
 
-        device_graph   graph("merging of values", 16, cache.kept_memory());
+        device_graph   graph("merging of values", 16, cache.graphs().kept_memory());
         ggml_context * ctx = graph.ctx();
 
         ggml_tensor * index_from = ggml_new_tensor_1d(ctx, GGML_TYPE_I32, (int64_t) from.size());
@@ -107,7 +107,7 @@ void merge_values(compact_cache & cache, int32_t l, int32_t head, const int32_t 
         ggml_backend_tensor_set(index_to, to.data(), 0, ggml_nbytes(index_to));
         ggml_backend_tensor_set(share, shares.data(), 0, ggml_nbytes(share));
         ggml_backend_tensor_set(rest, rests.data(), 0, ggml_nbytes(rest));
-        graph.compute(cache.backend_of(layer.buft));
+        graph.compute(cache.graphs().backend_of(layer.buft));
 
         first = end;
     }

@@ -137,7 +137,7 @@ void move_rows(const compact_cache & cache, const cache_layer & layer, const lay
     move(cache.kv().get_k_storage(layer.shape.il), target.k, layer.shape.d_k);
     move(cache.kv().get_v_storage(layer.shape.il), target.v, layer.shape.d_v);
 
-    compute(cache.backend_of(layer.buft), gf, "moving rows of the cache");
+    compute(cache.graphs().backend_of(layer.buft), gf, "moving rows of the cache");
 }
 
 } // namespace edgekv

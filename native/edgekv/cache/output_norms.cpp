@@ -134,9 +134,9 @@ void read_output_norms(compact_cache & cache, int32_t kind, int32_t n_context, f
         read_rows(cache, EDGEKV_ROW_V, l, 0, n_context, values.data());
 
         ggml_tensor *        wo      = model.layers[shape.il].wo;
-        const ggml_backend_t backend = cache.backend_of(ggml_backend_buffer_get_type(wo->buffer));
+        const ggml_backend_t backend = cache.graphs().backend_of(ggml_backend_buffer_get_type(wo->buffer));
         if (!output || !output->fits(backend, shape.d_v)) {
-            output = std::make_unique<head_output>(backend, kind, shape.d_v, wo->ne[1], cache.kept_memory());
+            output = std::make_unique<head_output>(backend, kind, shape.d_v, wo->ne[1], cache.graphs().kept_memory());
         }
         for (int32_t h = 0; h < shape.n_head; ++h) {
             output->take_head(wo, h);

@@ -32,7 +32,7 @@ void rotate_layer(compact_cache & cache, const cache_layer & layer, const rope &
     // a key has its length already: YaRN's factor, which ggml brings in by itself, is taken out, and the model's own left out
     const float   attn_factor = ext_factor != 0.0f ? 1.0f / (1.0f + 0.1f * std::log(1.0f / freq_scale)) : 1.0f;
 
-    device_graph   graph("the rotation of keys", 16 * layer.heads.size(), cache.kept_memory());
+    device_graph   graph("the rotation of keys", 16 * layer.heads.size(), cache.graphs().kept_memory());
     ggml_context * ctx = graph.ctx();
 
     ggml_tensor * factors = nullptr;
@@ -83,7 +83,7 @@ void rotate_layer(compact_cache & cache, const cache_layer & layer, const rope &
         }
         ggml_backend_tensor_set(shifts[h], by.data(), 0, by.size() * sizeof(int32_t));
     }
-    graph.compute(cache.backend_of(layer.buft));
+    graph.compute(cache.graphs().backend_of(layer.buft));
 }
 
 } // namespace

@@ -38,7 +38,7 @@ void read_forms(compact_cache & cache, int32_t which, int32_t l, int32_t form, i
     for (int64_t first = 0; first < cells.n_cells; first += step) {
         const int64_t n = std::min(step, cells.n_cells - first);
 
-        device_graph   graph("forms of the cache's rows", 24, cache.kept_memory());
+        device_graph   graph("forms of the cache's rows", 24, cache.graphs().kept_memory());
         ggml_context * ctx = graph.ctx();
 
         const rows_graph built = build_rows(cache, graph, layer, which, cells.start + first, n);
@@ -63,7 +63,7 @@ void read_forms(compact_cache & cache, int32_t which, int32_t l, int32_t form, i
         graph.allocate(layer.buft);
         set_rotation(cache, built.rotation);
         ggml_backend_tensor_set(given, factors, 0, ggml_nbytes(given));
-        graph.compute(cache.backend_of(layer.buft));
+        graph.compute(cache.graphs().backend_of(layer.buft));
 
         results.resize(ggml_nelements(result));
         ggml_backend_tensor_get(result, results.data(), 0, ggml_nbytes(result));
@@ -102,7 +102,7 @@ void read_moments(compact_cache & cache, int32_t which, int32_t l, int32_t momen
     for (int64_t first = 0; first < cells.n_cells; first += step) {
         const int64_t n = std::min(step, cells.n_cells - first);
 
-        device_graph   graph("sums over the cache's rows", 24, cache.kept_memory());
+        device_graph   graph("sums over the cache's rows", 24, cache.graphs().kept_memory());
         ggml_context * ctx = graph.ctx();
 
         const rows_graph built   = build_rows(cache, graph, layer, which, cells.start + first, n);
@@ -124,7 +124,7 @@ void read_moments(compact_cache & cache, int32_t which, int32_t l, int32_t momen
         for (int64_t list = 0; list < lists; ++list) {
             ggml_backend_tensor_set(given, by_cell.data() + list * cells.n_cells + first, list * n * sizeof(float), n * sizeof(float));
         }
-        graph.compute(cache.backend_of(layer.buft));
+        graph.compute(cache.graphs().backend_of(layer.buft));
 
         sums.resize(ggml_nelements(result));
         ggml_backend_tensor_get(result, sums.data(), 0, ggml_nbytes(result));
@@ -153,14 +153,14 @@ void read_norms(compact_cache & cache, int32_t which, int32_t n_context, float *
         ggml_tensor * rows = which == EDGEKV_NORM_K ? cache.kv().get_k_storage(shape.il) : cache.kv().get_v_storage(shape.il);
         const int64_t d    = which == EDGEKV_NORM_K ? shape.d_k : shape.d_v;
 
-        device_graph  graph("norms of the cache", 16, cache.kept_memory());
+        device_graph  graph("norms of the cache", 16, cache.graphs().kept_memory());
         ggml_tensor * cur = ggml_view_2d(graph.ctx(), rows, rows->ne[0], n_cells, rows->nb[1], 0);
         cur               = ggml_cast(graph.ctx(), cur, GGML_TYPE_F32);
         cur               = ggml_reshape_2d(graph.ctx(), cur, d, shape.n_head_kv * n_cells);
         cur               = ggml_sqrt(graph.ctx(), ggml_sum_rows(graph.ctx(), ggml_sqr(graph.ctx(), cur)));
         graph.add(cur);
         graph.allocate(layer.buft);
-        graph.compute(cache.backend_of(layer.buft));
+        graph.compute(cache.graphs().backend_of(layer.buft));
 
         by_cell.resize(n_cells * shape.n_head_kv);
         ggml_backend_tensor_get(cur, by_cell.data(), 0, by_cell.size() * sizeof(float));

@@ -79,12 +79,12 @@ void read_rows(compact_cache & cache, int32_t which, int32_t l, int32_t first, i
 
     const cache_layer & layer = cache.layer(l);
 
-    device_graph     graph("rows of the cache", 16, cache.kept_memory());
+    device_graph     graph("rows of the cache", 16, cache.graphs().kept_memory());
     const rows_graph built = build_rows(cache, graph, layer, which, cells.start, cells.n_cells);
     graph.add(built.rows);
     graph.allocate(layer.buft);
     set_rotation(cache, built.rotation);
-    graph.compute(cache.backend_of(layer.buft));
+    graph.compute(cache.graphs().backend_of(layer.buft));
 
     // runs of cells, which is one where nothing was taken back in between
     const std::vector<int32_t> & cell_of = cells.cell_of;

@@ -177,7 +177,7 @@ void read_state(compact_cache & cache, llama_io_read_i & io, llama_seq_id seq_id
 
     for_rows(cache, heads, n_behind, [&](ggml_tensor * t, size_t offset, size_t bytes) { io.read_tensor(t, offset, bytes); });
     cache.set_rows(std::move(heads), n_context, appended);
-    cache.reserve();
+    cache.graphs().reserve();
 }
 
 } // namespace edgekv

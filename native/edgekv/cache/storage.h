@@ -1,10 +1,11 @@
-// Where the rows of a layer lie: K and V in buffers of their own, and which of their rows are whose.
+// Where the rows of layers lie: K and V in buffers of their own, and which of their rows are whose.
 #pragma once
 
 #include "cache/geometry.h"
 
 #include "ggml-backend.h"
 #include "ggml-cpp.h"
+#include "llama.h"
 
 #include <cstdint>
 #include <map>
@@ -44,6 +45,17 @@ struct cache_layer {
     // bytes of one KV head's key and value
     size_t row_k() const { return ggml_row_size(type_k, shape.d_k); }
     size_t row_v() const { return ggml_row_size(type_v, shape.d_v); }
+};
+
+// A compact form that was built and is to become the cache's.
+struct compact_form {
+    std::vector<layer_storage>          storages; // by layer
+    std::vector<std::vector<head_rows>> heads;    // by layer
+
+    uint32_t     room      = 0; // the same for all heads; some have a few rows more
+    uint32_t     block     = 0; // rows that room grows by
+    int32_t      n_context = 0; // tokens that the kept rows stand for
+    llama_seq_id seq_id    = 0;
 };
 
 using bytes_by_buft = std::map<ggml_backend_buffer_type_t, size_t>;

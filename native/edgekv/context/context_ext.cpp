@@ -103,8 +103,8 @@ void context_ext::require_sound() const {
 void context_ext::set_positions(uint32_t n_positions) {
     // the context's own copy of its parameters; nothing but the choice of factors reads this one once the cache is made
     const_cast<llama_cparams &>(ctx.get_cparams()).n_ctx_seq = n_positions;
-    cache.changed();
-    cache.reserve();
+    cache.graphs().changed();
+    cache.graphs().reserve();
 }
 
 int context_ext::on_batch_begin(const llama_batch & batch) {
@@ -134,7 +134,7 @@ void context_ext::on_ubatch_begin(const llama_ubatch & ubatch) {
     taps.begin_ubatch(ubatch);
     if (const int32_t n_threads = ctx.get_cparams().n_threads; n_threads != m_n_threads) {
         m_n_threads = n_threads;
-        cache.changed(); // our attention kernel's shares are made for a number of threads
+        cache.graphs().changed(); // our attention kernel's shares are made for a number of threads
     }
 }
 

@@ -80,20 +80,20 @@ void attention_scores::begin(edgekv_scores & scores) {
         end();
         throw;
     }
-    m_cache.pass_took_memory();
-    m_cache.changed();
+    m_cache.graphs().pass_took_memory();
+    m_cache.graphs().changed();
 }
 
 void attention_scores::end() {
     m_scores = nullptr;
     forget_seen();
-    m_cache.changed();
+    m_cache.graphs().changed();
 }
 
 void attention_scores::forget_seen() {
     m_seen.clear();
     for (auto & [buft, seen] : m_seen_on) {
-        m_cache.drop(std::move(seen));
+        m_cache.graphs().drop(std::move(seen));
     }
     m_seen_on.clear();
 }

@@ -17,8 +17,8 @@ void block_attention::keep(int32_t block) {
     m_block = block;
     m_out.assign(m_cache.layers().size(), {});
     m_sums.assign(m_cache.layers().size(), {});
-    m_cache.changed();
-    m_cache.reserve();
+    m_cache.graphs().changed();
+    m_cache.graphs().reserve();
     if (block > 0) {
         require_in_every_layer(
             m_cache, [&](int32_t l) { return m_out[l].found; }, [&] { m_block = 0; },

@@ -63,19 +63,19 @@ void eviction_errors::begin(const kept_rows & kept, double epsilon, double * err
 
     m_epsilon = epsilon;
     m_errors  = errors;
-    m_cache.pass_took_memory();
-    m_cache.changed();
+    m_cache.graphs().pass_took_memory();
+    m_cache.graphs().changed();
 }
 
 void eviction_errors::end() {
     m_errors = nullptr;
     forget_kept();
-    m_cache.changed();
+    m_cache.graphs().changed();
 }
 
 void eviction_errors::forget_kept() {
     for (auto & kept : m_kept) {
-        m_cache.drop(std::move(kept));
+        m_cache.graphs().drop(std::move(kept));
     }
     m_kept.clear();
 }

@@ -14,7 +14,7 @@ void attention_inputs::keep(bool keep) {
     }
     m_keeps = keep;
     std::fill(m_out.begin(), m_out.end(), nullptr);
-    m_cache.changed();
+    m_cache.graphs().changed();
     if (keep) {
         require_in_every_layer(
             m_cache, [&](int32_t l) { return m_out[l] != nullptr; }, [&] { m_keeps = false; }, "name the input of every layer's attention");

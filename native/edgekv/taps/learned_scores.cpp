@@ -14,7 +14,7 @@ void learned_scores::set_map(std::shared_ptr<const score_map> map) {
     const auto before = m_map;
     m_map             = std::move(map);
     std::fill(m_out.begin(), m_out.end(), nullptr);
-    m_cache.changed();
+    m_cache.graphs().changed();
     if (!m_map) {
         return;
     }

@@ -16,8 +16,8 @@ void query_sums::keep(bool keep, int32_t first) {
     if (!keep) {
         if (m_keeps) {
             m_keeps = false;
-            m_cache.changed();
-            m_cache.reserve(); // what the sums took
+            m_cache.graphs().changed();
+            m_cache.graphs().reserve(); // what the sums took
         }
         return;
     }
@@ -35,7 +35,7 @@ void query_sums::keep(bool keep, int32_t first) {
     m_first = first;
     m_skip  = 0;
     m_out.assign(m_cache.layers().size(), {});
-    m_cache.changed();
+    m_cache.graphs().changed();
     require_in_every_layer(
         m_cache, [&](int32_t l) { return m_out[l].found; }, [&] { m_keeps = false; },
         "rotate the queries and keys of every layer (RoPE) as the last thing, so there are none before");
@@ -48,7 +48,7 @@ void query_sums::begin_ubatch(const llama_ubatch & ubatch) {
     }
     if (skip != m_skip) {
         m_skip = skip;
-        m_cache.changed();
+        m_cache.graphs().changed();
     }
 }
 

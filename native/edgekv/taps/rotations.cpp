@@ -22,7 +22,7 @@ const std::vector<rope> & rotations::ropes() {
     const auto found = [](const rope & r) { return r.found; };
     m_cache.ctx().synchronize();
     if (!std::all_of(m_ropes.begin(), m_ropes.end(), found)) {
-        m_cache.build_worst_case(); // a state was loaded, and no graph built yet
+        m_cache.graphs().build_worst_case(); // a state was loaded, and no graph built yet
     }
     const std::string arch = m_cache.ctx().get_model().arch_name();
     for (size_t l = 0; l < m_ropes.size(); ++l) {

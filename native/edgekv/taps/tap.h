@@ -65,12 +65,12 @@ public:
 // EDGEKV_E_UNSUPPORTED thrown; does_not: what the model does not do.
 template <typename Found, typename Undo>
 void require_in_every_layer(compact_cache & cache, Found && found, Undo && undo, const char * does_not) {
-    cache.build_worst_case();
+    cache.graphs().build_worst_case();
     for (int32_t l = 0; l < cache.geometry().n_layer(); ++l) {
         if (!found(l)) {
             undo();
-            cache.changed();
-            cache.reserve();
+            cache.graphs().changed();
+            cache.graphs().reserve();
             fail(EDGEKV_E_UNSUPPORTED, "%s does not %s (layer %d)", cache.ctx().get_model().arch_name().c_str(), does_not, l);
         }
     }

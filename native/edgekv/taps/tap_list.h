@@ -18,7 +18,7 @@ public:
     bool collects() const; // whether a tap reads what a graph left
     void collect(const llama_ubatch & ubatch, const uint32_t * cells);
 
-    uint64_t tap_generation() const override { return m_cache.generation(); }
+    uint64_t tap_generation() const override { return m_cache.graphs().generation(); }
     uint32_t n_tap_nodes() const override;
 
     bool wants_weights() const override;
