@@ -58,10 +58,6 @@ std::vector<int32_t> unknown(size_t n) {
     return std::vector<int32_t>(n, UNKNOWN);
 }
 
-std::vector<int32_t> part(const std::vector<int32_t> & tokens, size_t first, size_t n) {
-    return { tokens.begin() + first, tokens.begin() + first + n };
-}
-
 template <typename... Lists>
 std::vector<int32_t> joined(const std::vector<int32_t> & first, const Lists &... rest) {
     std::vector<int32_t> result = first;
@@ -114,6 +110,24 @@ bool near(const std::vector<float> & a, const std::vector<float> & b, float tole
 
 plan every_other(int32_t n) {
     return make_plan(n, [](int32_t l, int32_t h, int32_t p) { return (p + l + h) % 2 == 0; });
+}
+
+std::vector<float> scores_at(const std::vector<float> & all, int32_t n, const std::vector<int32_t> & positions) {
+    std::vector<float> result;
+    for (size_t h = 0; h < n_heads(); ++h) {
+        for (const int32_t p : positions) {
+            result.push_back(all[h * n + p]);
+        }
+    }
+    return result;
+}
+
+std::vector<int32_t> range(int32_t first, int32_t n) {
+    std::vector<int32_t> positions(n);
+    for (int32_t i = 0; i < n; ++i) {
+        positions[i] = first + i;
+    }
+    return positions;
 }
 
 //
@@ -251,6 +265,55 @@ void aborted_batches_leave_no_ids() {
     CHECK(decode(c.c, part(tokens, n, 10), n + 64) == 0);
 }
 
+// The same with learned scores, of a full cache and of a compact one: what stayed has its own scores, what went has none, and going on gives those of a batch that was not aborted.
+void aborted_batches_keep_the_scores_of_what_stayed() {
+    const score_map map;
+    const auto      tokens = random_tokens(256, 27);
+    const auto      before = random_tokens(40, 28);
+
+    llama_context_params params = params_of(1024, GGML_TYPE_F16, 1);
+    params.n_batch              = 512;
+    params.n_ubatch             = 32;
+    for (const bool compact : { false, true }) {
+        const context whole(params);
+        const context parts(params);
+        for (const context * c : { &whole, &parts }) {
+            OK(edgekv_score_map_set(c->c, map.m));
+            feed(*c, before);
+            if (compact) {
+                OK(apply(*c, every_other(40), 16));
+            }
+        }
+        CHECK(decode(whole.c, tokens, 40) == 0);
+
+        int32_t done = 0;
+        for (int limit = 40; done < 256; limit += 400) {
+            struct counter {
+                int calls = 0;
+                int limit = 0;
+            } count = { 0, limit };
+
+            llama_set_abort_callback(
+                parts.c,
+                [](void * user) {
+                    auto * c = (counter *) user;
+                    return ++c->calls > c->limit;
+                },
+                &count);
+            const int32_t status = decode(parts.c, part(tokens, done, 256 - done), 40 + done);
+            const int32_t n      = parts.position() - 40;
+            CHECK(status == 0 || status == 2);
+            CHECK((status == 0) == (n == 256) && n >= done && n % 32 == 0);
+            CHECK(known(parts, 0, 40 + n) == std::vector<uint8_t>(40 + n, 1));
+            CHECK(ids(parts) == joined(before, part(tokens, 0, n)));
+            CHECK(near(scores_at(learned(whole, 0, 296), 296, range(0, 40 + n)), learned(parts, 0, 40 + n)));
+            done = n;
+        }
+        llama_set_abort_callback(parts.c, nullptr, nullptr);
+        CHECK(kl(whole.logits(), parts.logits()) < 1e-6);
+    }
+}
+
 void late_attach_knows_what_comes_after_it() {
     const context c(params_of(1024, GGML_TYPE_F16, 1), false);
     const auto    tokens = random_tokens(50, 6);
@@ -302,24 +365,6 @@ void contexts_that_cannot_be_compact_are_refused() {
 //
 // learned scores
 //
-
-std::vector<float> scores_at(const std::vector<float> & all, int32_t n, const std::vector<int32_t> & positions) {
-    std::vector<float> result;
-    for (size_t h = 0; h < n_heads(); ++h) {
-        for (const int32_t p : positions) {
-            result.push_back(all[h * n + p]);
-        }
-    }
-    return result;
-}
-
-std::vector<int32_t> range(int32_t first, int32_t n) {
-    std::vector<int32_t> positions(n);
-    for (int32_t i = 0; i < n; ++i) {
-        positions[i] = first + i;
-    }
-    return positions;
-}
 
 // Whoever decodes, tokens or embeddings, in one ubatch or several.
 void learned_scores_come_with_every_batch() {
@@ -657,9 +702,159 @@ void freeing_waits_for_the_lock() {
     llama_free(nullptr);
 }
 
+// Of calls that wait for the lock of a context that is freed meanwhile some come before that; the others say so.
+void calls_that_wait_learn_of_a_contexts_end() {
+    for (int round = 0; round < 20; ++round) {
+        auto * c = llama_init_from_model(g_model, params_of(256, GGML_TYPE_F16, 1));
+        OK(edgekv_attach(c));
+        OK(edgekv_lock(c, -1));
+
+        std::atomic<int>         begun{ 0 };
+        std::atomic<int>         wrong{ 0 };
+        std::vector<std::thread> waiting;
+        for (const auto & call : std::vector<std::function<int32_t()>>{
+                 [&] {
+                     int64_t value = 0;
+                     return edgekv_cache_get(c, EDGEKV_CACHE_POSITION, &value);
+                 },
+                 [&] {
+                     const int32_t token = 3;
+                     return edgekv_decode(c, &token, 1, EDGEKV_LOGITS_LAST, nullptr, nullptr);
+                 },
+                 [&] {
+                     const int32_t status = edgekv_lock(c, -1);
+                     if (status == EDGEKV_OK) {
+                         edgekv_unlock(c);
+                     }
+                     return status;
+                 },
+                 [&] { return edgekv_clear(c); },
+             }) {
+            waiting.emplace_back([&, call] {
+                ++begun;
+                const int32_t status = call();
+                wrong += status != EDGEKV_OK && (status != EDGEKV_E_STATE || !std::strstr(edgekv_last_error(), "freed"));
+            });
+        }
+        std::thread freeing([&] {
+            while (begun < 4) {
+                std::this_thread::yield();
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(10)); // a call that has begun is to wait by then
+            ++begun;
+            llama_free(c);
+        });
+        while (begun < 5) {
+            std::this_thread::yield();
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        edgekv_unlock(c);
+        for (auto & thread : waiting) {
+            thread.join();
+        }
+        freeing.join();
+        CHECK(wrong == 0);
+    }
+}
+
+// Threads that decode, read, roll back and interrupt at will, in two contexts: every call ends as one of its own kind can, and both caches are whole afterwards.
+void threads_share_contexts() {
+    const auto      tokens = random_tokens(8, 31);
+    const score_map map;
+    const context   first;
+    const context   second;
+    for (const context * c : { &first, &second }) {
+        OK(edgekv_score_map_set(c->c, map.m));
+        feed(*c, random_tokens(50, 30));
+        OK(apply(*c, every_other(50), 16));
+    }
+    const auto logits = first.step(tokens[0]);
+    OK(edgekv_rollback(first.c, 50));
+
+    std::atomic<bool>        stop{ false };
+    std::atomic<int>         wrong{ 0 };
+    std::vector<std::thread> threads;
+    for (const context * c : { &first, &second }) {
+        const auto repeat = [&](const std::function<bool()> & call) {
+            threads.emplace_back([&stop, &wrong, call] {
+                while (!stop) {
+                    wrong += !call();
+                }
+            });
+        };
+        repeat([c, &tokens] {
+            const int32_t status = edgekv_decode(c->c, tokens.data(), 8, EDGEKV_LOGITS_LAST, nullptr, nullptr);
+            return status == EDGEKV_OK || status == EDGEKV_E_CANCELLED;
+        });
+        repeat([c, &tokens] {
+            OK(edgekv_lock(c->c, -1));
+            const int32_t status = decode(c->c, part(tokens, 0, 3), c->position());
+            edgekv_unlock(c->c);
+            return status == 0 || status == 2;
+        });
+        repeat([c] {
+            const int32_t status = edgekv_rollback(c->c, 50);
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            return status == EDGEKV_OK;
+        });
+        repeat([c] {
+            std::vector<int32_t> room(50);
+            return edgekv_tokens(c->c, 0, 50, room.data()) == EDGEKV_OK && llama_memory_seq_pos_max(c->memory(), 0) >= 49;
+        });
+        repeat([c] {
+            edgekv_interrupt(c->c);
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+            return true;
+        });
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    stop = true;
+    for (auto & thread : threads) {
+        thread.join();
+    }
+    CHECK(wrong == 0);
+    for (const context * c : { &first, &second }) {
+        edgekv_interrupt_reset(c->c);
+        CHECK(failure(*c).empty());
+        OK(edgekv_rollback(c->c, 50));
+        CHECK(ids(*c) == random_tokens(50, 30));
+        CHECK(kl(logits, c->step(tokens[0])) < 1e-6);
+        CHECK(known(*c, 0, 51) == std::vector<uint8_t>(51, 1));
+    }
+}
+
 //
 // failures
 //
+
+void failures_that_a_caller_noticed_count_too() {
+    CHECK(edgekv_fail(nullptr, "why") == EDGEKV_E_ARGUMENT);
+    const context stock(params_of(256, GGML_TYPE_F16, 1), false);
+    CHECK(edgekv_fail(stock.c, "why") == EDGEKV_E_STATE);
+
+    context    c;
+    const auto tokens = random_tokens(20, 29);
+    feed(c, tokens);
+    CHECK(edgekv_fail(c.c, nullptr) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_fail(c.c, "") == EDGEKV_E_ARGUMENT);
+    CHECK(failure(c).empty());
+
+    const int64_t changes = c.get(EDGEKV_CACHE_CHANGES);
+    OK(edgekv_fail(c.c, "values went to 100%s the wrong rows"));
+    OK(edgekv_fail(c.c, "something else"));
+    CHECK(failure(c).find("values went to 100%s the wrong rows") != std::string::npos);
+    CHECK(failure(c).find("something else") == std::string::npos);
+    CHECK(c.get(EDGEKV_CACHE_CHANGES) != changes);
+
+    CHECK(decode(c.c, { 3 }, 20) == -3);
+    CHECK(edgekv_rollback(c.c, 0) == EDGEKV_E_STATE);
+    CHECK(std::string(edgekv_last_error()).find("the wrong rows") != std::string::npos);
+    CHECK(c.position() == 20);
+
+    OK(edgekv_clear(c.c));
+    CHECK(failure(c).empty());
+    feed(c, tokens);
+}
 
 void refused_removals_make_the_context_fail() {
     context    c;
@@ -990,6 +1185,7 @@ int main(int argc, char ** argv) {
                          { "ids_follow_the_tokens", ids_follow_the_tokens },
                          { "two_sequences_decode_and_are_refused_by_name", two_sequences_decode_and_are_refused_by_name },
                          { "aborted_batches_leave_no_ids", aborted_batches_leave_no_ids },
+                         { "aborted_batches_keep_the_scores_of_what_stayed", aborted_batches_keep_the_scores_of_what_stayed },
                          { "late_attach_knows_what_comes_after_it", late_attach_knows_what_comes_after_it },
                          { "contexts_that_cannot_be_compact_are_refused", contexts_that_cannot_be_compact_are_refused },
                          { "learned_scores_come_with_every_batch", learned_scores_come_with_every_batch },
@@ -999,6 +1195,9 @@ int main(int argc, char ** argv) {
                          { "taps_collect_all_ubatches_of_a_batch", taps_collect_all_ubatches_of_a_batch },
                          { "the_lock_is_held_while_a_context_decodes", the_lock_is_held_while_a_context_decodes },
                          { "freeing_waits_for_the_lock", freeing_waits_for_the_lock },
+                         { "calls_that_wait_learn_of_a_contexts_end", calls_that_wait_learn_of_a_contexts_end },
+                         { "threads_share_contexts", threads_share_contexts },
+                         { "failures_that_a_caller_noticed_count_too", failures_that_a_caller_noticed_count_too },
                          { "refused_removals_make_the_context_fail", refused_removals_make_the_context_fail },
                          { "calls_that_a_compact_cache_ignores_make_it_fail", calls_that_a_compact_cache_ignores_make_it_fail },
                          { "batches_that_cannot_be_are_errors", batches_that_cannot_be_are_errors },

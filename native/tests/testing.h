@@ -145,6 +145,10 @@ inline std::vector<int32_t> random_tokens(int32_t n, uint32_t seed) {
     return tokens;
 }
 
+inline std::vector<int32_t> part(const std::vector<int32_t> & tokens, size_t first, size_t n) {
+    return { tokens.begin() + first, tokens.begin() + first + n };
+}
+
 struct plan {
     std::vector<int32_t> counts;
     std::vector<int32_t> positions;

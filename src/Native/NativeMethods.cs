@@ -17,7 +17,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 9;
+    public const uint AbiVersion = 10;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -104,6 +104,9 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_clear(SafeLLamaContextHandle context);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial NativeStatus edgekv_fail(SafeLLamaContextHandle context, string reason);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_tokens(SafeLLamaContextHandle context, int first, int n, int* tokens);

@@ -6,12 +6,21 @@
 
 namespace edgekv {
 
+// Throws EDGEKV_E_STATE. freed: what context_ext::freed() gave before the call waited for the lock.
+inline void require_not_freed(bool freed) {
+    if (freed) {
+        fail(EDGEKV_E_STATE, "the context was freed while the call waited for it");
+    }
+}
+
 // Runs f on the context's extension, under its lock, and turns what it throws into a status and a last error.
 template <typename F>
 int32_t on_any_context(llama_context * ctx, F && f) noexcept {
     return guarded([&] {
         context_ext &            context = context_ext::of(ctx);
+        const auto               freed   = context.freed();
         const llama_context_lock lock(&context);
+        require_not_freed(*freed);
         try {
             f(context);
         } catch (const error & e) {

@@ -4,6 +4,7 @@
 #include "context/feed.h"
 
 #include <chrono>
+#include <mutex>
 
 using namespace edgekv;
 
@@ -20,15 +21,20 @@ bool edgekv_attached(const llama_context * ctx) {
 
 int32_t edgekv_lock(llama_context * ctx, int32_t wait_ms) {
     return guarded([&] {
-        const auto lock = context_ext::of(ctx).lock();
-        if (!lock) {
+        const context_ext & context = context_ext::of(ctx);
+        const auto          freed   = context.freed();
+        const auto          shared  = context.lock();
+        if (!shared) {
             return;
         }
+        std::unique_lock<context_ext::lock_t> lock(*shared, std::defer_lock);
         if (wait_ms < 0) {
-            lock->lock();
-        } else if (!lock->try_lock_for(std::chrono::milliseconds(wait_ms))) {
+            lock.lock();
+        } else if (!lock.try_lock_for(std::chrono::milliseconds(wait_ms))) {
             fail(EDGEKV_E_BUSY, "the context is in use by another thread");
         }
+        require_not_freed(*freed);
+        lock.release();
     });
 }
 
@@ -114,6 +120,13 @@ int32_t edgekv_rollback(llama_context * ctx, int32_t position) {
 
 int32_t edgekv_clear(llama_context * ctx) {
     return on_any_context(ctx, [](context_ext & context) { llama_memory_clear(context.ctx.get_memory(), false); });
+}
+
+int32_t edgekv_fail(llama_context * ctx, const char * reason) {
+    return on_any_context(ctx, [&](context_ext & context) {
+        require(reason && *reason, "reason was");
+        context.on_failed(reason);
+    });
 }
 
 int32_t edgekv_tokens(llama_context * ctx, int32_t first, int32_t n, int32_t * tokens) {

@@ -8,6 +8,8 @@
 //     context: edgekv_attach() makes it, llama_free() frees it.
 //   - Every call on a context takes that context's lock, and so do llama_decode, llama_encode, llama_memory_* and llama_state_* on an attached context. A call that
 //     finds the lock taken waits. edgekv_interrupt() takes no lock.
+//   - llama_free() waits for the lock too. An edgekv_* call that still waits when the context goes answers EDGEKV_E_STATE; llama.cpp's own calls must not wait then, nor may
+//     any call begin.
 //   - A context that failed (edgekv_cache_get, EDGEKV_CACHE_FAULT) answers EDGEKV_E_STATE with the reason until edgekv_clear() or llama_memory_clear().
 //   - Positions are token positions in the sequence, 0-based. Layers, heads and KV heads are 0-based.
 //   - Strings are UTF-8.
@@ -32,7 +34,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 9
+#define EDGEKV_ABI_VERSION 10
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -101,13 +103,14 @@ EDGEKV_API int32_t edgekv_model_path(const struct llama_model * model, char * pa
 
 // Makes EdgeKV know the context: from here on its library records token ids (and learned scores, edgekv_score_map_set) of every batch that is decoded, and its cache can be made
 // compact. A second call does nothing. Chains the abort callback that the context has. EDGEKV_E_UNSUPPORTED with the reason when the cache cannot be made compact (several
-// streams, no flash attention, the model's kind).
+// streams, no flash attention, the model's kind). No other thread may be using the context: it has its lock only from here on.
 EDGEKV_API int32_t edgekv_attach(struct llama_context * context);
 
 EDGEKV_API bool edgekv_attached(const struct llama_context * context);
 
 // Takes the context's lock for the calling thread, which may do so several times; work of several calls that nobody may come between is done under it.
 // wait_ms < 0: waits. EDGEKV_E_BUSY when it could not be had in that time. Contexts on devices share one lock, as ggml's device backends are not to be used by two threads.
+// To be let go of before the context is freed.
 EDGEKV_API int32_t edgekv_lock(struct llama_context * context, int32_t wait_ms);
 EDGEKV_API void    edgekv_unlock(struct llama_context * context);
 
@@ -157,6 +160,9 @@ EDGEKV_API int32_t edgekv_rollback(struct llama_context * context, int32_t posit
 
 // Empties the cache, which becomes full again; where memory for that is not to be had it stays compact, with no kept rows. Ends a failed state.
 EDGEKV_API int32_t edgekv_clear(struct llama_context * context);
+
+// For whoever finds that the cache is not what it should be: the context failed from here on, for that reason. A context that failed already keeps its first reason.
+EDGEKV_API int32_t edgekv_fail(struct llama_context * context, const char * reason);
 
 // The token ids at positions first .. first + n - 1 of the one sequence that the cache holds; -1 where the id is unknown: read before the attach, loaded from a state, given as
 // embeddings, or kept rows whose positions were closed up (edgekv_rerotate).

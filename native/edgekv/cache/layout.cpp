@@ -42,7 +42,10 @@ ggml_tensor * compact_layout::attend(ggml_context * ctx, ggml_tensor * q, ggml_t
 //
 
 bool compact_layout::grow(uint32_t n_tokens) {
-    return edgekv::grow(m_cache, n_tokens);
+    m_growing        = true;
+    const bool grown = edgekv::grow(m_cache, n_tokens);
+    m_growing        = false;
+    return grown;
 }
 
 llama_kv_layout_i::rm_action compact_layout::on_seq_rm(llama_seq_id seq_id, llama_pos p0, llama_pos p1) const {

@@ -6,6 +6,7 @@
 
 #include "llama-kv-layout.h"
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <utility>
@@ -22,6 +23,9 @@ public:
 
     // Why the state that was to be read last was not. "" when it never came to the cache.
     std::string take_state_error() { return std::exchange(m_state_error, {}); }
+
+    // Whether rows are being moved for more room, which takes a moment and is not to be stopped: a batch that does not find room is another failure than one that was stopped.
+    bool growing() const { return m_growing.load(std::memory_order_relaxed); }
 
     bool     own_layout() const override { return m_cache.compact(); }
     uint64_t generation() const override { return m_cache.graphs().generation(); }
@@ -55,6 +59,7 @@ private:
     compact_attention                 m_attention;
     std::function<void(const char *)> m_refused;
     std::string                       m_state_error;
+    std::atomic<bool>                 m_growing{ false };
 };
 
 } // namespace edgekv

@@ -88,9 +88,11 @@ context_ext & context_ext::of(llama_context * ctx) {
 context_ext::context_ext(llama_context & ctx)
     : ctx(ctx), cache(ctx), layout(cache, [this](const char * what) { on_failed(what); }), ropes(cache), scores(cache), evictions(cache),
       learned(cache), inputs(cache), queries(cache), blocks(cache),
-      taps(cache, { &ropes, &scores, &evictions, &learned, &inputs, &queries, &blocks }), m_lock(lock_for(ctx)) {}
+      taps(cache, { &ropes, &scores, &evictions, &learned, &inputs, &queries, &blocks }), m_lock(lock_for(ctx)),
+      m_freed(std::make_shared<bool>(false)) {}
 
 context_ext::~context_ext() {
+    *m_freed = true;
     host_memory_trim();
 }
 

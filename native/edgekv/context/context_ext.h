@@ -61,6 +61,9 @@ public:
     // Throws EDGEKV_E_STATE with the reason when the context failed.
     void require_sound() const;
 
+    // Becomes true when the context is freed, which happens under its lock: for calls that wait for the lock meanwhile.
+    std::shared_ptr<const bool> freed() const { return m_freed; }
+
     // What llama.cpp chooses RoPE factors by: the positions that there will be, not the cells that the full cache has.
     void set_positions(uint32_t n_positions);
 
@@ -80,7 +83,7 @@ public:
     void on_batch_end(int status) override;
     void on_ubatch_begin(const llama_ubatch & ubatch) override;
     void on_ubatch_end(const llama_ubatch & ubatch, const uint32_t * cells, bool computed) override;
-    bool aborts() const override { return interrupted.load(std::memory_order_relaxed); }
+    bool aborts() const override { return interrupted.load(std::memory_order_relaxed) && !layout.growing(); }
     void on_memory_changed() override { changed(); }
     void on_memory_cleared() override;
     void on_failed(const char * what) override;
@@ -90,6 +93,7 @@ private:
     static thread_local const lock_t * t_guest_of;
 
     std::shared_ptr<lock_t> m_lock;
+    std::shared_ptr<bool>   m_freed;
     int64_t                 m_changes = 0;
     std::string             m_fault;
     int32_t                 m_n_threads = 0; // of the context when the last graph was built

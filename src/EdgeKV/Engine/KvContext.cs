@@ -99,6 +99,7 @@ public sealed class KvContext : IDisposable
     /// <exception cref="NativeLibraryException">LLamaSharp does not run on EdgeKV's library; the message says why.</exception>
     /// <exception cref="UnsupportedModelException">The context's cache cannot be made compact; the message says why.</exception>
     /// <exception cref="ProfileException">The profile is damaged or another model's.</exception>
+    /// <exception cref="SessionStateException">The context failed, and its owner has not cleared it yet.</exception>
     /// <exception cref="ObjectDisposedException">The context has been disposed.</exception>
     public static KvContext Attach(LLamaContext context, AttachOptions? options = null) => Attach(context, options, int.MaxValue);
 

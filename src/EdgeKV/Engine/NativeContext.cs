@@ -20,7 +20,6 @@ internal sealed unsafe class NativeContext
     private static readonly ConditionalWeakTable<SafeLLamaContextHandle, NativeContext> Known = [];
 
     private volatile bool _stopped;
-    private string? _fault;
     private ScoreProfile? _scoredBy;
 
     private NativeContext(SafeLLamaContextHandle handle)
@@ -193,22 +192,25 @@ internal sealed unsafe class NativeContext
     public void Clear()
     {
         NativeErrors.ThrowIfFailed(NativeMethods.edgekv_clear(Handle), nameof(NativeMethods.edgekv_clear));
-        _fault = null;
         BeforeRerotation = null;
     }
 
-    /// <summary>Marks the context as failed: its rows are not what they should be. Only clearing it helps.</summary>
-    public void Fail(string reason) => _fault ??= reason;
+    /// <summary>Marks the context as failed, for LLamaSharp's calls too: its rows are not what they should be. Only clearing it helps.</summary>
+    public void Fail(string reason)
+    {
+        try
+        {
+            NativeErrors.ThrowIfFailed(NativeMethods.edgekv_fail(Handle, reason), nameof(NativeMethods.edgekv_fail));
+        }
+        catch (ObjectDisposedException)
+        {
+            // A context that is being disposed is not used again.
+        }
+    }
 
     /// <exception cref="SessionStateException">The context failed.</exception>
     public void ThrowIfFailed()
     {
-        if (_fault is { } fault)
-        {
-            throw new SessionStateException($"The context failed: {fault} Clear it, or make another one.");
-        }
-
-        // Also what LLamaSharp's calls left behind whose results it drops.
         if (Get(NativeCacheKey.Fault) != 0)
         {
             throw NativeErrors.Create(NativeStatus.State, nameof(NativeMethods.edgekv_cache_get), NativeErrors.LastError());
