@@ -122,10 +122,9 @@ void apply_plan(compact_cache & cache, const plan_view & plan, uint32_t room, ui
         move_rows(cache, cache.layers()[l], form.storages[l], form.heads[l], sources[l]);
     }
 
-    // nothing fails from here on
+    cache.adopt(std::move(form));
     cache.tokens().forget_all();
     cache.tokens().kept = std::move(kept);
-    cache.adopt(std::move(form));
 }
 
 bool grow(compact_cache & cache, uint32_t n_tokens) {
@@ -160,11 +159,11 @@ bool grow(compact_cache & cache, uint32_t n_tokens) {
             move_rows(cache, layer, storage, heads, sources);
             cache.replace(layer, std::move(storage), std::move(heads));
         }
+        cache.set_room(room);
     } catch (...) {
         status_of_current_exception();
         return false;
     }
-    cache.set_room(room);
     return true;
 }
 

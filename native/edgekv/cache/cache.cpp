@@ -11,34 +11,6 @@
 
 namespace edgekv {
 
-namespace {
-
-// The cache of a context that can be made compact.
-llama_kv_cache & supported_cache(llama_context & ctx) {
-    require_supported(ctx.get_model());
-
-    auto * kv = dynamic_cast<llama_kv_cache *>(ctx.get_memory());
-    if (!kv) {
-        fail(EDGEKV_E_UNSUPPORTED, "the context's memory is not a plain KV cache");
-    }
-    if (kv->get_layout()) {
-        fail(EDGEKV_E_STATE, "the cache has another layout already");
-    }
-    if (kv->get_v_trans()) {
-        fail(EDGEKV_E_UNSUPPORTED, "the context was made without flash attention; make it with flash attention enabled");
-    }
-    if (kv->get_n_stream() != 1) {
-        fail(EDGEKV_E_UNSUPPORTED, "the context keeps %u streams; one sequence per context is what can be made compact",
-             kv->get_n_stream());
-    }
-    if (kv->get_shared()) {
-        fail(EDGEKV_E_UNSUPPORTED, "the cache shares cells or layers with another one");
-    }
-    return *kv;
-}
-
-} // namespace
-
 compact_cache::compact_cache(llama_context & ctx)
     : m_ctx(ctx), m_kv(supported_cache(ctx)), m_graphs(ctx), m_geometry(ctx.get_model()), m_n_ctx(m_kv.get_size()),
       m_tokens(m_geometry.n_heads_kv()) {
@@ -136,7 +108,7 @@ void compact_cache::settle() {
 }
 
 //
-// changes
+// changes: what takes memory comes first in each, so that a cache without memory is what it was
 //
 
 void compact_cache::swap_storage(cache_layer & layer, layer_storage && storage) {
@@ -153,31 +125,37 @@ void compact_cache::release_buffers() {
 }
 
 void compact_cache::adopt(compact_form && form) {
+    const uint32_t n_kept = most_rows(form.heads);
+    llama_kv_cells cells  = compact_cells(n_kept, form.room, form.n_context, form.seq_id, {});
+
     for (size_t l = 0; l < m_layers.size(); ++l) {
         swap_storage(m_layers[l], std::move(form.storages[l]));
+        m_layers[l].heads = std::move(form.heads[l]);
     }
     release_buffers();
+    m_kv.set_cells(std::move(cells));
 
-    m_compact = true;
-    m_room    = form.room;
-    m_block   = form.block;
-    m_seq_id  = form.seq_id;
+    m_compact   = true;
+    m_n_kept    = n_kept;
+    m_room      = form.room;
+    m_block     = form.block;
+    m_n_context = form.n_context;
+    m_seq_id    = form.seq_id;
+    m_graphs.changed();
     m_graphs.release_pass_memory();
-    set_rows(std::move(form.heads), form.n_context);
     m_graphs.reserve();
     host_memory_trim();
 }
 
 void compact_cache::set_rows(std::vector<std::vector<head_rows>> && heads, int32_t n_context, const cell_list & appended) {
-    m_n_kept    = 0;
-    m_n_context = n_context;
+    const uint32_t n_kept = most_rows(heads);
+    m_kv.set_cells(compact_cells(n_kept, m_room, n_context, m_seq_id, appended));
+
     for (size_t l = 0; l < m_layers.size(); ++l) {
         m_layers[l].heads = std::move(heads[l]);
-        for (const auto & head : m_layers[l].heads) {
-            m_n_kept = std::max(m_n_kept, head.n);
-        }
     }
-    m_kv.set_cells(compact_cells(m_n_kept, m_room, m_n_context, m_seq_id, appended));
+    m_n_kept    = n_kept;
+    m_n_context = n_context;
     m_graphs.changed();
 }
 
@@ -188,19 +166,19 @@ void compact_cache::replace(cache_layer & layer, layer_storage && storage, std::
 }
 
 void compact_cache::set_room(uint32_t room) {
+    m_kv.set_cells(with_room(m_kv.get_cells(), m_n_kept + room));
     m_room = room;
-    m_kv.set_cells(with_room(m_kv.get_cells(), m_n_kept + m_room));
     m_graphs.changed();
 }
 
 void compact_cache::close_up() {
+    m_kv.set_cells(compact_cells(m_n_kept, m_room, (int32_t) m_n_kept, m_seq_id, {}));
     for (auto & layer : m_layers) {
         for (auto & head : layer.heads) {
             std::iota(head.positions.begin(), head.positions.end(), 0);
         }
     }
     m_n_context = (int32_t) m_n_kept;
-    m_kv.set_cells(compact_cells(m_n_kept, m_room, m_n_context, m_seq_id, {}));
     m_graphs.changed();
 }
 
@@ -211,16 +189,18 @@ void compact_cache::become_full() {
     }
     check_memory(needed);
 
-    std::vector<layer_storage> storages;
+    std::vector<layer_storage>          storages;
+    std::vector<std::vector<head_rows>> heads;
     for (const auto & layer : m_layers) {
         storages.push_back(allocate_full(layer, m_n_ctx));
+        heads.emplace_back(layer.shape.n_head_kv);
     }
     llama_kv_cells cells;
     cells.resize(m_n_ctx);
 
     for (size_t l = 0; l < m_layers.size(); ++l) {
         swap_storage(m_layers[l], std::move(storages[l]));
-        m_layers[l].heads = std::vector<head_rows>(m_layers[l].shape.n_head_kv);
+        m_layers[l].heads = std::move(heads[l]);
     }
     m_kv.set_cells(std::move(cells));
 
@@ -235,19 +215,24 @@ void compact_cache::become_full() {
 
 void compact_cache::become_empty() {
     uint32_t room = std::numeric_limits<uint32_t>::max();
+    for (const auto & layer : m_layers) {
+        for (const auto & head : layer.heads) {
+            room = std::min(room, head.capacity);
+        }
+    }
+    m_kv.set_cells(compact_cells(0, room, 0, 0, {}));
+
     for (auto & layer : m_layers) {
         ggml_backend_buffer_clear(layer.storage.buffer.get(), 0);
         for (auto & head : layer.heads) {
             head.n = 0;
             head.positions.clear();
-            room = std::min(room, head.capacity);
         }
     }
     m_n_kept    = 0;
     m_room      = room;
     m_n_context = 0;
     m_seq_id    = 0;
-    m_kv.set_cells(compact_cells(0, m_room, 0, 0, {}));
     m_graphs.changed();
 }
 

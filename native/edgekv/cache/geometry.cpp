@@ -2,6 +2,8 @@
 
 #include "base/error.h"
 
+#include "llama-context.h"
+#include "llama-kv-cache.h"
 #include "llama-model.h"
 
 #include <algorithm>
@@ -95,6 +97,29 @@ void require_supported(const llama_model & model) {
     if (!reason.empty()) {
         fail(EDGEKV_E_UNSUPPORTED, "the KV cache of this model cannot be made compact: %s", reason.c_str());
     }
+}
+
+llama_kv_cache & supported_cache(llama_context & ctx) {
+    require_supported(ctx.get_model());
+
+    auto * kv = dynamic_cast<llama_kv_cache *>(ctx.get_memory());
+    if (!kv) {
+        fail(EDGEKV_E_UNSUPPORTED, "the context's memory is not a plain KV cache");
+    }
+    if (kv->get_layout()) {
+        fail(EDGEKV_E_STATE, "the cache has another layout already");
+    }
+    if (kv->get_v_trans()) {
+        fail(EDGEKV_E_UNSUPPORTED, "the context was made without flash attention; make it with flash attention enabled");
+    }
+    if (kv->get_n_stream() != 1) {
+        fail(EDGEKV_E_UNSUPPORTED, "the context keeps %u streams; one sequence per context is what can be made compact",
+             kv->get_n_stream());
+    }
+    if (kv->get_shared()) {
+        fail(EDGEKV_E_UNSUPPORTED, "the cache shares cells or layers with another one");
+    }
+    return *kv;
 }
 
 } // namespace edgekv

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+struct llama_context;
 struct llama_model;
+class llama_kv_cache;
 
 namespace edgekv {
 
@@ -65,5 +67,8 @@ std::string unsupported_reason(const llama_model & model);
 
 // Throws EDGEKV_E_UNSUPPORTED with the reason.
 void require_supported(const llama_model & model);
+
+// The cache of a context that can be made compact. Throws EDGEKV_E_UNSUPPORTED with the reason for another one.
+llama_kv_cache & supported_cache(llama_context & ctx);
 
 } // namespace edgekv

@@ -25,6 +25,16 @@ void allocate(const cache_layer & layer, layer_storage & storage, const std::str
 
 } // namespace
 
+uint32_t most_rows(const std::vector<std::vector<head_rows>> & heads) {
+    uint32_t n = 0;
+    for (const auto & layer : heads) {
+        for (const auto & head : layer) {
+            n = std::max(n, head.n);
+        }
+    }
+    return n;
+}
+
 uint32_t lay_out(const cache_layer & layer, std::vector<head_rows> & heads, uint32_t room) {
     const size_t row_k = layer.row_k();
     const size_t row_v = layer.row_v();

@@ -58,6 +58,9 @@ struct compact_form {
     llama_seq_id seq_id    = 0;
 };
 
+// The rows of the KV head that keeps most.
+uint32_t most_rows(const std::vector<std::vector<head_rows>> & heads);
+
 using bytes_by_buft = std::map<ggml_backend_buffer_type_t, size_t>;
 
 // Offsets and capacities of heads with the given counts and room. Returns the rows of the layer.
