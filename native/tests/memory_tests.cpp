@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <new>
+#include <utility>
 
 namespace {
 
@@ -32,11 +33,18 @@ bool is_refused() {
     std::free(p);
 }
 
-// Buffers of ggml. What it takes for itself is not refused: it ends the process, or does not look, where it gets none.
-extern "C" ggml_backend_buffer_t ggml_backend_buft_alloc_buffer(ggml_backend_buffer_type_t buft, size_t bytes) {
-    static const auto allocate = (decltype(&ggml_backend_buft_alloc_buffer)) dlsym(RTLD_NEXT, "ggml_backend_buft_alloc_buffer");
+// Buffers of caches. What ggml takes for itself and for graphs is not refused: without it ggml ends the process, loses memory, or uses what it has freed.
+extern "C" ggml_backend_buffer_t ggml_backend_alloc_ctx_tensors_from_buft(ggml_context * ctx, ggml_backend_buffer_type_t buft) {
+    static const auto allocate =
+        (decltype(&ggml_backend_alloc_ctx_tensors_from_buft)) dlsym(RTLD_NEXT, "ggml_backend_alloc_ctx_tensors_from_buft");
 
-    return is_refused() ? nullptr : allocate(buft, bytes);
+    if (is_refused()) {
+        return nullptr;
+    }
+    const int64_t               left   = std::exchange(t_left, -1);
+    const ggml_backend_buffer_t buffer = allocate(ctx, buft);
+    t_left                             = left;
+    return buffer;
 }
 
 namespace {
