@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Benchmarks;
@@ -22,7 +23,7 @@ internal static class DrawnScores
             values.Add(new(statistic, Draw(statistic)));
         }
 
-        return new AttentionScores(Layers, Heads, KvHeads, Tokens, values)
+        return new AttentionScores(CacheGeometry.Uniform(Layers, Heads, KvHeads, HeadSize, HeadSize), Tokens, values)
         {
             TokenMasks = request.Statistics.Any(statistic => statistic is TokenClasses) ? new TokenMasks(Every(50), Every(9)) : null,
         };

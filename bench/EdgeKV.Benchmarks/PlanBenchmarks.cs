@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Configuration;
@@ -54,7 +55,7 @@ public class PlanBenchmarks : IDisposable
     {
         for (int layer = 0; layer < _scores!.Layers; layer++)
         {
-            for (int head = 0; head < _scores.KvHeads; head++)
+            for (int head = 0; head < _scores.KvHeads[layer]; head++)
             {
                 _scores.Learned(layer, head).CopyTo(_keys);
                 for (int i = 0; i < _positions.Length; i++)
@@ -86,8 +87,7 @@ public class PlanBenchmarks : IDisposable
             LUKV given => given with
             {
                 Curves = new LUKVCurves(
-                    DrawnScores.Layers,
-                    DrawnScores.KvHeads,
+                    HeadLayout.Uniform(DrawnScores.Layers, DrawnScores.KvHeads),
                     [
                         new(LUKVCurves.AnyScorer, (float[])
                         [
@@ -100,7 +100,7 @@ public class PlanBenchmarks : IDisposable
             QFilters given => given with
             {
                 Directions = new QueryDirections(
-                    DrawnScores.Layers, DrawnScores.KvHeads, new float[DrawnScores.Layers * DrawnScores.KvHeads * DrawnScores.HeadSize]),
+                    HeadLayout.Uniform(DrawnScores.Layers, DrawnScores.KvHeads), new float[DrawnScores.Layers * DrawnScores.KvHeads * DrawnScores.HeadSize]),
             },
             RazorAttention given => given with { Heads = new HeadsByLayer(layers.Select(layer => heads.Where(head => (layer + head) % 7 == 0))) },
 

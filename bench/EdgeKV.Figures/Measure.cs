@@ -162,7 +162,7 @@ internal static class Measure
         Memory memory = Memory.Of(
             new EngineOptions(Places.Model) { ContextSize = 4096 },
             tokens,
-            e => Plans.AtRatio(e.Layers, e.KvHeads, Context, 0.8, ragged: true, seed: 1));
+            e => Plans.AtRatio(e.Geometry.KvHeads, Context, 0.8, ragged: true, seed: 1));
         table.Add("kv_bytes_expected", memory.Expected, "ragged plan at 0.8 of 4000 tokens: (rows + room) x bytes per row");
         table.Judged("kv_bytes_reported", memory.Reported, "equal", memory.Reported == memory.Expected, $"full cache before: {memory.Before}");
         table.AtLeast("rss_drop_share", memory.DropShare, 0.9, "fall of resident memory by what the cache gave back");

@@ -83,7 +83,7 @@ internal static class PolicyAccuracy
             ModelDescription = model.Description,
             ModelSha256 = model.Fingerprint,
             Layers = model.Layers,
-            KvHeads = model.KvHeads,
+            KvHeads = model.Geometry.KvHeads[0],
             CacheType = "f16",
             Threads = threads,
             Datasets = ["shared/reference/accuracy.jsonl"],

@@ -18,10 +18,10 @@ public static class Device
     {
         EngineOptions cpu = subject.Options(type);
         EngineOptions gpu = cpu with { GpuLayers = gpuLayers };
-        (int layers, int kvHeads) = Exactness.Sizes(cpu);
-        CompressionPlan all = CompressionPlan.KeepAll(layers, kvHeads, subject.Context);
-        CompressionPlan composite = Plans.Composite(layers, kvHeads, subject.Context, seed);
-        CompressionPlan ragged = Plans.Ragged(layers, kvHeads, subject.Context, seed + 1);
+        HeadLayout kvHeads = Exactness.KvHeads(cpu);
+        CompressionPlan all = CompressionPlan.KeepAll(kvHeads, subject.Context);
+        CompressionPlan composite = Plans.Composite(kvHeads, subject.Context, seed);
+        CompressionPlan ragged = Plans.Ragged(kvHeads, subject.Context, seed + 1);
 
         Run here = Run.Of(cpu, subject, all, composite, ragged, Plans.Shifted(composite), Plans.Shifted(ragged));
         Run there = Run.Of(gpu, subject, all, composite, ragged, Plans.Shifted(composite), Plans.Shifted(ragged));

@@ -28,7 +28,7 @@ public static class Exactness
         KvContext context = session.Kv!;
         context.Prefill(subject.ContextTokens);
         int room = (subject.Context + ExactnessCase.IdentityTokens + Block - 1) / Block * Block - subject.Context;
-        context.Apply(CompressionPlan.KeepAll(model.Layers, model.KvHeads, subject.Context), room);
+        context.Apply(CompressionPlan.KeepAll(model.Geometry.KvHeads, subject.Context), room);
         return context.DecodeAll(subject.After(ExactnessCase.IdentityTokens)).BitEquals(expected);
     }
 
@@ -36,10 +36,10 @@ public static class Exactness
     public static ExactnessResult Measure(ExactnessCase subject, KvCacheType type, int seed = 1)
     {
         EngineOptions options = subject.Options(type);
-        (int layers, int kvHeads) = Sizes(options);
-        CompressionPlan half = Plans.Uniform(layers, kvHeads, subject.Context, 0.5, seed);
-        CompressionPlan composite = Plans.Composite(layers, kvHeads, subject.Context, seed + 1);
-        CompressionPlan ragged = Plans.Ragged(layers, kvHeads, subject.Context, seed + 2);
+        HeadLayout kvHeads = KvHeads(options);
+        CompressionPlan half = Plans.Uniform(kvHeads, subject.Context, 0.5, seed);
+        CompressionPlan composite = Plans.Composite(kvHeads, subject.Context, seed + 1);
+        CompressionPlan ragged = Plans.Ragged(kvHeads, subject.Context, seed + 2);
         ReadOnlySpan<int> decoded = subject.After(subject.Decoded);
         ReadOnlySpan<int> prompt = subject.After(subject.Prompt);
 
@@ -65,7 +65,7 @@ public static class Exactness
         return new ExactnessResult(subject.Name, type)
         {
             Floor = Divergence.Of(oneThread, stock.Full),
-            Identity = Divergence.Of(stock.Full, Ours(CompressionPlan.KeepAll(layers, kvHeads, subject.Context), decoded)),
+            Identity = Divergence.Of(stock.Full, Ours(CompressionPlan.KeepAll(kvHeads, subject.Context), decoded)),
             Eviction = Divergence.Of(stock.Evicted, evicted),
             EvictionInHoles = Divergence.Of(stock.EvictedInHoles, evicted),
             OrderFloor = Divergence.Of(stock.EvictedInHoles, stock.Evicted),
@@ -82,11 +82,11 @@ public static class Exactness
         };
     }
 
-    /// <summary>Layers and KV heads of a model.</summary>
-    public static (int Layers, int KvHeads) Sizes(EngineOptions options)
+    /// <summary>KV heads of each layer of a model.</summary>
+    public static HeadLayout KvHeads(EngineOptions options)
     {
         using EdgeModel model = options.Load();
-        return (model.Layers, model.KvHeads);
+        return model.Geometry.KvHeads;
     }
 
     private static T Stock<T>(EngineOptions options, Func<StockRunner, T> work)

@@ -36,7 +36,8 @@ public sealed record Memory(long Expected, long Reported, long Before, long Resi
         long expected = 0;
         for (int i = 0; i < rows.Length; i++)
         {
-            expected += ((long)rows[i] + room[i]) * options.Type.RowBytes(model.HeadSizeK, model.HeadSizeV);
+            AttentionLayer layer = model.Geometry.Layers[model.Geometry.KvHeads.At(i).Layer];
+            expected += ((long)rows[i] + room[i]) * options.Type.RowBytes(layer.HeadSizeK, layer.HeadSizeV);
         }
 
         return new Memory(expected, kv.State.Bytes, bytes, before - after);

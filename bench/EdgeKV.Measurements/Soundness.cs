@@ -75,7 +75,7 @@ public static class Soundness
         opened.Context.Prefill(Tokens.AsSpan(0, Context));
         if (compact)
         {
-            opened.Context.Apply(Subjects.Plans.Ragged(opened.Model.Layers, opened.Model.KvHeads, Context, 3));
+            opened.Context.Apply(Subjects.Plans.Ragged(opened.Model.Geometry.KvHeads, Context, 3));
         }
 
         return opened;
@@ -90,7 +90,7 @@ public static class Soundness
 
     private static void ApplyBad(KvContext context, Random random, bool compact)
     {
-        CompressionPlan plan = Subjects.Plans.Ragged(context.Model.Layers, context.Model.KvHeads, Context, compact ? 3 : random.Next());
+        CompressionPlan plan = Subjects.Plans.Ragged(context.Model.Geometry.KvHeads, Context, compact ? 3 : random.Next());
         int[] counts = plan.Counts.ToArray();
         int[] positions = plan.FlatPositions.ToArray();
         int room = 0;
@@ -157,7 +157,7 @@ public static class Soundness
         const string Group = "calls in the wrong order";
         Action<KvContext>[] empty =
         [
-            c => c.Apply(CompressionPlan.KeepAll(c.Model.Layers, c.Model.KvHeads, Context)),
+            c => c.Apply(CompressionPlan.KeepAll(c.Model.Geometry.KvHeads, Context)),
             c => c.DecodeScored([], Context),
             c => c.DecodeScored(Tokens, 0),
             c => c.DecodeScored(Tokens, Context * 1000),
@@ -187,7 +187,7 @@ public static class Soundness
             c => c.Rollback(0),
             c => c.Rollback(-1),
             c => c.Rollback(Context + 1),
-            c => c.Apply(CompressionPlan.KeepAll(c.Model.Layers, c.Model.KvHeads, Context)),
+            c => c.Apply(CompressionPlan.KeepAll(c.Model.Geometry.KvHeads, Context)),
             c => c.Decode([-1]),
             c => c.Load(Path.Combine(Places.Cache, "there-is-no-such-state")),
             c => c.Save(Path.Combine(Places.Cache, "no-such-folder", "state")),
@@ -319,7 +319,7 @@ public static class Soundness
 
             // A flipped bit may be a harmless one: then the model must work, or say why not.
             opened.Context.Prefill(Tokens.AsSpan(0, 32));
-            opened.Context.Apply(Subjects.Plans.Composite(opened.Model.Layers, opened.Model.KvHeads, 32, 1));
+            opened.Context.Apply(Subjects.Plans.Composite(opened.Model.Geometry.KvHeads, 32, 1));
             opened.Context.DecodeAll(Tokens.AsSpan(32, 2));
         }
         catch (Exception e) when (IsTyped(e))

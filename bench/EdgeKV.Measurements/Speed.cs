@@ -120,7 +120,7 @@ public sealed record Speed
                 KVCompose policy = new() { Ratio = ratio, Structured = structured };
                 StatisticValues seen = new(ScoreBuffer.FromMemory(max), context);
                 using AttentionScores scores = new(
-                    loaded.Layers, loaded.Heads, loaded.KvHeads, context, [new(new TaskAttention(TaskSet.Context, AttentionAggregate.Max), seen)]);
+                    loaded.Geometry, context, [new(new TaskAttention(TaskSet.Context, AttentionAggregate.Max), seen)]);
                 policy.Plan(scores);
                 long start = Stopwatch.GetTimestamp();
                 CompressionPlan plan = policy.Plan(scores);

@@ -129,27 +129,26 @@ public static class Variants
     private static AttentionScores Predict(EdgeModel model, float[][] inputs, int tokens, float[] weights)
     {
         int size = model.EmbeddingSize;
-        float[] scores = new float[model.Layers * model.KvHeads * tokens];
+        float[] scores = new float[model.Geometry.KvHeads.Total * tokens];
         Parallel.For(0, model.Layers, layer =>
         {
             float[] row = new float[size];
-            for (int head = 0; head < model.KvHeads; head++)
+            for (int head = 0; head < model.Geometry.KvHeads[0]; head++)
             {
-                int first = layer * (size + 1) * model.KvHeads + head;
+                int first = layer * (size + 1) * model.Geometry.KvHeads[0] + head;
                 for (int i = 0; i < size; i++)
                 {
-                    row[i] = weights[first + i * model.KvHeads];
+                    row[i] = weights[first + i * model.Geometry.KvHeads[0]];
                 }
 
-                float bias = weights[first + size * model.KvHeads];
+                float bias = weights[first + size * model.Geometry.KvHeads[0]];
                 for (int t = 0; t < tokens; t++)
                 {
-                    scores[(layer * model.KvHeads + head) * tokens + t] = bias + TensorPrimitives.Dot(row, inputs[layer].AsSpan(t * size, size));
+                    scores[(layer * model.Geometry.KvHeads[0] + head) * tokens + t] = bias + TensorPrimitives.Dot(row, inputs[layer].AsSpan(t * size, size));
                 }
             }
         });
-        return new AttentionScores(
-            model.Layers, model.Heads, model.KvHeads, tokens, [new(new Scoring.Learned(), new StatisticValues(ScoreBuffer.FromMemory(scores)))]);
+        return new AttentionScores(model.Geometry, tokens, [new(new Scoring.Learned(), new StatisticValues(ScoreBuffer.FromMemory(scores)))]);
     }
 
     private static void Mean(AttentionScores scores, int layer, int head, Span<float> row) => scores.CopyGroupMean(RepeatMaxima, layer, head, row);
@@ -157,9 +156,9 @@ public static class Variants
     private static void Max(AttentionScores scores, int layer, int head, Span<float> row)
     {
         row.Clear();
-        for (int member = 0; member < scores.GroupSize; member++)
+        for (int member = 0; member < scores.GroupSize(layer); member++)
         {
-            TensorPrimitives.Max(row, scores.Values(RepeatMaxima, layer, head * scores.GroupSize + member), row);
+            TensorPrimitives.Max(row, scores.Values(RepeatMaxima, layer, head * scores.GroupSize(layer) + member), row);
         }
     }
 
@@ -210,11 +209,11 @@ public static class Variants
 
         public float[] Solve(int target, Func<Kind, double> weight)
         {
-            int size = (model.EmbeddingSize + 1) * model.KvHeads;
+            int size = (model.EmbeddingSize + 1) * model.Geometry.KvHeads[0];
             float[] weights = new float[model.Layers * size];
             Parallel.For(0, model.Layers, layer =>
             {
-                NormalEquations sum = new(model.EmbeddingSize, Targets.Length * model.KvHeads);
+                NormalEquations sum = new(model.EmbeddingSize, Targets.Length * model.Geometry.KvHeads[0]);
                 foreach ((Kind kind, NormalEquations[] equations) in _equations)
                 {
                     sum.Add(equations[layer], weight(kind));
@@ -224,7 +223,7 @@ public static class Variants
                 sum.Solve(new CalibrationOptions().Ridge, all);
                 for (int i = 0; i <= model.EmbeddingSize; i++)
                 {
-                    all.AsSpan((i * Targets.Length + target) * model.KvHeads, model.KvHeads).CopyTo(weights.AsSpan(layer * size + i * model.KvHeads));
+                    all.AsSpan((i * Targets.Length + target) * model.Geometry.KvHeads[0], model.Geometry.KvHeads[0]).CopyTo(weights.AsSpan(layer * size + i * model.Geometry.KvHeads[0]));
                 }
             });
             return weights;
@@ -232,23 +231,23 @@ public static class Variants
 
         public float[] SolveWeighted()
         {
-            int size = (model.EmbeddingSize + 1) * model.KvHeads;
+            int size = (model.EmbeddingSize + 1) * model.Geometry.KvHeads[0];
             float[] weights = new float[model.Layers * size];
             Parallel.For(0, model.Layers, layer => _weighted[layer].Solve(new CalibrationOptions().Ridge, weights.AsSpan(layer * size, size)));
             return weights;
         }
 
         private static NormalEquations[] Equations(EdgeModel model, int targets) =>
-            [.. Enumerable.Range(0, model.Layers).Select(_ => new NormalEquations(model.EmbeddingSize, targets * model.KvHeads))];
+            [.. Enumerable.Range(0, model.Layers).Select(_ => new NormalEquations(model.EmbeddingSize, targets * model.Geometry.KvHeads[0]))];
 
         private static void Add(AttentionScores scores, int layer, ReadOnlySpan<float> inputs, NormalEquations equations, NormalEquations weighted)
         {
             int tokens = scores.Tokens;
-            int rows = scores.KvHeads * tokens;
+            int rows = scores.KvHeads[layer] * tokens;
             float[] targets = new float[Targets.Length * rows];
             for (int target = 0; target < Targets.Length; target++)
             {
-                for (int head = 0; head < scores.KvHeads; head++)
+                for (int head = 0; head < scores.KvHeads[layer]; head++)
                 {
                     Span<float> row = targets.AsSpan(target * rows + head * tokens, tokens);
                     Targets[target].Of(scores, layer, head, row);

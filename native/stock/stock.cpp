@@ -145,8 +145,8 @@ struct hook {
     std::vector<float> max;
     std::vector<float> sum;
 
-    // Every flash attention node belongs to a layer, and they come in order.
-    int layer = 0;
+    // Every flash attention node belongs to a layer with a cache, and they come in order: where its KV heads' rows of the mask begin. Layers may differ in heads.
+    size_t first_row = 0;
 
     // What stands in for the mask of a node while it is computed.
     ggml_tensor *         original = nullptr;
@@ -157,7 +157,7 @@ struct hook {
 
     // nullptr: nothing of this head is dropped beyond what the caller does anyway
     const uint8_t * kept(int il, int head_kv) const {
-        return bits.data() + (size_t(il) * size_t(n_head_kv) + size_t(head_kv)) * size_t((n_context + 7) / 8);
+        return bits.data() + (size_t(il) * size_t(n_head_kv) + size_t(head_kv)) * row_bytes();
     }
 
     static bool has(const uint8_t * row, int i) { return (row[i / 8] >> (i % 8)) & 1; }
@@ -189,21 +189,28 @@ struct hook {
         ggml_backend_tensor_set(t, row_data.data(), 0, ggml_nbytes(t));
     }
 
+    size_t row_bytes() const { return size_t((n_context + 7) / 8); }
+
     // One mask for each query head: the CPU's flash attention takes plane (head % ne[2]).
-    void flash_mask(ggml_tensor * t, int il) {
-        const ggml_tensor * mask = t->src[3];
+    void flash_mask(ggml_tensor * t) {
+        const ggml_tensor * mask    = t->src[3];
+        const int           heads   = int(t->src[0]->ne[2]);
+        const int           kv      = int(t->src[1]->ne[2]);
         if (mask == nullptr || mask->type != GGML_TYPE_F16 || mask->ne[2] != 1 || mask->ne[3] != 1 || !ggml_is_contiguous(mask)) {
-            fail("flash attention of layer " + std::to_string(il) + " has a mask of another form");
+            fail("flash attention " + std::string(t->name) + " has a mask of another form");
+        }
+        if (bits.size() < (first_row + size_t(kv)) * row_bytes()) {
+            fail("the mask has fewer KV heads than the model");
         }
         const size_t   n_kv           = size_t(mask->ne[0]);
         const size_t   n_tokens       = size_t(mask->ne[1]);
         const size_t   columns        = std::min(n_kv, size_t(n_context));
         const uint16_t minus_infinity = 0xfc00;
 
-        plane_data.resize(n_kv * n_tokens * size_t(n_head));
-        for (int h = 0; h < n_head; ++h) {
+        plane_data.resize(n_kv * n_tokens * size_t(heads));
+        for (int h = 0; h < heads; ++h) {
             uint16_t *      out  = plane_data.data() + size_t(h) * n_kv * n_tokens;
-            const uint8_t * keep = kept(il, h / (n_head / n_head_kv));
+            const uint8_t * keep = bits.data() + (first_row + size_t(h / (heads / kv))) * row_bytes();
             memcpy(out, mask->data, n_kv * n_tokens * sizeof(uint16_t));
             for (size_t q = 0; q < n_tokens; ++q) {
                 for (size_t j = 0; j < columns; ++j) {
@@ -214,9 +221,9 @@ struct hook {
             }
         }
         plane       = *mask;
-        plane.ne[2] = n_head;
+        plane.ne[2] = heads;
         plane.nb[2] = n_kv * n_tokens * sizeof(uint16_t);
-        plane.nb[3] = plane.nb[2] * size_t(n_head);
+        plane.nb[3] = plane.nb[2] * size_t(heads);
         plane.data  = plane_data.data();
         original    = t->src[3];
         t->src[3]   = &plane;
@@ -243,10 +250,11 @@ struct hook {
     bool see(ggml_tensor * t, bool ask) {
         if (kind == masks::flash && t->op == GGML_OP_FLASH_ATTN_EXT) {
             if (ask) {
-                flash_mask(t, layer);
+                flash_mask(t);
             } else {
                 t->src[3] = original;
-                layer     = (layer + 1) % n_layer;
+                first_row += size_t(t->src[1]->ne[2]);
+                first_row = first_row * row_bytes() == bits.size() ? 0 : first_row;
             }
             return true;
         }
@@ -349,7 +357,7 @@ struct program {
             batch.seq_id[i][0] = 0;
             batch.logits[i]    = every || i == n - 1;
         }
-        eye.layer        = 0;
+        eye.first_row    = 0;
         const int status = llama_decode(ctx.get(), batch);
         llama_batch_free(batch);
         if (status != 0) {
@@ -489,7 +497,8 @@ struct program {
         }
         eye.n_context = number(f, "context", 0);
         eye.bits      = read_file<uint8_t>(text(f, "bits"));
-        if (eye.bits.size() != size_t(eye.n_layer) * size_t(eye.n_head_kv) * size_t((eye.n_context + 7) / 8)) {
+        eye.first_row = 0;
+        if (kind != "flash" && eye.bits.size() != size_t(eye.n_layer) * size_t(eye.n_head_kv) * eye.row_bytes()) {
             fail("the mask has another size");
         }
         if (kind != "softmax" && kind != "flash") {

@@ -19,7 +19,7 @@ public sealed class CompactCacheTests
     {
         int[] tokens = TinyModels.RandomTokens(Context + 300, 3);
         using EdgeModel model = Options(type).Load();
-        CompressionPlan plan = Plans.Ragged(model.Layers, model.KvHeads, Context, 3);
+        CompressionPlan plan = Plans.Ragged(model.Geometry.KvHeads, Context, 3);
         Logits[] both = [.. new[] { 16, 512 }.Select(room =>
         {
             using EdgeSession session = Compact(model, plan, tokens, type, room);
@@ -34,8 +34,8 @@ public sealed class CompactCacheTests
     {
         int[] tokens = TinyModels.RandomTokens(Context + 16, 3);
         using EdgeModel model = Options(KvCacheType.F16).Load();
-        CompressionPlan first = Plans.Uniform(model.Layers, model.KvHeads, Context, 0.7, 1);
-        CompressionPlan second = Thinned(Plans.Ragged(model.Layers, model.KvHeads, Context, 4), first);
+        CompressionPlan first = Plans.Uniform(model.Geometry.KvHeads, Context, 0.7, 1);
+        CompressionPlan second = Thinned(Plans.Ragged(model.Geometry.KvHeads, Context, 4), first);
         using EdgeSession twice = Compact(model, first, tokens);
         twice.Kv!.Apply(second);
         using EdgeSession once = Compact(model, second, tokens);
@@ -47,7 +47,7 @@ public sealed class CompactCacheTests
     {
         int[] tokens = TinyModels.RandomTokens(Context + 80, 3);
         using EdgeModel model = Options(KvCacheType.F16).Load();
-        CompressionPlan plan = Plans.Ragged(model.Layers, model.KvHeads, Context, 4);
+        CompressionPlan plan = Plans.Ragged(model.Geometry.KvHeads, Context, 4);
         using EdgeSession once = Compact(model, plan, tokens);
         once.Kv!.DecodeAll(tokens.AsSpan(Context, 50), stepwise: false);
         using EdgeSession rewritten = Compact(model, plan, tokens);
@@ -63,7 +63,7 @@ public sealed class CompactCacheTests
     {
         int[] tokens = TinyModels.RandomTokens(Context + 40, 3);
         using EdgeModel model = Options(KvCacheType.F16).Load();
-        using EdgeSession session = Compact(model, Plans.Composite(model.Layers, model.KvHeads, Context, 3), tokens);
+        using EdgeSession session = Compact(model, Plans.Composite(model.Geometry.KvHeads, Context, 3), tokens);
         Logits before = session.Kv!.DecodeAll(tokens.AsSpan(Context, 8));
         session.Rollback(Context);
         session.Kv!.DecodeAll(tokens.AsSpan(Context + 8, 32), stepwise: false);
@@ -76,7 +76,7 @@ public sealed class CompactCacheTests
     {
         int[] tokens = TinyModels.RandomTokens(Context, 3);
         using EdgeModel model = Options(KvCacheType.Q8_0).Load();
-        CompressionPlan plan = Plans.Ragged(model.Layers, model.KvHeads, Context, 3);
+        CompressionPlan plan = Plans.Ragged(model.Geometry.KvHeads, Context, 3);
         using EdgeSession session = Compact(model, plan, tokens, KvCacheType.Q8_0);
         Assert.True(session.Cache.IsCompact);
         Assert.Equal(plan, session.Kv!.KeptPlan());
@@ -89,7 +89,7 @@ public sealed class CompactCacheTests
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         int[] tokens = TinyModels.RandomTokens(Context + 40, 3);
         using EdgeModel model = Options(type).Load();
-        using EdgeSession saved = Compact(model, Plans.Ragged(model.Layers, model.KvHeads, Context, 3), tokens, type);
+        using EdgeSession saved = Compact(model, Plans.Ragged(model.Geometry.KvHeads, Context, 3), tokens, type);
         saved.Kv!.DecodeAll(tokens.AsSpan(Context, 8));
         string path = Path.Combine(Places.Cache, $"state-{Environment.ProcessId}");
         try
@@ -123,7 +123,7 @@ public sealed class CompactCacheTests
             await saved.SaveAsync(path, cancellation);
             using EdgeSession loaded = model.CreateSession(options.Session);
             await loaded.LoadAsync(path, cancellation);
-            CompressionPlan all = CompressionPlan.KeepAll(model.Layers, model.KvHeads, Context);
+            CompressionPlan all = CompressionPlan.KeepAll(model.Geometry.KvHeads, Context);
             loaded.Kv!.Apply(all);
             saved.Kv!.Apply(all);
             Assert.True(saved.Kv!.DecodeAll(tokens.AsSpan(Context)).BitEquals(loaded.Kv!.DecodeAll(tokens.AsSpan(Context))));
@@ -140,7 +140,7 @@ public sealed class CompactCacheTests
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         int[] tokens = TinyModels.RandomTokens(Context + 4, 3);
         using EdgeModel model = Options(KvCacheType.F16).Load();
-        using EdgeSession saved = Compact(model, Plans.Ragged(model.Layers, model.KvHeads, Context, 3), tokens);
+        using EdgeSession saved = Compact(model, Plans.Ragged(model.Geometry.KvHeads, Context, 3), tokens);
         using MemoryStream stream = new();
         await saved.SaveAsync(stream, cancellation);
         using EdgeSession session = model.CreateSession(Options(KvCacheType.F16).Session);
@@ -164,7 +164,7 @@ public sealed class CompactCacheTests
     {
         int[] tokens = TinyModels.RandomTokens(Context + 4, 3);
         using EdgeModel model = Options(KvCacheType.F16).Load();
-        using EdgeSession saved = Compact(model, Plans.Ragged(model.Layers, model.KvHeads, Context, 3), tokens);
+        using EdgeSession saved = Compact(model, Plans.Ragged(model.Geometry.KvHeads, Context, 3), tokens);
         byte[] good = StateOf(saved.Context!.NativeHandle);
         using EdgeSession session = model.CreateSession(Options(KvCacheType.F16).Session);
         Random random = new(1);
@@ -239,7 +239,7 @@ public sealed class CompactCacheTests
 
     private static CompressionPlan Mapped(CompressionPlan plan, int tokens, Func<int, int, IEnumerable<int>> positions)
     {
-        int[][] all = [.. Enumerable.Range(0, plan.Layers * plan.KvHeads).Select(i => positions(i / plan.KvHeads, i % plan.KvHeads).ToArray())];
-        return new CompressionPlan(plan.Layers, plan.KvHeads, tokens, all.Select(p => p.Length).ToArray(), all.SelectMany(p => p).ToArray());
+        int[][] all = [.. Enumerable.Range(0, plan.KvHeads.Total).Select(i => positions(plan.KvHeads.At(i).Layer, plan.KvHeads.At(i).Head).ToArray())];
+        return new CompressionPlan(plan.KvHeads, tokens, all.Select(p => p.Length).ToArray(), all.SelectMany(p => p).ToArray());
     }
 }

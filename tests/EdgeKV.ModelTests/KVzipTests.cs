@@ -30,7 +30,7 @@ public sealed class KVzipTests
         Assert.Equal(Array.FindIndex(reference, value => value != 0), scores.PrefixTokens);
         var given = new StatisticValues(ScoreBuffer.FromMemory(reference));
         using AttentionScores theirs = new(
-            golden.Layers, golden.KvHeads, golden.KvHeads, golden.Context.Length, [new(new ReconstructionAttention(), given)]);
+            CacheGeometry.Uniform(golden.Layers, golden.KvHeads, golden.KvHeads, 1, 1), golden.Context.Length, [new(new ReconstructionAttention(), given)]);
         foreach (double ratio in new[] { 0.5, 0.8 })
         {
             // The reference that made the goldens had no first tokens that score 1.
@@ -68,9 +68,9 @@ public sealed class KVzipTests
             other.Rollback(tokens);
             fed += task.Length;
 
-            for (int row = 0; row < scores.Layers * scores.Heads; row++)
+            for (int row = 0; row < scores.Heads.Total; row++)
             {
-                float[] ours = scores.Values(statistic, row / scores.Heads, row % scores.Heads)[start..end].ToArray();
+                float[] ours = scores.Values(statistic, scores.Heads.At(row).Layer, scores.Heads.At(row).Head)[start..end].ToArray();
                 Assert.All(ours.Zip(max[(row * tokens + start)..(row * tokens + end)]), pair => Assert.Equal(pair.Second, pair.First, Rounding));
             }
         }

@@ -38,10 +38,10 @@ public sealed class LearnedScoreTests : IDisposable
         double sum = 0;
         for (int layer = 0; layer < scores.Layers; layer++)
         {
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 ReadOnlySpan<float> ours = scores.Learned(layer, head);
-                ReadOnlySpan<float> theirs = golden.Learned.AsSpan((layer * scores.KvHeads + head) * scores.Tokens, scores.Tokens);
+                ReadOnlySpan<float> theirs = golden.Learned.AsSpan((scores.KvHeads.First(layer) + head) * scores.Tokens, scores.Tokens);
                 for (int i = 0; i < ours.Length; i++)
                 {
                     sum += Math.Abs(ours[i] - theirs[i]);
@@ -69,7 +69,7 @@ public sealed class LearnedScoreTests : IDisposable
         CompressionReport report = await session.CompressAsync(
             new GlobalRanking(new LearnedScorer()) { Budget = Budget.FromRatio(0.9) }, cancellationToken: cancellation);
 
-        Assert.Equal((int)(model.Layers * model.KvHeads * 200 * (1 - 0.9)), report.RowsAfter.Sum());
+        Assert.Equal((int)(model.Geometry.KvHeads.Total * 200 * (1 - 0.9)), report.RowsAfter.Sum());
         Assert.Equal(model.VocabularySize, session.Decode([5]).Length);
     }
 

@@ -34,7 +34,7 @@ public sealed class MemoryTests
         // A large cache that is filled in part only would hide what is given back, so this one is filled.
         int[] tokens = TinyModels.RandomTokens(4000, 3);
         EngineOptions options = new(TinyModels.PathOf(TinyModel.LlamaUngrouped)) { ContextSize = 4096, Type = KvCacheType.F32 };
-        Memory memory = Memory.Of(options, tokens, e => Plans.AtRatio(e.Layers, e.KvHeads, tokens.Length, 0.8, ragged: false, 1));
+        Memory memory = Memory.Of(options, tokens, e => Plans.AtRatio(e.Geometry.KvHeads, tokens.Length, 0.8, ragged: false, 1));
         Assert.Equal(memory.Expected, memory.Reported);
         Assert.True(memory.DropShare >= 0.9, $"Resident memory fell by {memory.DropShare:F3} of what the cache gave back.");
     }
@@ -44,7 +44,7 @@ public sealed class MemoryTests
         int[] tokens = TinyModels.RandomTokens(Context, 3);
         EngineOptions options = new(TinyModels.PathOf(TinyModel.LlamaGrouped)) { ContextSize = 1280, Type = type };
         return Memory.Of(options, tokens, e => ragged
-            ? Plans.Ragged(e.Layers, e.KvHeads, Context, 2)
-            : Plans.Composite(e.Layers, e.KvHeads, Context, 2));
+            ? Plans.Ragged(e.Geometry.KvHeads, Context, 2)
+            : Plans.Composite(e.Geometry.KvHeads, Context, 2));
     }
 }

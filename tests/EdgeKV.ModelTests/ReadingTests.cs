@@ -37,7 +37,7 @@ public sealed class ReadingTests
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(tiny));
         using EdgeSession session = model.CreateSession(new SessionOptions { Profile = RandomProfile.Of(model, 1), CacheType = type });
-        int heads = model.Layers * model.KvHeads;
+        int heads = model.Geometry.KvHeads.Total;
 
         CompressionReport report = await session.CompressWhileReadingAsync(
             TinyModels.RandomTokens(Tokens, 3), Tenth, Chunks, cancellationToken: cancellation);
@@ -54,7 +54,7 @@ public sealed class ReadingTests
         // The full cache has whole blocks of 256 cells; a compact KV head is rounded up to less than 64 rows.
         const int Rounding = 64;
         long bound = Math.Max(
-            256L * heads, afterwards.TotalRows + heads * ((long)Chunks.ChunkTokens + Chunks.KeepLatest + Rounding)) * report.RowBytes;
+            256L * heads, afterwards.TotalRows + heads * ((long)Chunks.ChunkTokens + Chunks.KeepLatest + Rounding)) * report.RowBytes[0];
         Assert.NotNull(report.PeakBytes);
         Assert.InRange(report.PeakBytes.Value, report.BytesAfter, bound);
         Assert.True(report.PeakBytes < report.BytesBefore / 2);
@@ -75,7 +75,7 @@ public sealed class ReadingTests
 
         await read.CompressWhileReadingAsync(tokens, Tenth with { Ratio = 0 }, Chunks, cancellationToken: cancellation);
 
-        Assert.Equal(CompressionPlan.KeepAll(model.Layers, model.KvHeads, Tokens), read.Kv!.KeptPlan());
+        Assert.Equal(CompressionPlan.KeepAll(model.Geometry.KvHeads, Tokens), read.Kv!.KeptPlan());
         double difference = Difference(full.Decode([7]), read.Decode([7]));
         Assert.InRange(difference, 0, 0.1);
     }
@@ -156,7 +156,7 @@ public sealed class ReadingTests
         session.Clear();
         Assert.Equal(limit, session.Limit);
         await session.PrefillAsync(tokens, cancellationToken: cancellation);
-        Assert.Equal((long)model.Layers * model.KvHeads * Tokens, (await session.CompressAsync(Tenth, cancellationToken: cancellation)).TotalRowsBefore);
+        Assert.Equal((long)model.Geometry.KvHeads.Total * Tokens, (await session.CompressAsync(Tenth, cancellationToken: cancellation)).TotalRowsBefore);
     }
 
     [Fact]

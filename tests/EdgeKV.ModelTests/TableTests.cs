@@ -79,18 +79,18 @@ public sealed class TableTests : IDisposable
         Statistic seen = new TaskAttention(TaskSet.Repeat, AttentionAggregate.Max);
         Statistic norms = new OutputNorms(NormKind.L2);
         using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(seen, norms), cancellationToken: cancellation);
-        int lists = model.Layers * model.KvHeads;
+        int lists = model.Geometry.KvHeads.Total;
         int[] order =
         [
             .. from list in Enumerable.Range(0, lists)
                from token in Enumerable.Range(4, text.Length - 5)
-               let layer = list / model.KvHeads
-               let heads = Enumerable.Range(list % model.KvHeads * scores.GroupSize, scores.GroupSize)
+               let layer = list / model.Geometry.KvHeads[0]
+               let heads = Enumerable.Range(list % model.Geometry.KvHeads[0] * scores.GroupSize(layer), scores.GroupSize(layer))
                orderby heads.Average(head => (double)scores.Values(seen, layer, head)[token] * scores.Values(norms, layer, head)[token])
                select list,
         ];
         Assert.Equal(["expected-attention", "snapkv", "keydiff", "any scorer"], table.Arrays.Select(array => array.Name));
-        Assert.All(table.Arrays, array => Assert.Equal([99, model.Layers, model.KvHeads], array.Shape));
+        Assert.All(table.Arrays, array => Assert.Equal([99, model.Layers, model.Geometry.KvHeads[0]], array.Shape));
         for (int percent = 1; percent <= 99; percent++)
         {
             int target = (int)Math.Round(percent * lists * text.Length / 100.0, MidpointRounding.ToEven);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using EdgeKV.Compression;
 using EdgeKV.Engine;
+using EdgeKV.Models;
 using EdgeKV.Native;
 using EdgeKV.Planning;
 
@@ -98,7 +99,7 @@ public static unsafe class ContextSteps
             long start = Stopwatch.GetTimestamp();
             context.Native.FeedScored(scores, tokens, bytesMax, Scoring.WorkPart.Silent);
             double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-            int length = context.Model.Layers * context.Model.Heads * scored;
+            int length = context.Model.Geometry.Heads.Total * scored;
             float[] max = new ReadOnlySpan<float>(NativeMethods.edgekv_scores_data(scores, NativeAggregates.Max), length).ToArray();
             float[] sum = new ReadOnlySpan<float>(NativeMethods.edgekv_scores_data(scores, NativeAggregates.Sum), length).ToArray();
             NativeErrors.ThrowIfFailed(NativeMethods.edgekv_score_end(context.Native.Handle), nameof(NativeMethods.edgekv_score_end));
@@ -117,18 +118,18 @@ public static unsafe class ContextSteps
         {
             using NativeContext.Scope scope = context.Enter();
             (int[] rows, _) = CacheStateReader.KeptRows(context.Native);
-            return CacheStateReader.KeptPositions(context.Native, layer, kvHead, rows[layer * context.Model.KvHeads + kvHead]);
+            return CacheStateReader.KeptPositions(context.Native, layer, kvHead, rows[context.Model.Geometry.KvHeads.First(layer) + kvHead]);
         }
 
         /// <summary>The rows that a compact cache kept, as a plan.</summary>
         public CompressionPlan KeptPlan()
         {
             using NativeContext.Scope scope = context.Enter();
-            (int layers, int kvHeads) = (context.Model.Layers, context.Model.KvHeads);
+            HeadLayout kvHeads = context.Model.Geometry.KvHeads;
             (int[] rows, _) = CacheStateReader.KeptRows(context.Native);
-            int[][] positions = [.. rows.Select((count, list) => CacheStateReader.KeptPositions(context.Native, list / kvHeads, list % kvHeads, count))];
+            int[][] positions = [.. rows.Select((count, list) => CacheStateReader.KeptPositions(context.Native, kvHeads.At(list).Layer, kvHeads.At(list).Head, count))];
             return new CompressionPlan(
-                layers, kvHeads, (int)context.Native.Get(NativeCacheKey.ContextTokens), rows, [.. positions.SelectMany(list => list)]);
+                kvHeads, (int)context.Native.Get(NativeCacheKey.ContextTokens), rows, [.. positions.SelectMany(list => list)]);
         }
 
         /// <summary>Asks the running call, or the next one, to stop.</summary>

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
@@ -81,8 +82,7 @@ public sealed class Golden
     /// <param name="ratio">0.8 or 0.9.</param>
     public CompressionPlan LearnedPlan(double ratio) => KeepBits.ToPlan(
         File.ReadAllBytes(Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"kept_{ratio}_learned.bits"))),
-        Layers,
-        KvHeads,
+        HeadLayout.Uniform(Layers, KvHeads),
         Context.Length);
 
     /// <summary>What a policy of ours plans from the scores of the reference's press of that name; null for a prompt without.</summary>
@@ -90,7 +90,7 @@ public sealed class Golden
     public CompressionPlan? PressPlan(ScoredPolicy policy)
     {
         float[]? values = Floats($"press_{policy.Name.Replace('-', '_')}.f32");
-        using var nothing = new AttentionScores(Layers, Heads, KvHeads, Context.Length, []);
+        using var nothing = new AttentionScores(CacheGeometry.Uniform(Layers, Heads, KvHeads, 1, 1), Context.Length, []);
         return values is null ? null : new GivenScores(values) { Budget = policy.Budget }.Plan(nothing);
     }
 
@@ -105,8 +105,7 @@ public sealed class Golden
     public CompressionPlan PlanFromScores(KVCompose policy, float[] max)
     {
         var seen = new StatisticValues(ScoreBuffer.FromMemory(max), Context.Length);
-        using var scores = new AttentionScores(
-            Layers, Heads, KvHeads, Context.Length, [new(new TaskAttention(TaskSet.Context, AttentionAggregate.Max), seen)]);
+        using var scores = new AttentionScores(CacheGeometry.Uniform(Layers, Heads, KvHeads, 1, 1), Context.Length, [new(new TaskAttention(TaskSet.Context, AttentionAggregate.Max), seen)]);
         return policy.Plan(scores);
     }
 

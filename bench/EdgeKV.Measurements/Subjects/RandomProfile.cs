@@ -9,7 +9,7 @@ public static class RandomProfile
     public static ScoreProfile Of(EdgeModel model, int seed, IReadOnlyDictionary<string, double>? thresholds = null)
     {
         Random random = new(seed);
-        float[] weights = new float[model.Layers * (model.EmbeddingSize + 1) * model.KvHeads];
+        float[] weights = new float[(model.EmbeddingSize + 1) * model.Geometry.KvHeads.Total];
         for (int i = 0; i < weights.Length; i++)
         {
             weights[i] = random.NextSingle() - 0.5f;

@@ -50,10 +50,17 @@ internal sealed class TinyDraft
         }
 
         TinyVocabulary.AddTo(File);
-        Random("token_embd.weight", 1, shape.Embedding, TinyVocabulary.Size);
-        Norm(shape.OutputNorm, shape.Embedding);
-        if (!shape.TiedOutput)
+        if (shape.TiedOutput)
         {
+            // Small beside what attention adds: otherwise every token would be its own successor, whatever attention says.
+            const double Deviation = 0.1;
+            Random("token_embd.weight", Deviation, shape.Embedding, TinyVocabulary.Size);
+            Constant(shape.OutputNorm, LogitScale / (Deviation * Math.Sqrt(shape.Embedding)), shape.Embedding);
+        }
+        else
+        {
+            Random("token_embd.weight", 1, shape.Embedding, TinyVocabulary.Size);
+            Norm(shape.OutputNorm, shape.Embedding);
             Scaled("output.weight", LogitScale, shape.Embedding, TinyVocabulary.Size);
         }
     }

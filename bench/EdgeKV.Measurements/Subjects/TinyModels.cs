@@ -14,7 +14,13 @@ public static class TinyModels
 
     /// <summary>Models whose cache can be made compact.</summary>
     public static IReadOnlyList<TinyModel> Supported { get; } =
-        [TinyModel.LlamaGrouped, TinyModel.LlamaUngrouped, TinyModel.LlamaFused, TinyModel.LlamaOddHead, TinyModel.Qwen2, TinyModel.Qwen3, TinyModel.Phi3];
+    [
+        TinyModel.LlamaGrouped, TinyModel.LlamaUngrouped, TinyModel.LlamaFused, TinyModel.LlamaOddHead, TinyModel.Qwen2, TinyModel.Qwen3, TinyModel.Phi3,
+        TinyModel.OpenElm, TinyModel.Deci,
+    ];
+
+    /// <summary>Models of those whose layers differ in heads, or have no cache.</summary>
+    public static IReadOnlyList<TinyModel> WithLayersThatDiffer { get; } = [TinyModel.OpenElm, TinyModel.Deci];
 
     /// <summary>Models that must be refused, and a word of the reason that the refusal must name.</summary>
     public static IReadOnlyDictionary<TinyModel, string> Refused { get; } = new Dictionary<TinyModel, string>

@@ -40,10 +40,24 @@ internal sealed record AskReport(
     public double? MergeSeconds { get; init; }
 }
 
+/// <param name="Layers">With and without a cache.</param>
+/// <param name="Heads">Attention heads of a layer, the most of one where layers differ.</param>
+/// <param name="KvHeads">KV heads of a layer, the most of one where layers differ.</param>
 internal sealed record ModelFacts(string Path, string Description, int Layers, int Heads, int KvHeads, int Window)
 {
-    public static ModelFacts Of(EdgeModel model) =>
-        new(model.Path, model.Description, model.Layers, model.Heads, model.KvHeads, model.Window);
+    /// <summary>For example "9 attention heads on 3 KV heads", or "4 to 8 attention heads on 1 to 3 KV heads" where layers differ.</summary>
+    internal string Sharing { get; private init; } = string.Empty;
+
+    public static ModelFacts Of(EdgeModel model)
+    {
+        CacheGeometry geometry = model.Geometry;
+        return new ModelFacts(model.Path, model.Description, model.Layers, geometry.Heads.Most, geometry.KvHeads.Most, model.Window)
+        {
+            Sharing = $"{Range(geometry.Layers.Select(layer => layer.Heads))} attention heads on {Range(geometry.Layers.Select(layer => layer.KvHeads))} KV heads",
+        };
+
+        static string Range(IEnumerable<int> heads) => heads.Min() == heads.Max() ? $"{heads.Min()}" : $"{heads.Min()} to {heads.Max()}";
+    }
 }
 
 /// <param name="ContextTokens">With the opening of the chat template.</param>

@@ -144,7 +144,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
 
     private static void CheckKept(Document document, int tokens, ICompressionPolicy policy, EdgeModel model, long allowed)
     {
-        if (policy.Budget.Bytes is null && policy.Budget.EqualRows(model.Layers, model.KvHeads, tokens) is var kept && kept > allowed)
+        if (policy.Budget.Bytes is null && policy.Budget.EqualRows(model.Geometry.KvHeads, tokens) is var kept && kept > allowed)
         {
             throw new CommandException(
                 ExitCode.Document,
@@ -245,11 +245,11 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             threshold,
             compression.RatioAsked,
             compression.RatioAchieved,
-            new CacheFacts(compression.TotalRowsBefore, compression.TotalRowsBefore * compression.RowBytes, compression.PeakBytes is null ? compression.BytesBefore : null),
-            new CacheFacts(compression.TotalRowsAfter, compression.TotalRowsAfter * compression.RowBytes, compression.BytesAfter),
+            new CacheFacts(compression.TotalRowsBefore, compression.TotalRowBytesBefore, compression.PeakBytes is null ? compression.BytesBefore : null),
+            new CacheFacts(compression.TotalRowsAfter, compression.TotalRowBytesAfter, compression.BytesAfter),
             compression.PeakBytes,
             [.. Enumerable.Range(0, compression.Layers).Select(
-                layer => after.Skip(layer * compression.KvHeads).Take(compression.KvHeads).ToArray())],
+                layer => after.Skip(compression.KvHeads.First(layer)).Take(compression.KvHeads[layer]).ToArray())],
             new StageSeconds(
                 loading.TotalSeconds,
                 compression.Prefill.TotalSeconds,

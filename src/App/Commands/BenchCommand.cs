@@ -247,7 +247,7 @@ internal sealed class BenchCommand
             LlamaCpp = Versions.LlamaCpp,
             Machine = Machine.Here,
             Load = load,
-            Model = new BenchModel(Path.GetFileName(model.Path), model.Description, hash, model.Bytes, model.Layers, model.KvHeads),
+            Model = new BenchModel(Path.GetFileName(model.Path), model.Description, hash, model.Bytes, model.Layers, model.Geometry.KvHeads.Most),
             ProfileSha256 = model.Profile?.Path is { } profile ? await Sha256Async(profile, ct) : null,
             Text = text.Name,
             TextSha256 = text.Sha256,

@@ -11,7 +11,7 @@ internal static class InfoTable
     {
         console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{sizing.Model.Description}: {sizing.Model.Layers} layers, {sizing.Model.Heads} attention heads on {sizing.Model.KvHeads} KV heads, window {sizing.Model.Window:N0} tokens, {ByteSize.Format(sizing.ModelBytes)}"));
+            $"{sizing.Model.Description}: {sizing.Model.Layers} layers, {sizing.Model.Sharing}, window {sizing.Model.Window:N0} tokens, {ByteSize.Format(sizing.ModelBytes)}"));
         console.WriteLine();
         console.WriteLine($"Context tokens whose KV cache fits {ByteSize.Format(sizing.MemoryBytes)}, by the share of the cache removed");
 

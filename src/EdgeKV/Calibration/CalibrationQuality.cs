@@ -1,9 +1,10 @@
 using System.Runtime.InteropServices;
+using EdgeKV.Models;
 
 namespace EdgeKV.Calibration;
 
 /// <summary>What held-out texts say about a map: R2 per layer and KV head, overlap of plans with the teacher's, and what thresholds cost.</summary>
-internal sealed class CalibrationQuality(int layers, int kvHeads)
+internal sealed class CalibrationQuality(HeadLayout kvHeads)
 {
     /// <summary>Ratios at which plans are compared.</summary>
     public static readonly double[] Ratios = [0.5, 0.8, 0.9];
@@ -11,9 +12,9 @@ internal sealed class CalibrationQuality(int layers, int kvHeads)
     /// <summary>Thresholds that are tried, ascending: natural logarithms of attention.</summary>
     public static readonly double[] Thresholds = [.. Enumerable.Range(0, 15).Select(i => -11 + 0.75 * i)];
 
-    private readonly double[] _squaredErrors = new double[layers * kvHeads];
-    private readonly double[] _sums = new double[layers * kvHeads];
-    private readonly double[] _squares = new double[layers * kvHeads];
+    private readonly double[] _squaredErrors = new double[kvHeads.Total];
+    private readonly double[] _sums = new double[kvHeads.Total];
+    private readonly double[] _squares = new double[kvHeads.Total];
     private readonly double[] _overlaps = new double[Ratios.Length];
 
     // By threshold and probe, and by threshold.
@@ -32,7 +33,7 @@ internal sealed class CalibrationQuality(int layers, int kvHeads)
     /// <summary>Adds a KV head's tokens of one text.</summary>
     public void AddScores(int layer, int kvHead, ReadOnlySpan<float> predicted, ReadOnlySpan<float> actual)
     {
-        int at = layer * kvHeads + kvHead;
+        int at = kvHeads.First(layer) + kvHead;
         for (int i = 0; i < actual.Length; i++)
         {
             double error = (double)predicted[i] - actual[i];
@@ -61,15 +62,15 @@ internal sealed class CalibrationQuality(int layers, int kvHeads)
     /// <summary>1 - squared errors / variance.</summary>
     public double R2(int layer, int kvHead)
     {
-        int at = layer * kvHeads + kvHead;
+        int at = kvHeads.First(layer) + kvHead;
         return 1 - _squaredErrors[at] / (_squares[at] - _sums[at] * _sums[at] / Tokens);
     }
 
     /// <summary>Mean over KV heads.</summary>
-    public double R2(int layer) => Enumerable.Range(0, kvHeads).Average(head => R2(layer, head));
+    public double R2(int layer) => Enumerable.Range(0, kvHeads[layer]).Average(head => R2(layer, head));
 
     /// <summary>Mean over layers.</summary>
-    public double R2() => Enumerable.Range(0, layers).Average(R2);
+    public double R2() => Enumerable.Range(0, kvHeads.Layers).Average(R2);
 
     /// <summary>Intersection over union of learned and repeat plans, mean over texts.</summary>
     public double Overlap(int ratio) => _overlaps[ratio] / Texts;

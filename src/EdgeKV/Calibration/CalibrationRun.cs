@@ -101,7 +101,7 @@ internal sealed class CalibrationRun
 
         using EdgeSession session = _model.CreateSession(Options(profile: null));
         session.KeepInputs(_textTokens);
-        float[][] inputs = [.. Enumerable.Range(0, _model.Layers).Select(_ => new float[_textTokens * _model.EmbeddingSize])];
+        float[][] inputs = [.. _model.Geometry.Layers.Select(_ => new float[_textTokens * _model.EmbeddingSize])];
         foreach ((int index, CalibrationText text) in _texts.Take(heldOut: false, _options.TextTokens, _options.Seed).Index())
         {
             if (_state[Counter.Tokens] >= _options.Tokens)
@@ -145,8 +145,8 @@ internal sealed class CalibrationRun
             new ScoreRequest(RepeatMaxima), progress: null, cancellation).ConfigureAwait(false);
         Parallel.For(0, inputs.Length, layer =>
         {
-            float[] targets = new float[_model.KvHeads * tokens.Length];
-            for (int head = 0; head < _model.KvHeads; head++)
+            float[] targets = new float[scores.KvHeads[layer] * tokens.Length];
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 CopyTarget(scores, layer, head, targets.AsSpan(head * tokens.Length, tokens.Length));
             }
@@ -170,9 +170,11 @@ internal sealed class CalibrationRun
             throw new ProfileException($"The texts in {_texts.Name} are too short to learn from; give longer ones.");
         }
 
-        int size = (_model.EmbeddingSize + 1) * _model.KvHeads;
-        float[] weights = new float[_model.Layers * size];
-        Parallel.For(0, _model.Layers, layer => _state.Equations[layer].Solve(_options.Ridge, weights.AsSpan(layer * size, size)));
+        HeadLayout kvHeads = _model.Geometry.KvHeads;
+        int size = _model.EmbeddingSize + 1;
+        float[] weights = new float[kvHeads.Total * size];
+        Parallel.For(0, kvHeads.Layers, layer => _state.Equations[layer].Solve(
+            _options.Ridge, weights.AsSpan(kvHeads.First(layer) * size, kvHeads[layer] * size)));
         return weights;
     }
 
@@ -236,9 +238,9 @@ internal sealed class CalibrationRun
 
         CalibrationQuality quality = _state.Quality;
         float[] actual = new float[context];
-        for (int layer = 0; layer < _model.Layers; layer++)
+        for (int layer = 0; layer < scores.Layers; layer++)
         {
-            for (int head = 0; head < _model.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 CopyTarget(scores, layer, head, actual);
                 quality.AddScores(layer, head, scores.Learned(layer, head), actual);
@@ -325,6 +327,7 @@ internal sealed class CalibrationRun
     private Dictionary<string, string> Provenance()
     {
         CalibrationQuality quality = _state.Quality;
+        HeadLayout kvHeads = _model.Geometry.KvHeads;
         Dictionary<string, string> provenance = new()
         {
             ["method"] = "ridge regression per layer from the input of attention to ln(s + 1e-7), s being the largest attention that a repetition gave, mean over the group",
@@ -332,12 +335,12 @@ internal sealed class CalibrationRun
             ["textsSha256"] = _texts.Hash(),
             ["tokens"] = Text($"{_state[Counter.Tokens]} learned from, {_state[Counter.CheckedTokens]} of {_state[Counter.Checked]} other texts checked with"),
             ["options"] = Text($"{_textTokens} tokens a text at most, the chat template's opening included, ridge {_options.Ridge:R}, seed {_options.Seed}"),
-            ["r2"] = Text($"{quality.R2():0.000} (mean over layers; {Enumerable.Range(0, _model.Layers).Min(quality.R2):0.000} to {Enumerable.Range(0, _model.Layers).Max(quality.R2):0.000})"),
+            ["r2"] = Text($"{quality.R2():0.000} (mean over layers; {Enumerable.Range(0, kvHeads.Layers).Min(quality.R2):0.000} to {Enumerable.Range(0, kvHeads.Layers).Max(quality.R2):0.000})"),
             ["overlap"] = string.Join(", ", CalibrationQuality.Ratios.Select((ratio, i) => Text($"{quality.Overlap(i):0.000} at {ratio}"))) + " (intersection over union with the repeat pass's plans)",
         };
-        for (int layer = 0; layer < _model.Layers; layer++)
+        for (int layer = 0; layer < kvHeads.Layers; layer++)
         {
-            provenance[Text($"r2 layer {layer}")] = string.Join(' ', Enumerable.Range(0, _model.KvHeads).Select(head => Text($"{quality.R2(layer, head):0.000}")));
+            provenance[Text($"r2 layer {layer}")] = string.Join(' ', Enumerable.Range(0, kvHeads[layer]).Select(head => Text($"{quality.R2(layer, head):0.000}")));
         }
 
         foreach ((string name, double bound, double threshold, double ratio) in Measured())

@@ -18,8 +18,8 @@ internal sealed class CalibrationState
     public CalibrationState(EdgeModel model, string key)
     {
         _key = key;
-        Equations = [.. Enumerable.Range(0, model.Layers).Select(_ => new NormalEquations(model.EmbeddingSize, model.KvHeads))];
-        Quality = new CalibrationQuality(model.Layers, model.KvHeads);
+        Equations = [.. model.Geometry.Layers.Select(layer => new NormalEquations(model.EmbeddingSize, layer.KvHeads))];
+        Quality = new CalibrationQuality(model.Geometry.KvHeads);
     }
 
     /// <summary>What is counted.</summary>

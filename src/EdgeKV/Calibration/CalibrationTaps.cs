@@ -66,7 +66,7 @@ internal static unsafe class CalibrationTaps
                 ScoredContext scored = new(context.Native, context.Limit, scoreMemory: 0);
                 using ScoresHandle scores = scored.CreateScores(NativeAggregates.Sum, columns);
                 context.Native.FeedScored(scores, tokens, scoreMemory: 0, new WorkPart(null, 0, 1, cancellation));
-                int length = checked(session.Model.Layers * session.Model.Heads * columns);
+                int length = checked(session.Model.Geometry.Heads.Total * columns);
                 read(scored.Buffer(scores, AttentionAggregate.Sum, columns).Slice(0, length));
             }
         }
@@ -86,7 +86,7 @@ internal static unsafe class CalibrationTaps
             KvContext context = session.Live();
             int[] counts = Array.ConvertAll(kept, positions => positions.Length);
             int[] all = [.. kept.SelectMany(positions => positions)];
-            double[] errors = new double[session.Model.Layers];
+            double[] errors = new double[session.Model.Geometry.Layers.Count];
             using (context.Enter())
             {
                 context.EnsureFits(tokens.Length, "The tokens");

@@ -54,9 +54,11 @@ internal sealed class CompressKVTable : TableCalibration
     public override int Units => _prompts.Count + ErrorPrompts;
 
     // Scores of heads, errors of layers, recall by prompt, steps that were looked at.
-    public override int Length => HeadCount + Model.Layers + _prompts.Count + 1;
+    public override int Length => HeadCount + Layers + _prompts.Count + 1;
 
-    private int HeadCount => Model.Layers * Model.Heads;
+    private int HeadCount => Geometry.Heads.Total;
+
+    private int Layers => Geometry.Layers.Count;
 
     public override CalibrationStage Stage(int unit) => unit < _prompts.Count ? CalibrationStage.RetrievalHeads : CalibrationStage.LayerErrors;
 
@@ -81,7 +83,7 @@ internal sealed class CompressKVTable : TableCalibration
         }
 
         float[] scores = MeanScores(sums, counted.Length);
-        ReadOnlySpan<double> all = sums.AsSpan(HeadCount, Model.Layers);
+        ReadOnlySpan<double> all = sums.AsSpan(HeadCount, Layers);
         double sum = TensorPrimitives.Sum(all);
         if (!(sum > 0))
         {
@@ -89,7 +91,7 @@ internal sealed class CompressKVTable : TableCalibration
         }
 
         float[] errors = [.. all.ToArray().Select(error => (float)(error / sum))];
-        HeadsByLayer heads = CompressKVCalibration.BestOf(scores, Model.Layers);
+        HeadsByLayer heads = CompressKVCalibration.BestOf(scores, Geometry.Heads);
         Dictionary<string, string> provenance = new()
         {
             ["method"] = "CompressKV, arXiv 2508.02401: attention of generated tokens to the needle they repeat, mean over prompts that count; error of a layer's output with 32 rows and the generated ones, share of all layers",
@@ -98,21 +100,20 @@ internal sealed class CompressKVTable : TableCalibration
             ["errors"] = Text($"of {Math.Min(counted.Length, ErrorPrompts)} prompts, {sums[^1]:0} decode steps"),
             ["threads"] = Text($"{Options.Threads}"),
         };
-        for (int layer = 0; layer < Model.Layers; layer++)
+        for (int layer = 0; layer < Layers; layer++)
         {
             provenance[Text($"layer {layer}")] = Text($"heads {string.Join(' ', heads[layer].ToArray())}, error {errors[layer]:0.0000}");
         }
 
-        return new ProfileTable(
+        return ProfileTable.OfHeads(
             Table,
-            [
-                new ProfileArray(CompressKVCalibration.HeadScores, [Model.Layers, Model.Heads], scores),
-                new ProfileArray(CompressKVCalibration.Errors, [Model.Layers], errors),
-            ],
+            Geometry.Heads,
+            [(CompressKVCalibration.HeadScores, scores)],
+            [new ProfileArray(CompressKVCalibration.Errors, [Layers], errors)],
             provenance);
     }
 
-    private IEnumerable<double> Recalls(double[] sums) => sums.Skip(HeadCount + Model.Layers).Take(_prompts.Count);
+    private IEnumerable<double> Recalls(double[] sums) => sums.Skip(HeadCount + Layers).Take(_prompts.Count);
 
     private IEnumerable<int> Counted(double[] sums) =>
         Recalls(sums).Index().Where(prompt => prompt.Item > _least).Select(prompt => prompt.Index);
@@ -151,7 +152,7 @@ internal sealed class CompressKVTable : TableCalibration
         }
 
         TensorPrimitives.Add(sums.AsSpan(0, HeadCount), scores, sums.AsSpan(0, HeadCount));
-        sums[HeadCount + Model.Layers + index] = recall;
+        sums[HeadCount + Layers + index] = recall;
     }
 
     private static void AddNeedle(ReadOnlySpan<float> weights, NeedlePrompt prompt, double[] scores)
@@ -173,19 +174,19 @@ internal sealed class CompressKVTable : TableCalibration
         session.Rollback(prompt.Tokens.Length);
 
         // With equal errors every layer keeps the mean.
-        HeadsByLayer heads = CompressKVCalibration.BestOf(MeanScores(sums, counted: 1), Model.Layers);
+        HeadsByLayer heads = CompressKVCalibration.BestOf(MeanScores(sums, counted: 1), Geometry.Heads);
         CompressKV policy = new()
         {
-            Calibration = new CompressKVCalibration(heads, Enumerable.Repeat(1.0 / Model.Layers, Model.Layers)),
+            Calibration = new CompressKVCalibration(heads, Enumerable.Repeat(1.0 / Layers, Layers)),
             Budget = Budget.FromRows(Math.Min(ErrorRows, prompt.Tokens.Length)),
         };
         using AttentionScores scores = await session.ScoreAsync(policy.Request, progress: null, cancellation).ConfigureAwait(false);
         CompressionPlan plan = policy.Plan(scores);
-        int[][] kept = [.. Enumerable.Range(0, Model.Layers).Select(layer => plan.Positions(layer, 0).ToArray())];
+        int[][] kept = [.. Enumerable.Range(0, Layers).Select(layer => plan.Positions(layer, 0).ToArray())];
         if (answer.Length > 0)
         {
             double[] errors = session.EvictionErrors(kept, answer, Epsilon, cancellation);
-            TensorPrimitives.Add(sums.AsSpan(HeadCount, Model.Layers), errors, sums.AsSpan(HeadCount, Model.Layers));
+            TensorPrimitives.Add(sums.AsSpan(HeadCount, Layers), errors, sums.AsSpan(HeadCount, Layers));
             sums[^1] += answer.Length;
         }
     }

@@ -25,9 +25,7 @@ internal sealed class DuoAttentionTable(EdgeModel model, CalibrationOptions opti
     public override int Units => texts.Count;
 
     // By layer: sums of queries, then of keys.
-    public override int Length => Model.Layers * LayerLength;
-
-    private int LayerLength => (Model.Heads + Model.KvHeads) * Model.HeadSizeK;
+    public override int Length => Geometry.Layers.Sum(LengthOf);
 
     public override CalibrationStage Stage(int unit) => CalibrationStage.Gates;
 
@@ -36,14 +34,16 @@ internal sealed class DuoAttentionTable(EdgeModel model, CalibrationOptions opti
         EdgeSession session = Session();
         session.KeepQueries();
         await session.PrefillAsync(texts[unit], progress: null, cancellation).ConfigureAwait(false);
-        double[] read = new double[LayerLength];
-        for (int layer = 0; layer < Model.Layers; layer++)
+        int start = 0;
+        foreach ((int index, AttentionLayer layer) in Geometry.Layers.Index())
         {
-            int queries = Model.Heads * Model.HeadSizeK;
-            session.ReadQueries(NativeQuerySum.Queries, layer, read.AsSpan(0, queries));
-            session.ReadQueries(NativeQuerySum.Keys, layer, read.AsSpan(queries));
-            Span<double> to = sums.AsSpan(layer * LayerLength, LayerLength);
+            double[] read = new double[LengthOf(layer)];
+            int queries = layer.Heads * layer.HeadSizeK;
+            session.ReadQueries(NativeQuerySum.Queries, index, read.AsSpan(0, queries));
+            session.ReadQueries(NativeQuerySum.Keys, index, read.AsSpan(queries));
+            Span<double> to = sums.AsSpan(start, read.Length);
             TensorPrimitives.Add(to, read, to);
+            start += read.Length;
         }
     }
 
@@ -52,28 +52,34 @@ internal sealed class DuoAttentionTable(EdgeModel model, CalibrationOptions opti
         EdgeSession session = Session();
         _ = session.Decode([0]);
         RotaryEncoding rotary = session.RotaryOfKeys();
-        int size = Model.HeadSizeK;
-        int group = Model.Heads / Model.KvHeads;
         double tokens = texts.Sum(text => text.Length);
-        float[] gates = new float[Model.Layers * Model.KvHeads];
-        for (int list = 0; list < gates.Length; list++)
+        List<float> gates = [];
+        int start = 0;
+        foreach (AttentionLayer layer in Geometry.Layers)
         {
-            (int layer, int kvHead) = Math.DivRem(list, Model.KvHeads);
-            int start = layer * LayerLength;
-            float[] key = Mean(start + (Model.Heads + kvHead) * size);
-            double sum = 0;
-            for (int head = kvHead * group; head < (kvHead + 1) * group; head++)
+            int size = layer.HeadSizeK;
+            int group = layer.Heads / layer.KvHeads;
+            for (int kvHead = 0; kvHead < layer.KvHeads; kvHead++)
             {
-                sum += Gate(Mean(start + head * size), key, rotary, Positions);
+                float[] key = Mean(start + (layer.Heads + kvHead) * size, size);
+                double sum = 0;
+                for (int head = kvHead * group; head < (kvHead + 1) * group; head++)
+                {
+                    sum += Gate(Mean(start + head * size, size), key, rotary, Positions);
+                }
+
+                gates.Add((float)(sum / group));
             }
 
-            gates[list] = (float)(sum / group);
+            start += LengthOf(layer);
         }
 
         float[] ordered = [.. gates.Order()];
-        return new ProfileTable(
+        return ProfileTable.OfHeads(
             Table,
-            [new ProfileArray(DuoAttentionGates.Gates, [Model.Layers, Model.KvHeads], gates)],
+            Geometry.KvHeads,
+            [(DuoAttentionGates.Gates, gates.ToArray())],
+            others: [],
             new Dictionary<string, string>
             {
                 ["method"] = Text($"stand-in for DuoAttention's trained gates (arXiv 2410.10819), as in NVIDIA/kvpress: mean query and key of each head before RoPE at {Positions} positions, mean running sum of the last one's attention, mean over the group"),
@@ -82,7 +88,7 @@ internal sealed class DuoAttentionTable(EdgeModel model, CalibrationOptions opti
                 ["threads"] = Text($"{Options.Threads}"),
             });
 
-        float[] Mean(int from) => [.. sums.Skip(from).Take(size).Select(value => (float)(value / tokens))];
+        float[] Mean(int from, int size) => [.. sums.Skip(from).Take(size).Select(value => (float)(value / tokens))];
     }
 
     /// <summary>Mean over positions of the running sum of the last position's attention, all positions having the same query and key before RoPE.</summary>
@@ -110,6 +116,8 @@ internal sealed class DuoAttentionTable(EdgeModel model, CalibrationOptions opti
 
         return sum / positions;
     }
+
+    private static int LengthOf(AttentionLayer layer) => (layer.Heads + layer.KvHeads) * layer.HeadSizeK;
 
     private EdgeSession Session() => Empty(texts.Max(text => text.Length));
 }

@@ -39,7 +39,7 @@ internal sealed class LUKVTable(EdgeModel model, CalibrationOptions options, IRe
     // By scorer: a curve.
     public override int Length => Scorers.Length * CurveLength;
 
-    private int CurveLength => LUKVCurves.Ratios * Model.Layers * Model.KvHeads;
+    private int CurveLength => LUKVCurves.Ratios * Geometry.KvHeads.Total;
 
     public override CalibrationStage Stage(int unit) => CalibrationStage.BudgetCurves;
 
@@ -71,15 +71,17 @@ internal sealed class LUKVTable(EdgeModel model, CalibrationOptions options, IRe
         };
         foreach ((int i, IRowScorer scorer) in Scorers.Index())
         {
-            float[] at80 = [.. shares.Skip(i * CurveLength + 79 * Model.Layers * Model.KvHeads).Take(Model.Layers * Model.KvHeads).Order()];
+            float[] at80 = [.. shares.Skip(i * CurveLength + 79 * Geometry.KvHeads.Total).Take(Geometry.KvHeads.Total).Order()];
             provenance[scorer.Name] = Text($"at ratio 0.8 KV heads keep {1 - at80[^1]:0.000} to {1 - at80[0]:0.000} of their rows, median {1 - at80[at80.Length / 2]:0.000}");
         }
 
-        return new ProfileTable(
+        return ProfileTable.OfHeads(
             Table,
-            Scorers.Select((scorer, i) => new ProfileArray(
-                scorer.Name, [LUKVCurves.Ratios, Model.Layers, Model.KvHeads], shares.AsMemory(i * CurveLength, CurveLength))),
-            provenance);
+            Geometry.KvHeads,
+            Scorers.Select((scorer, i) => (scorer.Name, (ReadOnlyMemory<float>)shares.AsMemory(i * CurveLength, CurveLength))),
+            others: [],
+            provenance,
+            before: [LUKVCurves.Ratios]);
     }
 
     /// <summary>Adds what share of its rows every KV head loses at each ratio, [99, lists].</summary>
@@ -140,16 +142,15 @@ internal sealed class LUKVTable(EdgeModel model, CalibrationOptions options, IRe
 
     private static float[][] Utilities(AttentionScores scores)
     {
-        float[][] all = new float[scores.Layers * scores.KvHeads][];
-        float[] layer = new float[scores.KvHeads * scores.Tokens];
-        for (int list = 0; list < all.Length; list++)
+        float[][] all = new float[scores.KvHeads.Total][];
+        float[] rows = new float[scores.KvHeads.Most * scores.Tokens];
+        for (int layer = 0; layer < scores.Layers; layer++)
         {
-            if (list % scores.KvHeads == 0)
+            Scorers[^1].Score(scores, layer, rows.AsSpan(0, scores.KvHeads[layer] * scores.Tokens));
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
-                Scorers[^1].Score(scores, list / scores.KvHeads, layer);
+                all[scores.KvHeads.First(layer) + head] = rows.AsSpan(head * scores.Tokens, scores.Tokens).ToArray();
             }
-
-            all[list] = layer.AsSpan(list % scores.KvHeads * scores.Tokens, scores.Tokens).ToArray();
         }
 
         return all;
@@ -184,13 +185,13 @@ internal sealed class LUKVTable(EdgeModel model, CalibrationOptions options, IRe
         public void Score(AttentionScores scores, int layer, Span<float> destination)
         {
             destination.Clear();
-            for (int head = 0; head < scores.Heads; head++)
+            for (int head = 0; head < scores.Heads[layer]; head++)
             {
-                Span<float> row = destination.Slice(head / scores.GroupSize * scores.Tokens, scores.Tokens);
+                Span<float> row = destination.Slice(head / scores.GroupSize(layer) * scores.Tokens, scores.Tokens);
                 TensorPrimitives.MultiplyAdd(scores.Values(Attention, layer, head), scores.Values(Norms, layer, head), row, row);
             }
 
-            TensorPrimitives.Divide(destination, scores.GroupSize, destination);
+            TensorPrimitives.Divide(destination, scores.GroupSize(layer), destination);
         }
 
         public ProtectedRows Protect(int tokens, int rows) => default;

@@ -37,7 +37,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
 
     public override int Units => texts.Count;
 
-    public override int Length => Model.Layers * Model.KvHeads * Sums;
+    public override int Length => Geometry.KvHeads.Total * Sums;
 
     public override CalibrationStage Stage(int unit) => CalibrationStage.Probes;
 
@@ -50,9 +50,9 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
         await session.PrefillAsync(texts[unit], progress: null, cancellation).ConfigureAwait(false);
         using AttentionScores scores = await session.ScoreAsync(
             new ScoreRequest(Teacher, ProbedScorer.Probe, new Learned()), progress: null, cancellation).ConfigureAwait(false);
-        Parallel.For(0, Model.Layers * Model.KvHeads, list =>
+        Parallel.For(0, Geometry.KvHeads.Total, list =>
         {
-            (int layer, int head) = Math.DivRem(list, Model.KvHeads);
+            (int layer, int head) = Geometry.KvHeads.At(list);
             double[] y = new double[tokens];
             double[] p = new double[tokens];
             double[] t = new double[tokens];
@@ -79,7 +79,7 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
 
     public override ProfileTable Finish(double[] sums)
     {
-        int lists = Model.Layers * Model.KvHeads;
+        int lists = Geometry.KvHeads.Total;
         float[] coefficients = new float[lists * ProbeCorrection.Terms];
         double without = 0;
         double with = 0;
@@ -90,9 +90,11 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
             with += after / lists;
         }
 
-        return new ProfileTable(
+        return ProfileTable.OfHeads(
             Table,
-            [new ProfileArray(ProbeCorrection.Coefficients, [Model.Layers, Model.KvHeads, ProbeCorrection.Terms], coefficients)],
+            Geometry.KvHeads,
+            [(ProbeCorrection.Coefficients, coefficients)],
+            others: [],
             new Dictionary<string, string>
             {
                 ["method"] = "least squares per KV head from its learned score and ln(p + 1e-7), p being the largest attention that the question gives, mean over the group, to ln(s + 1e-7) of the repeat pass",
@@ -100,7 +102,8 @@ internal sealed class ProbeTable(EdgeModel model, ScoreProfile profile, Calibrat
                 ["texts"] = source,
                 ["r2"] = Text($"{without:0.000} of the learned scores alone, {with:0.000} with the probe, on the same {sums[0]:0} tokens (mean over KV heads)"),
                 ["threads"] = Text($"{Options.Threads}"),
-            });
+            },
+            after: [ProbeCorrection.Terms]);
     }
 
     /// <summary>The least-squares fit of one KV head.</summary>

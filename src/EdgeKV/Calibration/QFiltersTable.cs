@@ -22,11 +22,22 @@ internal sealed class QFiltersTable(EdgeModel model, CalibrationOptions options,
     public override int Units => texts.Count;
 
     // By layer and head: the sum of queries, then that of their products.
-    public override int Length => Model.Layers * LayerLength;
+    public override int Length => Geometry.Heads.Total * HeadLength;
 
-    private int SumLength => Model.Heads * Model.HeadSizeK;
+    private int HeadLength => Size * (1 + Size);
 
-    private int LayerLength => SumLength * (1 + Model.HeadSizeK);
+    private int Size
+    {
+        get
+        {
+            int size = Geometry.Layers[0].HeadSizeK;
+            int other = Geometry.Layers.Index().FirstOrDefault(layer => layer.Item.HeadSizeK != size).Index;
+            return other == 0
+                ? size
+                : throw new UnsupportedModelException(
+                    $"{Table} takes directions of one length, and {Model.Description} has keys of {size} elements in layer 0 and of {Geometry.Layers[other].HeadSizeK} in layer {other}.");
+        }
+    }
 
     public override CalibrationStage Stage(int unit) => CalibrationStage.QueryDirections;
 
@@ -35,31 +46,34 @@ internal sealed class QFiltersTable(EdgeModel model, CalibrationOptions options,
         EdgeSession session = Empty(texts.Max(text => text.Length));
         session.KeepQueries();
         await session.PrefillAsync(texts[unit], progress: null, cancellation).ConfigureAwait(false);
-        double[] read = new double[LayerLength];
-        for (int layer = 0; layer < Model.Layers; layer++)
+        for (int layer = 0; layer < Geometry.Layers.Count; layer++)
         {
-            session.ReadQueries(NativeQuerySum.RotatedQueries, layer, read.AsSpan(0, SumLength));
-            session.ReadQueries(NativeQuerySum.RotatedQueryProducts, layer, read.AsSpan(SumLength));
-            Span<double> to = sums.AsSpan(layer * LayerLength, LayerLength);
+            int sumLength = Geometry.Heads[layer] * Size;
+            double[] read = new double[Geometry.Heads[layer] * HeadLength];
+            session.ReadQueries(NativeQuerySum.RotatedQueries, layer, read.AsSpan(0, sumLength));
+            session.ReadQueries(NativeQuerySum.RotatedQueryProducts, layer, read.AsSpan(sumLength));
+            Span<double> to = sums.AsSpan(Geometry.Heads.First(layer) * HeadLength, read.Length);
             TensorPrimitives.Add(to, read, to);
         }
     }
 
     public override ProfileTable Finish(double[] sums)
     {
-        int size = Model.HeadSizeK;
-        int group = Model.Heads / Model.KvHeads;
-        float[] directions = new float[Model.Layers * Model.KvHeads * size];
-        double[] shares = new double[Model.Layers * Model.Heads];
-        Parallel.For(0, Model.Layers * Model.KvHeads, list =>
+        int size = Size;
+        float[] directions = new float[Geometry.KvHeads.Total * size];
+        double[] shares = new double[Geometry.Heads.Total];
+        Parallel.For(0, Geometry.KvHeads.Total, list =>
         {
-            (int layer, int kvHead) = Math.DivRem(list, Model.KvHeads);
+            (int layer, int kvHead) = Geometry.KvHeads.At(list);
+            int group = Geometry.GroupSize(layer);
+            int first = Geometry.Heads.First(layer);
+            int start = first * HeadLength;
+            int productsStart = start + Geometry.Heads[layer] * size;
             double[] mean = new double[size];
             for (int head = kvHead * group; head < (kvHead + 1) * group; head++)
             {
-                int start = layer * LayerLength;
-                ReadOnlySpan<double> products = sums.AsSpan(start + SumLength + head * size * size, size * size);
-                (double[] direction, shares[layer * Model.Heads + head]) = MainDirection(products, size);
+                ReadOnlySpan<double> products = sums.AsSpan(productsStart + head * size * size, size * size);
+                (double[] direction, shares[first + head]) = MainDirection(products, size);
                 double along = TensorPrimitives.Dot(direction, sums.AsSpan(start + head * size, size));
                 TensorPrimitives.MultiplyAdd<double>(direction, along < 0 ? 1 : -1, mean, mean);
             }
@@ -70,16 +84,19 @@ internal sealed class QFiltersTable(EdgeModel model, CalibrationOptions options,
                 directions[list * size + i] = norm > 0 ? (float)(mean[i] / norm) : 0;
             }
         });
-        return new ProfileTable(
+        return ProfileTable.OfHeads(
             Table,
-            [new ProfileArray(QueryDirections.Directions, [Model.Layers, Model.KvHeads, size], directions)],
+            Geometry.KvHeads,
+            [(QueryDirections.Directions, directions)],
+            others: [],
             new Dictionary<string, string>
             {
                 ["method"] = "Q-Filters, arXiv 2503.02812: first singular vector of each attention head's queries after RoPE, signed by their mean, averaged over the group",
                 ["texts"] = source,
                 ["share"] = Text($"{shares.Average():0.00} of the queries' squares lie along the direction (mean over heads; {shares.Min():0.00} to {shares.Max():0.00})"),
                 ["threads"] = Text($"{Options.Threads}"),
-            });
+            },
+            after: [size]);
     }
 
     /// <summary>The eigenvector of the largest eigenvalue of a symmetric positive matrix, and that eigenvalue by the sum of all.</summary>

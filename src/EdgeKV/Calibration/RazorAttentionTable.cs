@@ -31,7 +31,7 @@ internal sealed class RazorAttentionTable : TableCalibration
     // Echo and induction of every attention head.
     public override int Length => 2 * HeadCount;
 
-    private int HeadCount => Model.Layers * Model.Heads;
+    private int HeadCount => Geometry.Heads.Total;
 
     public override CalibrationStage Stage(int unit) => CalibrationStage.EchoHeads;
 
@@ -62,18 +62,17 @@ internal sealed class RazorAttentionTable : TableCalibration
         double pairs = _copy * (Copies * (Copies - 1) / 2.0);
         float[] echo = Largest(0);
         float[] induction = Largest(HeadCount);
-        HeadsByLayer heads = RazorAttention.RetrievalHeads(echo, induction, Model.Layers);
-        return new ProfileTable(
+        HeadsByLayer heads = RazorAttention.RetrievalHeads(echo, induction, Geometry.KvHeads);
+        return ProfileTable.OfHeads(
             Table,
-            [
-                new ProfileArray(RazorAttention.Echo, [Model.Layers, Model.KvHeads], echo),
-                new ProfileArray(RazorAttention.Induction, [Model.Layers, Model.KvHeads], induction),
-            ],
+            Geometry.KvHeads,
+            [(RazorAttention.Echo, echo), (RazorAttention.Induction, induction)],
+            others: [],
             new Dictionary<string, string>
             {
                 ["method"] = "RazorAttention, arXiv 2407.15891: mean attention to the same token in earlier copies (echo) and to the one after it (induction), largest of the group",
                 ["tokens"] = Text($"{_copy} random tokens {Copies} times, seed {Options.Seed}"),
-                ["heads"] = string.Join("; ", Enumerable.Range(0, Model.Layers).Where(layer => heads[layer].Length > 0)
+                ["heads"] = string.Join("; ", Enumerable.Range(0, Geometry.Layers.Count).Where(layer => heads[layer].Length > 0)
                     .Select(layer => Text($"layer {layer}: {string.Join(' ', heads[layer].ToArray())}"))),
                 ["scores"] = Text($"echo up to {echo.Max():0.000}, induction up to {induction.Max():0.000}"),
                 ["threads"] = Text($"{Options.Threads}"),
@@ -81,8 +80,12 @@ internal sealed class RazorAttentionTable : TableCalibration
 
         float[] Largest(int from)
         {
-            int group = Model.Heads / Model.KvHeads;
-            return [.. sums.Skip(from).Take(HeadCount).Chunk(group).Select(heads => (float)(heads.Max() / pairs))];
+            return
+            [
+                .. Enumerable.Range(0, Geometry.Layers.Count).SelectMany(layer => sums
+                    .Skip(from + Geometry.Heads.First(layer)).Take(Geometry.Heads[layer])
+                    .Chunk(Geometry.GroupSize(layer)).Select(heads => (float)(heads.Max() / pairs))),
+            ];
         }
     }
 

@@ -32,6 +32,9 @@ internal abstract class TableCalibration : IDisposable
 
     protected EdgeModel Model { get; }
 
+    /// <summary>The layers whose heads the sums are about.</summary>
+    protected CacheGeometry Geometry => Model.Geometry;
+
     protected CalibrationOptions Options { get; }
 
     /// <summary>What a unit does.</summary>

@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Compression;
 
 /// <summary>What a compression did, and what it took.</summary>
@@ -10,10 +12,10 @@ public sealed record CompressionReport
     public ScoreCost? Scores { get; init; }
 
     /// <summary>Layers.</summary>
-    public required int Layers { get; init; }
+    public int Layers => KvHeads.Layers;
 
-    /// <summary>KV heads of a layer.</summary>
-    public required int KvHeads { get; init; }
+    /// <summary>KV heads of each layer.</summary>
+    public required HeadLayout KvHeads { get; init; }
 
     /// <summary>Tokens of the context, at positions 0 to ContextTokens - 1.</summary>
     public required int ContextTokens { get; init; }
@@ -21,7 +23,7 @@ public sealed record CompressionReport
     /// <summary>The ratio that the budget asked for; null when it was given in rows, in bytes or by a threshold alone, or a finished plan was applied.</summary>
     public double? RatioAsked { get; init; }
 
-    /// <summary>The share of the context's rows that is gone: 1 - kept / (layers x KV heads x context tokens).</summary>
+    /// <summary>The share of the context's rows that is gone: 1 - kept / (KV heads of all layers x context tokens).</summary>
     public required double RatioAchieved { get; init; }
 
     /// <summary>Whether the KV heads of each layer keep equally many rows.</summary>
@@ -30,16 +32,16 @@ public sealed record CompressionReport
     /// <summary>Whether positions have closed up: the kept rows are at 0 to rows - 1, and the next token comes after them.</summary>
     public bool Rerotated { get; init; }
 
-    /// <summary>Bytes of one row of one KV head, key and value together.</summary>
-    public required long RowBytes { get; init; }
+    /// <summary>Bytes of one row of one KV head, key and value together, by layer.</summary>
+    public required IReadOnlyList<long> RowBytes { get; init; }
 
-    /// <summary>The context's rows before, [layers, kvHeads].</summary>
+    /// <summary>The context's rows before, of every KV head, layer after layer.</summary>
     public required IReadOnlyList<int> RowsBefore { get; init; }
 
-    /// <summary>The context's rows after, [layers, kvHeads].</summary>
+    /// <summary>The context's rows after, of every KV head, layer after layer.</summary>
     public required IReadOnlyList<int> RowsAfter { get; init; }
 
-    /// <summary>Rows for later tokens after, rounding included, [layers, kvHeads].</summary>
+    /// <summary>Rows for later tokens after, rounding included, of every KV head, layer after layer.</summary>
     public required IReadOnlyList<int> RoomAfter { get; init; }
 
     /// <summary>
@@ -87,18 +89,24 @@ public sealed record CompressionReport
     /// <summary>The context's rows over all layers and KV heads after.</summary>
     public long TotalRowsAfter => Sum(RowsAfter);
 
+    /// <summary>Bytes of the context's rows before, without unused cells.</summary>
+    public long TotalRowBytesBefore => Sum(RowsBefore, RowBytes);
+
+    /// <summary>Bytes of the context's rows after, without room.</summary>
+    public long TotalRowBytesAfter => Sum(RowsAfter, RowBytes);
+
     /// <summary>Bytes of the context's rows of one KV head before, without unused cells.</summary>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such layer or KV head.</exception>
-    public long HeadBytesBefore(int layer, int kvHead) => RowsBefore[Index(layer, kvHead)] * RowBytes;
+    public long HeadBytesBefore(int layer, int kvHead) => RowsBefore[Index(layer, kvHead)] * RowBytes[layer];
 
     /// <summary>Bytes of one KV head after, its room included.</summary>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such layer or KV head.</exception>
     public long HeadBytesAfter(int layer, int kvHead) =>
-        ((long)RowsAfter[Index(layer, kvHead)] + RoomAfter[Index(layer, kvHead)]) * RowBytes;
+        ((long)RowsAfter[Index(layer, kvHead)] + RoomAfter[Index(layer, kvHead)]) * RowBytes[layer];
 
     /// <summary>The context's rows of a layer after, over all its KV heads.</summary>
     /// <param name="layer">0 to Layers - 1.</param>
@@ -106,7 +114,7 @@ public sealed record CompressionReport
     public long LayerRowsAfter(int layer)
     {
         long rows = 0;
-        for (int head = 0; head < KvHeads; head++)
+        for (int head = 0; head < KvHeads[layer]; head++)
         {
             rows += RowsAfter[Index(layer, head)];
         }
@@ -120,7 +128,7 @@ public sealed record CompressionReport
     public long LayerBytesBefore(int layer)
     {
         long bytes = 0;
-        for (int head = 0; head < KvHeads; head++)
+        for (int head = 0; head < KvHeads[layer]; head++)
         {
             bytes += HeadBytesBefore(layer, head);
         }
@@ -134,12 +142,23 @@ public sealed record CompressionReport
     public long LayerBytesAfter(int layer)
     {
         long bytes = 0;
-        for (int head = 0; head < KvHeads; head++)
+        for (int head = 0; head < KvHeads[layer]; head++)
         {
             bytes += HeadBytesAfter(layer, head);
         }
 
         return bytes;
+    }
+
+    private long Sum(IReadOnlyList<int> rows, IReadOnlyList<long> bytes)
+    {
+        long sum = 0;
+        for (int list = 0; list < rows.Count; list++)
+        {
+            sum += rows[list] * bytes[KvHeads.At(list).Layer];
+        }
+
+        return sum;
     }
 
     private static long Sum(IReadOnlyList<int> rows)
@@ -158,7 +177,7 @@ public sealed record CompressionReport
         ArgumentOutOfRangeException.ThrowIfNegative(layer);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
         ArgumentOutOfRangeException.ThrowIfNegative(kvHead);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(kvHead, KvHeads);
-        return layer * KvHeads + kvHead;
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(kvHead, KvHeads[layer]);
+        return KvHeads.First(layer) + kvHead;
     }
 }

@@ -92,11 +92,11 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
     private CompressionReport Apply(CompressionPlan plan, Planned planned, double? speedBefore)
     {
         int position = _native.Position;
-        if (plan.Layers != context.Model.Layers || plan.KvHeads != context.Model.KvHeads || plan.ContextTokens != position)
+        if (!plan.KvHeads.Equals(context.Model.Geometry.KvHeads) || plan.ContextTokens != position)
         {
             throw new PlanException(
-                $"The plan is for {plan.ContextTokens} tokens in {plan.Layers} layers x {plan.KvHeads} KV heads; "
-                + $"the context has {position} in {context.Model.Layers} x {context.Model.KvHeads}.");
+                $"The plan is for {plan.ContextTokens} tokens in {plan.KvHeads} KV heads; "
+                + $"the context has {position} in {context.Model.Geometry.KvHeads}.");
         }
 
         plan.ThrowIfEmpty();

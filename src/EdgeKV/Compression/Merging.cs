@@ -8,7 +8,7 @@ namespace EdgeKV.Compression;
 /// <summary>Takes the values of rows that a plan drops into those of rows that it keeps (NVIDIA/kvpress, merging_press).</summary>
 internal static class Merging
 {
-    /// <summary>What the values of the rows that a plan drops go into, [layers, kvHeads]. Changes nothing yet.</summary>
+    /// <summary>What the values of the rows that a plan drops go into, by KV head. Changes nothing yet.</summary>
     /// <exception cref="SessionStateException">The cache is compact.</exception>
     public static MergedRows[] Plan(
         NativeContext context, CompressionPlan plan, IProgress<CompressionProgress>? progress, CancellationToken cancellation)
@@ -18,16 +18,16 @@ internal static class Merging
             throw new SessionStateException("Cannot merge values: the cache is compact, and rows that are gone have none. Merge when compressing the full cache.");
         }
 
-        MergedRows[] merged = new MergedRows[plan.Layers * plan.KvHeads];
+        MergedRows[] merged = new MergedRows[plan.KvHeads.Total];
         CacheRows rows = new(context.Model, context.Handle, context.Position);
         for (int layer = 0; layer < plan.Layers; layer++)
         {
             progress?.Report(new CompressionProgress(CompressionStage.Merging, (double)layer / plan.Layers));
             using LayerRows keys = new(rows, RowKind.Keys, layer);
             using LayerRows values = new(rows, RowKind.Values, layer);
-            for (int head = 0; head < plan.KvHeads; head++)
+            for (int head = 0; head < plan.KvHeads[layer]; head++)
             {
-                merged[layer * plan.KvHeads + head] = MergedRows.Of(keys, values, head, rows.Tokens, plan.Positions(layer, head), cancellation);
+                merged[plan.KvHeads.First(layer) + head] = MergedRows.Of(keys, values, head, rows.Tokens, plan.Positions(layer, head), cancellation);
             }
         }
 
@@ -42,7 +42,8 @@ internal static class Merging
         {
             for (int list = 0; list < merged.Length; list++)
             {
-                Merge(context, list / plan.KvHeads, list % plan.KvHeads, merged[list]);
+                (int layer, int head) = plan.KvHeads.At(list);
+                Merge(context, layer, head, merged[list]);
             }
 
             Rewriting.Apply(context, plan, options, CancellationToken.None);

@@ -25,9 +25,10 @@ internal static class Rewriting
         int other = plan.Counts.IndexOfAnyExcept(plan.Counts[0]);
         if (other >= 0)
         {
+            (int layer, int head) = plan.KvHeads.At(other);
             throw new PlanException(
-                $"Positions close up where all KV heads keep equally many rows: layer 0, KV head 0 keeps {plan.Counts[0]}, layer {other / plan.KvHeads}, "
-                + $"KV head {other % plan.KvHeads} keeps {plan.Counts[other]}. Take a policy whose heads and layers keep equally many, or leave positions as they are.");
+                $"Positions close up where all KV heads keep equally many rows: layer 0, KV head 0 keeps {plan.Counts[0]}, layer {layer}, "
+                + $"KV head {head} keeps {plan.Counts[other]}. Take a policy whose heads and layers keep equally many, or leave positions as they are.");
         }
 
         _ = NativeRotary.OfLayer(context.Model, context.Handle, 0);

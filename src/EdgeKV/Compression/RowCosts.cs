@@ -27,10 +27,11 @@ internal static class RowCosts
 
         // Every head's rows begin at an offset that the backend is fast with, so heads are rounded up to as many rows as that takes.
         int bytes = onDevice ? DeviceOffset : HostOffset;
-        int step = Math.Max(
-            Step(context.Model.HeadSizeK, CacheTypes.Of(context.Get(NativeCacheKey.TypeK))),
-            Step(context.Model.HeadSizeV, CacheTypes.Of(context.Get(NativeCacheKey.TypeV))));
-        return new RowCost(context.Get(NativeCacheKey.RowBytes), room + step - 1);
+        KvCacheType typeK = CacheTypes.Of(context.Get(NativeCacheKey.TypeK));
+        KvCacheType typeV = CacheTypes.Of(context.Get(NativeCacheKey.TypeV));
+        int step = context.Model.Geometry.Layers.Max(layer => Math.Max(Step(layer.HeadSizeK, typeK), Step(layer.HeadSizeV, typeV)));
+        long[] rowBytes = CacheStateReader.RowBytes(context);
+        return new RowCost(rowBytes[0], room + step - 1) { BytesByLayer = rowBytes };
 
         int Step(int elements, KvCacheType type) => bytes / (int)BigInteger.GreatestCommonDivisor(bytes, KvMemory.Bytes(elements, type));
     }

@@ -17,18 +17,18 @@ internal static class RowsThere
 
         int contextTokens = (int)context.Get(NativeCacheKey.ContextTokens);
         (int[] rows, _) = CacheStateReader.KeptRows(context);
-        int[][] kept = new int[plan.Layers * plan.KvHeads][];
+        int[][] kept = new int[plan.KvHeads.Total][];
         for (int layer = 0; layer < plan.Layers; layer++)
         {
-            for (int head = 0; head < plan.KvHeads; head++)
+            for (int head = 0; head < plan.KvHeads[layer]; head++)
             {
-                int list = layer * plan.KvHeads + head;
+                int list = plan.KvHeads.First(layer) + head;
                 int[] there = CacheStateReader.KeptPositions(context, layer, head, rows[list]);
                 kept[list] = [.. plan.Positions(layer, head).ToArray().Where(position => position >= contextTokens || Array.BinarySearch(there, position) >= 0)];
             }
         }
 
         return new CompressionPlan(
-            plan.Layers, plan.KvHeads, plan.ContextTokens, Array.ConvertAll(kept, list => list.Length), [.. kept.SelectMany(list => list)]);
+            plan.KvHeads, plan.ContextTokens, Array.ConvertAll(kept, list => list.Length), [.. kept.SelectMany(list => list)]);
     }
 }

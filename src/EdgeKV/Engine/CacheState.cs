@@ -37,8 +37,8 @@ public sealed record CacheState
     /// <summary>Bytes of the buffers that hold keys and values, as the backends report them.</summary>
     public required long Bytes { get; init; }
 
-    /// <summary>Bytes of one KV head's key and value of one token.</summary>
-    public required long RowBytes { get; init; }
+    /// <summary>Bytes of one KV head's key and value of one token, by layer.</summary>
+    public required IReadOnlyList<long> RowBytes { get; init; }
 
     /// <summary>Cells of the full cache that the context was made with.</summary>
     public required int ContextSize { get; init; }

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Engine;
@@ -12,7 +13,7 @@ internal static class CacheStateReader
         int sequences = (int)context.Get(NativeCacheKey.Sequences);
         int position = sequences > 1 ? 0 : context.Position;
         int contextTokens = (int)context.Get(NativeCacheKey.ContextTokens);
-        int heads = context.Model.Geometry!.TotalKvHeads;
+        int heads = context.Model.Geometry.KvHeads.Total;
         int[] tokens = context.Tokens(0, position);
         long kept = context.Get(NativeCacheKey.Rows);
         return new CacheState
@@ -25,13 +26,25 @@ internal static class CacheStateReader
             Rows = kept + (long)heads * (position - contextTokens),
             Room = (int)context.Get(NativeCacheKey.Room),
             Bytes = context.Get(NativeCacheKey.Bytes),
-            RowBytes = context.Get(NativeCacheKey.RowBytes),
+            RowBytes = RowBytes(context),
             ContextSize = (int)context.Get(NativeCacheKey.ContextSize),
             Limit = limit,
             Sequences = sequences,
             HasLearnedScores = position > 0 && context.KnowsLearned(position),
             Turn = context.Chat.TurnOf(TokensAsFed.Of(context.BeforeRerotation, tokens)),
         };
+    }
+
+    /// <summary>Bytes of one row of one KV head, K and V together, by layer.</summary>
+    public static long[] RowBytes(NativeContext context)
+    {
+        CacheGeometry geometry = context.Model.Geometry;
+        long first = context.Get(NativeCacheKey.RowBytes);
+        (int, int) size = (geometry.Layers[0].HeadSizeK, geometry.Layers[0].HeadSizeV);
+        return [.. geometry.Layers.Select(layer => (layer.HeadSizeK, layer.HeadSizeV) == size ? first : Of(layer))];
+
+        long Of(AttentionLayer layer) => KvMemory.Bytes(layer.HeadSizeK, CacheTypes.Of(context.Get(NativeCacheKey.TypeK)))
+            + KvMemory.Bytes(layer.HeadSizeV, CacheTypes.Of(context.Get(NativeCacheKey.TypeV)));
     }
 
     /// <summary>
@@ -44,7 +57,7 @@ internal static class CacheStateReader
         (int[] rows, _) = KeptRows(context);
         int[] shared = [];
         int list = 0;
-        for (int layer = 0; layer < context.Model.Geometry!.Layers.Count; layer++)
+        for (int layer = 0; layer < context.Model.Geometry.Layers.Count; layer++)
         {
             for (int head = 0; head < context.Model.Geometry.Layers[layer].KvHeads; head++, list++)
             {
@@ -61,7 +74,7 @@ internal static class CacheStateReader
     {
         if (!context.IsCompact)
         {
-            int[] all = new int[context.Model.Geometry!.TotalKvHeads];
+            int[] all = new int[context.Model.Geometry.KvHeads.Total];
             Array.Fill(all, context.Position);
             return all;
         }
@@ -74,7 +87,7 @@ internal static class CacheStateReader
     /// <summary>Kept rows and room of every KV head, [KV heads of all layers] each.</summary>
     public static unsafe (int[] Rows, int[] Room) KeptRows(NativeContext context)
     {
-        int[] rows = new int[context.Model.Geometry!.TotalKvHeads];
+        int[] rows = new int[context.Model.Geometry.KvHeads.Total];
         int[] room = new int[rows.Length];
         fixed (int* rowsPointer = rows, roomPointer = room)
         {

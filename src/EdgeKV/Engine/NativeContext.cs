@@ -308,7 +308,7 @@ internal sealed unsafe class NativeContext
     /// <summary>Learned scores of some positions, [layers, kvHeads, count].</summary>
     public float[] Learned(int first, int count)
     {
-        float[] scores = new float[checked(Model.Geometry!.TotalKvHeads * count)];
+        float[] scores = new float[checked(Model.Geometry.KvHeads.Total * count)];
         fixed (float* pointer = scores)
         {
             NativeErrors.ThrowIfFailed(

@@ -42,7 +42,7 @@ internal sealed class ScoredContext(NativeContext context, int limit, long score
         int contextTokens = (int)context.Get(NativeCacheKey.ContextTokens);
         (int[] rows, _) = CacheStateReader.KeptRows(context);
         int list = 0;
-        for (int layer = 0; layer < Model.Geometry!.Layers.Count; layer++)
+        for (int layer = 0; layer < Model.Geometry.Layers.Count; layer++)
         {
             for (int head = 0; head < Model.Geometry.Layers[layer].KvHeads; head++, list++)
             {

@@ -41,7 +41,7 @@ internal static unsafe class StateFile
 
             StateHeader header = new(
                 FingerprintOf(context.Model),
-                context.Model.Geometry!.TotalKvHeads,
+                context.Model.Geometry.KvHeads.Total,
                 context.Get(NativeCacheKey.RowBytes),
                 context.Get(NativeCacheKey.TypeK),
                 context.Get(NativeCacheKey.TypeV),
@@ -140,7 +140,7 @@ internal static unsafe class StateFile
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         StateHeader header = ReadHeader(stream, hash);
         Check(place, header);
-        SavedState saved = new(header, place.Model.Geometry!.TotalKvHeads);
+        SavedState saved = new(header, place.Model.Geometry.KvHeads.Total);
         try
         {
             Take(MemoryMarshal.AsBytes(saved.Tokens.AsSpan()));
@@ -187,7 +187,7 @@ internal static unsafe class StateFile
     private static void Check(StatePlace place, StateHeader header)
     {
         EdgeModel model = place.Model;
-        if (header.Model != FingerprintOf(model) || header.KvHeads != model.Geometry!.TotalKvHeads)
+        if (header.Model != FingerprintOf(model) || header.KvHeads != model.Geometry.KvHeads.Total)
         {
             throw new EdgeKVException("The saved session is of another model.");
         }
@@ -203,7 +203,7 @@ internal static unsafe class StateFile
                 $"The saved session has {header.Position} tokens in a full cache; the context holds {place.Limit} (ContextSize).", header.Position, place.Limit);
         }
 
-        long mostState = checked((long)model.Window * header.KvHeads * header.RowBytes) * 2 + (256L << 20);
+        long mostState = checked(model.Window * place.BytesPerToken) * 2 + (256L << 20);
         if (header.Position < 0 || header.Position > model.Window || header.StateBytes < 1 || header.StateBytes > mostState || header.LearnedRuns is null
             || header.Rerotated < 0 || header.Rerotated > header.Position || header.Fed < header.Rerotated || header.Fed > MostFed)
         {

@@ -5,7 +5,7 @@ namespace EdgeKV.Engine;
 /// <summary>What a saved context says about itself before its bytes.</summary>
 /// <param name="Model">The model's fingerprint; empty when the model was not loaded from one file.</param>
 /// <param name="KvHeads">KV heads of all layers.</param>
-/// <param name="RowBytes">Bytes of one KV head's key and value of one token.</param>
+/// <param name="RowBytes">Bytes of one KV head's key and value of one token in the first layer.</param>
 /// <param name="TypeK">The ggml_type of keys.</param>
 /// <param name="TypeV">The ggml_type of values.</param>
 /// <param name="Position">Tokens that the context holds.</param>

@@ -4,8 +4,6 @@ namespace EdgeKV.Models;
 public sealed record CacheGeometry
 {
     private readonly AttentionLayer[] _layers;
-    private readonly int[] _firstKvHead;
-    private readonly int[] _firstHead;
 
     /// <summary>A geometry of given layers.</summary>
     /// <param name="layers">At least one, in the order of the model.</param>
@@ -19,8 +17,6 @@ public sealed record CacheGeometry
             throw new ArgumentException("A KV cache has at least one layer.", nameof(layers));
         }
 
-        _firstKvHead = new int[_layers.Length + 1];
-        _firstHead = new int[_layers.Length + 1];
         for (int i = 0; i < _layers.Length; i++)
         {
             AttentionLayer layer = _layers[i];
@@ -28,10 +24,10 @@ public sealed record CacheGeometry
             {
                 throw new ArgumentException($"Layer {i} is {layer}: every size is at least 1, and attention heads are a multiple of KV heads.", nameof(layers));
             }
-
-            _firstKvHead[i + 1] = _firstKvHead[i] + layer.KvHeads;
-            _firstHead[i + 1] = _firstHead[i] + layer.Heads;
         }
+
+        Heads = new HeadLayout(_layers.Select(layer => layer.Heads));
+        KvHeads = new HeadLayout(_layers.Select(layer => layer.KvHeads));
     }
 
     /// <summary>A geometry whose layers are all alike.</summary>
@@ -46,22 +42,22 @@ public sealed record CacheGeometry
     /// <summary>The layers.</summary>
     public IReadOnlyList<AttentionLayer> Layers => _layers;
 
-    /// <summary>KV heads of all layers together: the length of a list with one entry per KV head, layer after layer.</summary>
-    public int TotalKvHeads => _firstKvHead[^1];
+    /// <summary>Attention heads of each layer.</summary>
+    public HeadLayout Heads { get; }
 
-    /// <summary>Attention heads of all layers together.</summary>
-    public int TotalHeads => _firstHead[^1];
+    /// <summary>KV heads of each layer.</summary>
+    public HeadLayout KvHeads { get; }
 
     /// <summary>Whether all layers have the same heads of the same sizes.</summary>
     public bool IsUniform => Array.TrueForAll(_layers, layer => layer with { ModelLayer = 0 } == _layers[0] with { ModelLayer = 0 });
 
-    /// <summary>Where a layer's KV heads begin in a list of all KV heads.</summary>
-    /// <param name="layer">0 to the number of layers.</param>
-    public int FirstKvHead(int layer) => _firstKvHead[layer];
+    /// <summary>Attention heads that share a KV head of a layer: KV head h serves attention heads h * size and the size - 1 after it.</summary>
+    /// <param name="layer">0 to the number of layers - 1.</param>
+    public int GroupSize(int layer) => _layers[layer].Heads / _layers[layer].KvHeads;
 
-    /// <summary>Where a layer's attention heads begin in a list of all attention heads.</summary>
-    /// <param name="layer">0 to the number of layers.</param>
-    public int FirstHead(int layer) => _firstHead[layer];
+    /// <summary>The heads that a statistic has rows of.</summary>
+    /// <param name="perAttentionHead">Whether these are attention heads; otherwise KV heads.</param>
+    internal HeadLayout Rows(bool perAttentionHead) => perAttentionHead ? Heads : KvHeads;
 
     /// <inheritdoc/>
     public bool Equals(CacheGeometry? other) => other is not null && _layers.AsSpan().SequenceEqual(other._layers);

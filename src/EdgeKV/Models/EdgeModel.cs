@@ -22,6 +22,7 @@ public sealed class EdgeModel : IDisposable
     private readonly Tokenizer _tokenizer;
     private readonly Lazy<string> _fingerprint;
     private readonly Lazy<ChatFrame> _chat;
+    private readonly CacheGeometry? _geometry;
     private readonly bool _ownsWeights;
     private LLamaWeights? _weights;
     private bool _disposed;
@@ -34,18 +35,13 @@ public sealed class EdgeModel : IDisposable
         _tokenizer = new Tokenizer(handle);
         Options = options;
         Path = path ?? NativeModel.PathOf(handle);
-        Geometry = NativeModel.GeometryOf(handle);
+        _geometry = NativeModel.GeometryOf(handle);
         Layers = handle.LayerCount;
-        Heads = Geometry?.Layers[0].Heads ?? handle.HeadCount;
-        KvHeads = Geometry?.Layers[0].KvHeads ?? handle.KVHeadCount;
-        HeadSizeK = Geometry?.Layers[0].HeadSizeK ?? 0;
-        HeadSizeV = Geometry?.Layers[0].HeadSizeV ?? 0;
         EmbeddingSize = handle.EmbeddingSize;
         Window = handle.ContextSize;
         Parameters = (long)handle.ParameterCount;
         Bytes = (long)handle.SizeInBytes;
         Description = handle.Description;
-        KvMemory = new KvMemory(Layers, KvHeads, HeadSizeK, HeadSizeV);
         _fingerprint = new Lazy<string>(() => ModelFingerprint.Of(FileOrThrow()), LazyThreadSafetyMode.PublicationOnly);
         _chat = new Lazy<ChatFrame>(() => ChatFrame.Of(_tokenizer, _handle), LazyThreadSafetyMode.PublicationOnly);
     }
@@ -56,20 +52,12 @@ public sealed class EdgeModel : IDisposable
     /// <summary>Kind, size and quantization, in llama.cpp's words.</summary>
     public string Description { get; }
 
-    /// <summary>Layers.</summary>
+    /// <summary>All layers, with and without a cache.</summary>
     public int Layers { get; }
 
-    /// <summary>Attention heads of a layer, of the first one where layers differ.</summary>
-    public int Heads { get; }
-
-    /// <summary>KV heads of a layer, of the first one where layers differ.</summary>
-    public int KvHeads { get; }
-
-    /// <summary>Elements of a key of one KV head, of the first layer where layers differ.</summary>
-    public int HeadSizeK { get; }
-
-    /// <summary>Elements of a value of one KV head, of the first layer where layers differ.</summary>
-    public int HeadSizeV { get; }
+    /// <summary>The layers that keep rows in the KV cache, and their heads. Scores, plans and profiles are about these layers, numbered from 0.</summary>
+    /// <exception cref="UnsupportedModelException">No layer does.</exception>
+    public CacheGeometry Geometry => _geometry ?? throw new UnsupportedModelException($"{Description} keeps no rows in a KV cache.");
 
     /// <summary>Elements of the vector that one layer hands to the next.</summary>
     public int EmbeddingSize { get; }
@@ -91,7 +79,8 @@ public sealed class EdgeModel : IDisposable
     public long Bytes { get; }
 
     /// <summary>What the model's KV cache costs.</summary>
-    public KvMemory KvMemory { get; }
+    /// <exception cref="UnsupportedModelException">No layer has one.</exception>
+    public KvMemory KvMemory => new(Geometry);
 
     /// <summary>
     /// The system prompt that the model's own template writes when a conversation has none; null when it writes none.
@@ -102,9 +91,6 @@ public sealed class EdgeModel : IDisposable
     /// <exception cref="InvalidOperationException">The model is known from a context alone, whose weights belong to somebody else.</exception>
     public LLamaWeights Weights => _weights
         ?? throw new InvalidOperationException("This model is known from a context alone. Make it with EdgeModel.From(weights) to have its weights.");
-
-    /// <summary>The layers that keep rows in the KV cache; null when there is none.</summary>
-    internal CacheGeometry? Geometry { get; }
 
     internal ModelOptions Options { get; }
 
@@ -194,14 +180,8 @@ public sealed class EdgeModel : IDisposable
 
     /// <summary>Throws when caches of this model cannot be made compact.</summary>
     /// <exception cref="UnsupportedModelException">They cannot; the message says why.</exception>
-    public void EnsureSupported()
-    {
+    public void EnsureSupported() =>
         NativeErrors.ThrowIfFailed(NativeMethods.edgekv_model_supported(Handle), nameof(NativeMethods.edgekv_model_supported));
-        if (Geometry is not { IsUniform: true } || Geometry.Layers.Count != Layers)
-        {
-            throw new UnsupportedModelException($"{Description} has layers with other numbers or sizes of heads than the first, or layers without a cache. Plans are made for layers that are alike.");
-        }
-    }
 
     /// <summary>The value of a GGUF metadata key as text; null when the model has no such key.</summary>
     /// <param name="key">For example "general.name".</param>

@@ -6,23 +6,35 @@ namespace EdgeKV.Models;
 /// What the KV cache of a model costs, and how much context fits into given memory. Pure arithmetic on the model's sizes: room for later
 /// tokens, rounding up of rows and the model's weights are not in it.
 /// </summary>
-/// <param name="Layers">Layers, 1 and up.</param>
-/// <param name="KvHeads">KV heads of a layer, 1 and up.</param>
-/// <param name="HeadSizeK">Elements of a key.</param>
-/// <param name="HeadSizeV">Elements of a value.</param>
-public sealed record KvMemory(int Layers, int KvHeads, int HeadSizeK, int HeadSizeV)
+/// <param name="Geometry">The layers that keep rows, and their heads.</param>
+public sealed record KvMemory(CacheGeometry Geometry)
 {
     private const int BlockElements = 32;
 
-    /// <summary>Bytes of one row: key and value of one token in one KV head.</summary>
+    /// <summary>Bytes of one row: key and value of one token in one KV head of a layer.</summary>
+    /// <param name="layer">0 to the number of layers - 1.</param>
+    /// <param name="type">Element type.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such type.</exception>
-    public long BytesPerRow(KvCacheType type) => Bytes(HeadSizeK, type) + Bytes(HeadSizeV, type);
+    public long BytesPerRow(int layer, KvCacheType type)
+    {
+        AttentionLayer own = Geometry.Layers[layer];
+        return Bytes(own.HeadSizeK, type) + Bytes(own.HeadSizeV, type);
+    }
 
     /// <summary>Bytes of one token over all layers and KV heads.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There is no such type.</exception>
-    public long BytesPerToken(KvCacheType type) => checked((long)Layers * KvHeads * BytesPerRow(type));
+    public long BytesPerToken(KvCacheType type)
+    {
+        long bytes = 0;
+        for (int layer = 0; layer < Geometry.Layers.Count; layer++)
+        {
+            bytes = checked(bytes + Geometry.KvHeads[layer] * BytesPerRow(layer, type));
+        }
 
-    /// <summary>Bytes that a context takes after a share of its rows has gone.</summary>
+        return bytes;
+    }
+
+    /// <summary>Bytes that a context takes after a share of its rows has gone, rows counting as the mean of all where layers have other head sizes.</summary>
     /// <param name="type">Element type.</param>
     /// <param name="tokens">Length of the context, 0 and up.</param>
     /// <param name="ratio">The share removed, 0 to below 1.</param>
@@ -30,7 +42,7 @@ public sealed record KvMemory(int Layers, int KvHeads, int HeadSizeK, int HeadSi
     public long Bytes(KvCacheType type, int tokens, double ratio = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(tokens);
-        return CompressionRatio.Keep(checked((long)Layers * KvHeads * tokens), ratio) * BytesPerRow(type);
+        return (long)((Int128)CompressionRatio.Keep((long)Geometry.KvHeads.Total * tokens, ratio) * BytesPerToken(type) / Geometry.KvHeads.Total);
     }
 
     /// <summary>The longest context whose compressed cache fits into given memory.</summary>
@@ -45,7 +57,7 @@ public sealed record KvMemory(int Layers, int KvHeads, int HeadSizeK, int HeadSi
     public int TokensThatFit(KvCacheType type, long memory, double ratio = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(memory);
-        long rows = memory / BytesPerRow(type);
+        long rows = (long)((Int128)memory * Geometry.KvHeads.Total / BytesPerToken(type));
 
         // Keep truncates and never falls as tokens rise: the answer is where it first passes the rows there are.
         long low = 0;
@@ -53,7 +65,7 @@ public sealed record KvMemory(int Layers, int KvHeads, int HeadSizeK, int HeadSi
         while (low < high)
         {
             long middle = low + (high - low + 1) / 2;
-            if (CompressionRatio.Keep(checked((long)Layers * KvHeads * middle), ratio) <= rows)
+            if (CompressionRatio.Keep(Geometry.KvHeads.Total * middle, ratio) <= rows)
             {
                 low = middle;
             }

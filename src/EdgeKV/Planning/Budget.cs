@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Numerics;
+using EdgeKV.Models;
 using EdgeKV.Numerics;
 
 namespace EdgeKV.Planning;
@@ -44,73 +46,58 @@ public sealed record Budget
         : throw new ArgumentOutOfRangeException(nameof(bytes), bytes, "A budget needs at least 1 byte.");
 
     /// <summary>
-    /// Composite rows that the budget allows over all layers. A composite row is one row in each KV head of one layer.
+    /// What the budget allows over all layers where rows are composite: a composite row is one row in each KV head of one layer, so it takes as many
+    /// rows as the layer has KV heads.
     /// </summary>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
     /// <param name="tokens">Context tokens, 0 and up.</param>
     /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
-    /// <returns>0 to layers * tokens.</returns>
+    /// <returns>At most all of the context's rows.</returns>
     /// <exception cref="PlanException">The budget is in bytes, and the cost is unknown or the bytes do not even hold the reserved rows.</exception>
-    public long CompositeRows(int layers, int kvHeads, int tokens, RowCost cost = default)
-    {
-        long all = Cells(layers, kvHeads, tokens) / kvHeads;
-        return Ratio is { } ratio
-            ? CompressionRatio.Keep(all, ratio)
-            : Rows is { } rows
-                ? Math.Min(all, (long)rows * layers)
-                : Math.Min(all, RowsInBytes(layers, kvHeads, cost) / kvHeads);
-    }
+    public RowLimit CompositeRows(HeadLayout kvHeads, int tokens, RowCost cost = default) => Limit(kvHeads, tokens, cost, composite: true);
 
-    /// <summary>Rows that the budget allows over all layers and KV heads, where heads may differ.</summary>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <summary>What the budget allows over all layers and KV heads, where heads may differ.</summary>
+    /// <param name="kvHeads">KV heads of each layer.</param>
     /// <param name="tokens">Context tokens, 0 and up.</param>
     /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
-    /// <returns>0 to layers * kvHeads * tokens.</returns>
+    /// <returns>At most all of the context's rows.</returns>
     /// <exception cref="PlanException">The budget is in bytes, and the cost is unknown or the bytes do not even hold the reserved rows.</exception>
-    public long RaggedRows(int layers, int kvHeads, int tokens, RowCost cost = default)
-    {
-        long all = Cells(layers, kvHeads, tokens);
-        return Ratio is { } ratio
-            ? CompressionRatio.Keep(all, ratio)
-            : Rows is { } rows
-                ? Math.Min(all, (long)rows * layers * kvHeads)
-                : Math.Min(all, RowsInBytes(layers, kvHeads, cost));
-    }
+    public RowLimit RaggedRows(HeadLayout kvHeads, int tokens, RowCost cost = default) => Limit(kvHeads, tokens, cost, composite: false);
 
     /// <summary>Rows that the budget allows each KV head of each layer, where all keep equally many.</summary>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
     /// <param name="tokens">Context tokens, 0 and up.</param>
     /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
     /// <returns>0 to tokens.</returns>
     /// <exception cref="PlanException">The budget is in bytes, and the cost is unknown or the bytes do not even hold the reserved rows.</exception>
-    public int EqualRows(int layers, int kvHeads, int tokens, RowCost cost = default)
+    public int EqualRows(HeadLayout kvHeads, int tokens, RowCost cost = default)
     {
-        long lists = Cells(layers, kvHeads, 1);
+        Check(kvHeads, tokens);
         return (int)(Ratio is { } ratio
             ? CompressionRatio.Keep(tokens, ratio)
             : Rows is { } rows
                 ? Math.Min(tokens, rows)
-                : Math.Min(tokens, RowsInBytes(layers, kvHeads, cost) / lists));
+                : Math.Min(tokens, BytesForRows(kvHeads, cost) / BytesPerToken(kvHeads, cost)));
     }
 
-    /// <summary>Rows that the budget allows each layer over all its KV heads, where all layers keep equally many and heads may differ.</summary>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <summary>
+    /// Rows that the budget allows a layer over all its KV heads, where heads may differ and the layers share the budget by the KV heads that they have.
+    /// </summary>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <param name="layer">0 to layers - 1.</param>
     /// <param name="tokens">Context tokens, 0 and up.</param>
     /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
-    /// <returns>0 to kvHeads * tokens.</returns>
+    /// <returns>0 to the layer's KV heads * tokens.</returns>
     /// <exception cref="PlanException">The budget is in bytes, and the cost is unknown or the bytes do not even hold the reserved rows.</exception>
-    public int LayerRows(int layers, int kvHeads, int tokens, RowCost cost = default)
+    public int LayerRows(HeadLayout kvHeads, int layer, int tokens, RowCost cost = default)
     {
-        int all = checked((int)Cells(1, kvHeads, tokens));
+        Check(kvHeads, tokens);
+        int all = checked(kvHeads[layer] * tokens);
         return (int)(Ratio is { } ratio
             ? CompressionRatio.Keep(all, ratio)
             : Rows is { } rows
-                ? Math.Min(all, (long)rows * kvHeads)
-                : Math.Min(all, RowsInBytes(layers, kvHeads, cost) / layers));
+                ? Math.Min(all, (long)rows * kvHeads[layer])
+                : (long)Int128.Min(all, (Int128)BytesForRows(kvHeads, cost) * kvHeads[layer] / BytesPerToken(kvHeads, cost)));
     }
 
     /// <summary>For example "ratio 0.8", "300 rows" or "67108864 bytes".</summary>
@@ -120,19 +107,68 @@ public sealed record Budget
             ? string.Create(CultureInfo.InvariantCulture, $"{rows} rows")
             : string.Create(CultureInfo.InvariantCulture, $"{Bytes} bytes");
 
-    private static long Cells(int layers, int kvHeads, int tokens)
+    private static void Check(HeadLayout kvHeads, int tokens)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
+        ArgumentNullException.ThrowIfNull(kvHeads);
         ArgumentOutOfRangeException.ThrowIfNegative(tokens);
-        return checked((long)layers * kvHeads * tokens);
     }
 
-    private long RowsInBytes(int layers, int kvHeads, RowCost cost)
+    // Bytes of a token's rows in all layers and KV heads.
+    private static long BytesPerToken(HeadLayout kvHeads, RowCost cost)
     {
-        if (cost.BytesPerRow < 1)
+        long bytes = 0;
+        for (int layer = 0; layer < kvHeads.Layers; layer++)
         {
-            throw new PlanException($"A budget of {Bytes} bytes needs to know what a row costs: give a {nameof(RowCost)} with at least 1 byte per row.");
+            bytes = checked(bytes + kvHeads[layer] * cost.Bytes(layer));
+        }
+
+        return bytes;
+    }
+
+    private RowLimit Limit(HeadLayout kvHeads, int tokens, RowCost cost, bool composite)
+    {
+        Check(kvHeads, tokens);
+        long bytes = Bytes is null ? 0 : BytesForRows(kvHeads, cost);
+
+        // What all rows have in common is one unit, so that rows that count alike are counted, not weighed.
+        long[] perRow = new long[kvHeads.Layers];
+        long unit = 0;
+        for (int layer = 0; layer < perRow.Length; layer++)
+        {
+            perRow[layer] = (Bytes is null ? 1 : cost.Bytes(layer)) * (composite ? kvHeads[layer] : 1);
+            unit = (long)BigInteger.GreatestCommonDivisor(unit, perRow[layer]);
+        }
+
+        long perToken = 0;
+        for (int layer = 0; layer < perRow.Length; layer++)
+        {
+            perRow[layer] /= unit;
+            perToken += perRow[layer] * (composite ? 1 : kvHeads[layer]);
+        }
+
+        long all = checked(perToken * tokens);
+        long units = Ratio is { } ratio
+            ? CompressionRatio.Keep(all, ratio)
+            : Rows is { } rows
+                ? (long)Int128.Min(all, (Int128)rows * perToken)
+                : Math.Min(all, bytes / unit);
+        return Bytes is not null && !IsOneSize(kvHeads, cost)
+            ? new RowLimit(kvHeads, units, perRow, composite, unit, "bytes")
+            : new RowLimit(kvHeads, units, perRow, composite, Bytes is null ? unit : unit / cost.Bytes(0), "rows");
+    }
+
+    private static bool IsOneSize(HeadLayout kvHeads, RowCost cost) =>
+        Enumerable.Range(0, kvHeads.Layers).All(layer => cost.Bytes(layer) == cost.Bytes(0));
+
+    // Bytes without those of reserved rows.
+    private long BytesForRows(HeadLayout kvHeads, RowCost cost)
+    {
+        for (int layer = 0; layer < kvHeads.Layers; layer++)
+        {
+            if (cost.Bytes(layer) < 1)
+            {
+                throw new PlanException($"A budget of {Bytes} bytes needs to know what a row costs: give a {nameof(RowCost)} with at least 1 byte per row.");
+            }
         }
 
         if (cost.ReservedPerHead < 0)
@@ -140,11 +176,9 @@ public sealed record Budget
             throw new PlanException($"A KV head cannot reserve {cost.ReservedPerHead} rows.");
         }
 
-        long reserved = checked((long)cost.ReservedPerHead * layers * kvHeads);
-        long rows = Bytes.GetValueOrDefault() / cost.BytesPerRow - reserved;
-        return rows >= 0
-            ? rows
-            : throw new PlanException(
-                $"A budget of {Bytes} bytes is too small: the room for later tokens alone takes {checked(reserved * cost.BytesPerRow)} bytes.");
+        long reserved = checked(cost.ReservedPerHead * BytesPerToken(kvHeads, cost));
+        return Bytes.GetValueOrDefault() >= reserved
+            ? Bytes.GetValueOrDefault() - reserved
+            : throw new PlanException($"A budget of {Bytes} bytes is too small: the room for later tokens alone takes {reserved} bytes.");
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
+using EdgeKV.Models;
 
 namespace EdgeKV.Planning;
 
@@ -15,13 +16,25 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
     private readonly int[] _starts;
 
     /// <summary>Copies and checks a plan.</summary>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <param name="contextTokens">Context tokens, 1 and up; positions are below it.</param>
+    /// <param name="counts">Kept rows of every KV head, layer after layer, 0 to <paramref name="contextTokens"/> each.</param>
+    /// <param name="positions">For each layer and KV head in that order, its kept positions, ascending without repeats.</param>
+    /// <param name="maxRows">The most rows that may stay over all layers and KV heads; null = any.</param>
+    /// <exception cref="PlanException">The plan breaks one of these rules; the message names layer, head and value.</exception>
+    public CompressionPlan(
+        HeadLayout kvHeads, int contextTokens, ReadOnlySpan<int> counts, ReadOnlySpan<int> positions, long? maxRows = null)
+        : this(kvHeads ?? throw new ArgumentNullException(nameof(kvHeads)), contextTokens, counts.ToArray(), positions.ToArray(), maxRows)
+    {
+    }
+
+    /// <inheritdoc cref="CompressionPlan(HeadLayout, int, ReadOnlySpan{int}, ReadOnlySpan{int}, long?)"/>
     /// <param name="layers">Layers, 1 and up.</param>
     /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
     /// <param name="contextTokens">Context tokens, 1 and up; positions are below it.</param>
     /// <param name="counts">Kept rows, [layers, kvHeads], 0 to <paramref name="contextTokens"/> each.</param>
     /// <param name="positions">For each layer and KV head in that order, its kept positions, ascending without repeats.</param>
     /// <param name="maxRows">The most rows that may stay over all layers and KV heads; null = any.</param>
-    /// <exception cref="PlanException">The plan breaks one of these rules; the message names layer, head and value.</exception>
     public CompressionPlan(
         int layers,
         int kvHeads,
@@ -29,26 +42,25 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         ReadOnlySpan<int> counts,
         ReadOnlySpan<int> positions,
         long? maxRows = null)
-        : this(layers, kvHeads, contextTokens, counts.ToArray(), positions.ToArray(), maxRows)
+        : this(Alike(layers, kvHeads), contextTokens, counts.ToArray(), positions.ToArray(), maxRows)
     {
     }
 
-    private CompressionPlan(int layers, int kvHeads, int contextTokens, int[] counts, int[] positions, long? maxRows)
+    private CompressionPlan(HeadLayout kvHeads, int contextTokens, int[] counts, int[] positions, long? maxRows)
     {
-        _starts = Check(layers, kvHeads, contextTokens, counts, positions, maxRows);
-        Layers = layers;
+        _starts = Check(kvHeads, contextTokens, counts, positions, maxRows);
         KvHeads = kvHeads;
         ContextTokens = contextTokens;
         _counts = counts;
         _positions = positions;
-        IsComposite = HasEqualHeads(counts, kvHeads);
+        IsComposite = HasEqualHeads(kvHeads, counts);
     }
 
     /// <summary>Layers.</summary>
-    public int Layers { get; }
+    public int Layers => KvHeads.Layers;
 
-    /// <summary>KV heads of a layer.</summary>
-    public int KvHeads { get; }
+    /// <summary>KV heads of each layer.</summary>
+    public HeadLayout KvHeads { get; }
 
     /// <summary>Tokens of the context that the plan compresses.</summary>
     public int ContextTokens { get; }
@@ -57,7 +69,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
     public long TotalRows => _positions.Length;
 
     /// <summary>Compression ratio achieved: the share of the context's rows that goes, 0 to 1.</summary>
-    public double Ratio => 1 - (double)TotalRows / ((double)Layers * KvHeads * ContextTokens);
+    public double Ratio => 1 - (double)TotalRows / ((double)KvHeads.Total * ContextTokens);
 
     /// <summary>Whether the KV heads of each layer keep equally many rows, so that a layer's attention is one call.</summary>
     public bool IsComposite { get; }
@@ -65,7 +77,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
     /// <summary>The largest count of one KV head.</summary>
     public int MaxRows => _counts.AsSpan().IsEmpty ? 0 : TensorPrimitives.Max<int>(_counts);
 
-    /// <summary>Kept rows, [layers, kvHeads], as the native call takes them.</summary>
+    /// <summary>Kept rows of every KV head, layer after layer, as the native call takes them.</summary>
     public ReadOnlySpan<int> Counts => _counts;
 
     /// <summary>The kept positions of all layers and KV heads one after another, as the native call takes them.</summary>
@@ -73,7 +85,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
 
     /// <summary>Rows that a KV head keeps.</summary>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such layer or KV head.</exception>
     public int Rows(int layer, int kvHead) => _counts[Index(layer, kvHead)];
 
@@ -84,7 +96,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
     {
         int first = Index(layer, 0);
         long rows = 0;
-        foreach (int count in _counts.AsSpan(first, KvHeads))
+        foreach (int count in _counts.AsSpan(first, KvHeads[layer]))
         {
             rows += count;
         }
@@ -94,7 +106,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
 
     /// <summary>The positions that a KV head keeps, ascending.</summary>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such layer or KV head.</exception>
     public ReadOnlySpan<int> Positions(int layer, int kvHead)
     {
@@ -108,7 +120,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
     public double Overlap(CompressionPlan other)
     {
         ArgumentNullException.ThrowIfNull(other);
-        if (Layers != other.Layers || KvHeads != other.KvHeads || ContextTokens != other.ContextTokens)
+        if (!KvHeads.Equals(other.KvHeads) || ContextTokens != other.ContextTokens)
         {
             throw new ArgumentException("The plans are for different models or contexts.", nameof(other));
         }
@@ -116,7 +128,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         long both = 0;
         for (int layer = 0; layer < Layers; layer++)
         {
-            for (int head = 0; head < KvHeads; head++)
+            for (int head = 0; head < KvHeads[layer]; head++)
             {
                 ReadOnlySpan<int> here = Positions(layer, head);
                 ReadOnlySpan<int> there = other.Positions(layer, head);
@@ -135,11 +147,10 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
     }
 
     /// <summary>A plan that keeps every row.</summary>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
     /// <param name="contextTokens">Context tokens, 1 and up.</param>
     /// <exception cref="PlanException">A size is out of its range.</exception>
-    public static CompressionPlan KeepAll(int layers, int kvHeads, int contextTokens)
+    public static CompressionPlan KeepAll(HeadLayout kvHeads, int contextTokens)
     {
         int[] positions = new int[Math.Max(0, contextTokens)];
         for (int i = 0; i < positions.Length; i++)
@@ -147,25 +158,30 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
             positions[i] = i;
         }
 
-        return Uniform(layers, kvHeads, contextTokens, positions);
+        return Uniform(kvHeads, contextTokens, positions);
     }
 
-    /// <summary>A plan in which every KV head keeps the same positions.</summary>
+    /// <inheritdoc cref="KeepAll(HeadLayout, int)"/>
     /// <param name="layers">Layers, 1 and up.</param>
     /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
     /// <param name="contextTokens">Context tokens, 1 and up.</param>
+    public static CompressionPlan KeepAll(int layers, int kvHeads, int contextTokens) => KeepAll(Alike(layers, kvHeads), contextTokens);
+
+    /// <summary>A plan in which every KV head keeps the same positions.</summary>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <param name="contextTokens">Context tokens, 1 and up.</param>
     /// <param name="positions">The kept positions, ascending without repeats.</param>
     /// <exception cref="PlanException">A size or a position is out of its range, or positions do not ascend.</exception>
-    public static CompressionPlan Uniform(int layers, int kvHeads, int contextTokens, ReadOnlySpan<int> positions)
+    public static CompressionPlan Uniform(HeadLayout kvHeads, int contextTokens, ReadOnlySpan<int> positions)
     {
-        CheckSizes(layers, kvHeads, contextTokens);
-        long total = (long)layers * kvHeads * positions.Length;
+        ArgumentNullException.ThrowIfNull(kvHeads);
+        long total = (long)kvHeads.Total * positions.Length;
         if (total > Array.MaxLength)
         {
             throw new PlanException($"A plan of {total} rows is more than one plan can hold: {Array.MaxLength}.");
         }
 
-        int[] counts = new int[layers * kvHeads];
+        int[] counts = new int[kvHeads.Total];
         Array.Fill(counts, positions.Length);
         int[] all = new int[total];
         for (int i = 0; i < counts.Length; i++)
@@ -173,14 +189,21 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
             positions.CopyTo(all.AsSpan(i * positions.Length));
         }
 
-        return new CompressionPlan(layers, kvHeads, contextTokens, counts, all, maxRows: null);
+        return new CompressionPlan(kvHeads, contextTokens, counts, all, maxRows: null);
     }
+
+    /// <inheritdoc cref="Uniform(HeadLayout, int, ReadOnlySpan{int})"/>
+    /// <param name="layers">Layers, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="contextTokens">Context tokens, 1 and up.</param>
+    /// <param name="positions">The kept positions, ascending without repeats.</param>
+    public static CompressionPlan Uniform(int layers, int kvHeads, int contextTokens, ReadOnlySpan<int> positions) =>
+        Uniform(Alike(layers, kvHeads), contextTokens, positions);
 
     /// <inheritdoc/>
     public bool Equals(CompressionPlan? other) => ReferenceEquals(this, other)
         || (other is not null
-            && Layers == other.Layers
-            && KvHeads == other.KvHeads
+            && KvHeads.Equals(other.KvHeads)
             && ContextTokens == other.ContextTokens
             && _counts.AsSpan().SequenceEqual(other._counts)
             && _positions.AsSpan().SequenceEqual(other._positions));
@@ -192,7 +215,6 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
     public override int GetHashCode()
     {
         HashCode hash = default;
-        hash.Add(Layers);
         hash.Add(KvHeads);
         hash.Add(ContextTokens);
         hash.AddBytes(MemoryMarshal.AsBytes(_counts.AsSpan()));
@@ -203,7 +225,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
     /// <summary>For example "composite plan: 12393 of 62010 rows kept (ratio 0.8001) in 30 layers x 3 KV heads, 2 to 681 rows each".</summary>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{(IsComposite ? "composite" : "ragged")} plan: {TotalRows} of {(long)Layers * KvHeads * ContextTokens} rows kept (ratio {Ratio:0.####}) in {Layers} layers x {KvHeads} KV heads, {TensorPrimitives.Min<int>(_counts)} to {MaxRows} rows each");
+        $"{(IsComposite ? "composite" : "ragged")} plan: {TotalRows} of {(long)KvHeads.Total * ContextTokens} rows kept (ratio {Ratio:0.####}) in {KvHeads} KV heads, {TensorPrimitives.Min<int>(_counts)} to {MaxRows} rows each");
 
     /// <summary>Refuses to carry out a plan that leaves nothing of the context.</summary>
     /// <exception cref="PlanException">It keeps no row.</exception>
@@ -212,15 +234,24 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         if (TotalRows == 0)
         {
             throw new PlanException(
-                $"The plan keeps no row of {ContextTokens} tokens in {Layers} layers x {KvHeads} KV heads, so nothing of the context would be left: give a lower ratio, more rows, or a lower limit.");
+                $"The plan keeps no row of {ContextTokens} tokens in {KvHeads} KV heads, so nothing of the context would be left: give a lower ratio, more rows, or a lower limit.");
         }
     }
 
     /// <summary>Takes over arrays that nobody else changes; checked all the same.</summary>
-    internal static CompressionPlan Adopt(int layers, int kvHeads, int contextTokens, int[] counts, int[] positions, long maxRows) =>
-        new(layers, kvHeads, contextTokens, counts, positions, maxRows);
+    internal static CompressionPlan Adopt(HeadLayout kvHeads, int contextTokens, int[] counts, int[] positions) =>
+        new(kvHeads, contextTokens, counts, positions, maxRows: null);
 
-    private static void CheckSizes(int layers, int kvHeads, int contextTokens)
+    /// <inheritdoc cref="Adopt(HeadLayout, int, int[], int[])"/>
+    /// <exception cref="PlanException">The plan passes the limit.</exception>
+    internal static CompressionPlan Adopt(HeadLayout kvHeads, int contextTokens, int[] counts, int[] positions, RowLimit limit)
+    {
+        CompressionPlan plan = Adopt(kvHeads, contextTokens, counts, positions);
+        long units = limit.Of(counts);
+        return units <= limit.Units ? plan : throw new PlanException($"The plan keeps {limit.Text(units)}; its budget is {limit}.");
+    }
+
+    private static HeadLayout Alike(int layers, int kvHeads)
     {
         if (layers < 1)
         {
@@ -232,29 +263,22 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
             throw new PlanException($"A plan needs at least 1 KV head per layer, not {kvHeads}.");
         }
 
+        return (long)layers * kvHeads <= Array.MaxLength
+            ? HeadLayout.Uniform(layers, kvHeads)
+            : throw new PlanException($"{layers} layers of {kvHeads} KV heads are more than one plan can hold.");
+    }
+
+    private static int[] Check(
+        HeadLayout kvHeads, int contextTokens, ReadOnlySpan<int> counts, ReadOnlySpan<int> positions, long? maxRows)
+    {
         if (contextTokens < 1)
         {
             throw new PlanException($"A plan needs a context of at least 1 token, not {contextTokens}.");
         }
 
-        if ((long)layers * kvHeads > Array.MaxLength)
+        if (counts.Length != kvHeads.Total)
         {
-            throw new PlanException($"{layers} layers of {kvHeads} KV heads are more than one plan can hold.");
-        }
-    }
-
-    private static int[] Check(
-        int layers,
-        int kvHeads,
-        int contextTokens,
-        ReadOnlySpan<int> counts,
-        ReadOnlySpan<int> positions,
-        long? maxRows)
-    {
-        CheckSizes(layers, kvHeads, contextTokens);
-        if (counts.Length != layers * kvHeads)
-        {
-            throw new PlanException($"The plan has {counts.Length} counts; {layers} layers of {kvHeads} KV heads need {layers * kvHeads}.");
+            throw new PlanException($"The plan has {counts.Length} counts; {kvHeads} KV heads need {kvHeads.Total}.");
         }
 
         long total = 0;
@@ -262,8 +286,9 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         {
             if (counts[i] < 0 || counts[i] > contextTokens)
             {
+                (int layer, int head) = kvHeads.At(i);
                 throw new PlanException(
-                    $"Layer {i / kvHeads}, KV head {i % kvHeads} keeps {counts[i]} rows; a context of {contextTokens} tokens allows 0 to {contextTokens}.");
+                    $"Layer {layer}, KV head {head} keeps {counts[i]} rows; a context of {contextTokens} tokens allows 0 to {contextTokens}.");
             }
 
             total += counts[i];
@@ -281,11 +306,15 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
 
         int[] starts = new int[counts.Length];
         int start = 0;
-        for (int i = 0; i < counts.Length; i++)
+        for (int layer = 0; layer < kvHeads.Layers; layer++)
         {
-            starts[i] = start;
-            CheckHead(i / kvHeads, i % kvHeads, contextTokens, positions.Slice(start, counts[i]));
-            start += counts[i];
+            for (int head = 0; head < kvHeads[layer]; head++)
+            {
+                int i = kvHeads.First(layer) + head;
+                starts[i] = start;
+                CheckHead(layer, head, contextTokens, positions.Slice(start, counts[i]));
+                start += counts[i];
+            }
         }
 
         return starts;
@@ -313,11 +342,12 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         }
     }
 
-    private static bool HasEqualHeads(ReadOnlySpan<int> counts, int kvHeads)
+    private static bool HasEqualHeads(HeadLayout kvHeads, ReadOnlySpan<int> counts)
     {
-        for (int i = 0; i < counts.Length; i += kvHeads)
+        for (int layer = 0; layer < kvHeads.Layers; layer++)
         {
-            if (counts.Slice(i, kvHeads).ContainsAnyExcept(counts[i]))
+            ReadOnlySpan<int> own = counts.Slice(kvHeads.First(layer), kvHeads[layer]);
+            if (own.ContainsAnyExcept(own[0]))
             {
                 return false;
             }
@@ -331,7 +361,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         ArgumentOutOfRangeException.ThrowIfNegative(layer);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
         ArgumentOutOfRangeException.ThrowIfNegative(kvHead);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(kvHead, KvHeads);
-        return layer * KvHeads + kvHead;
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(kvHead, KvHeads[layer]);
+        return KvHeads.First(layer) + kvHead;
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeKV.Models;
 
 namespace EdgeKV.Policies;
 
@@ -66,25 +67,24 @@ public sealed class HeadsByLayer : IEquatable<HeadsByLayer>
         string.Create(CultureInfo.InvariantCulture, $"{_heads.Sum(layer => layer.Length)} heads of {Layers} layers");
 
     /// <summary>Refuses heads that a model does not have.</summary>
-    /// <param name="layers">The model's layers.</param>
-    /// <param name="heads">Its heads of each layer, of the kind that these are.</param>
+    /// <param name="heads">The model's heads of each layer, of the kind that these are.</param>
     /// <param name="policy">Whose heads they are, for the message.</param>
     /// <exception cref="PlanException">They are of another number of layers, or a layer has no such head.</exception>
-    internal void ThrowIfNotOf(int layers, int heads, string policy)
+    internal void ThrowIfNotOf(HeadLayout heads, string policy)
     {
-        if (layers != Layers)
+        if (heads.Layers != Layers)
         {
-            throw new PlanException($"{policy} has heads of {Layers} layers, but the scores are of {layers} layers: give those of this model.");
+            throw new PlanException($"{policy} has heads of {Layers} layers, but the scores are of {heads.Layers} layers: give those of this model.");
         }
 
         for (int layer = 0; layer < Layers; layer++)
         {
             foreach (int head in _heads[layer])
             {
-                if (head >= heads)
+                if (head >= heads[layer])
                 {
                     throw new PlanException(
-                        $"{policy} has head {head} of layer {layer}, but a layer of the scores has {heads}: give those of this model.");
+                        $"{policy} has head {head} of layer {layer}, but that layer of the scores has {heads[layer]}: give those of this model.");
                 }
             }
         }

@@ -55,7 +55,7 @@ public abstract record RowPolicy : ICompressionPolicy
 
     /// <summary>Rows of each KV head where all keep equally many.</summary>
     private protected int EqualRows(AttentionScores scores, RowCost cost) =>
-        Budget.EqualRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
+        Budget.EqualRows(scores.KvHeads, scores.Tokens, cost);
 
     /// <summary>The share of all rows that goes: the budget's ratio, or what its rows or bytes come to where all KV heads keep equally many.</summary>
     private protected double RatioOf(AttentionScores scores, RowCost cost) => Budget.Ratio ?? 1 - (double)EqualRows(scores, cost) / scores.Tokens;

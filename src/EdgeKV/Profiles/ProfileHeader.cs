@@ -6,10 +6,11 @@ namespace EdgeKV.Profiles;
 /// <param name="Model">Fingerprint of the model.</param>
 /// <param name="Layers">Layers.</param>
 /// <param name="EmbeddingSize">Elements of the attention's input.</param>
-/// <param name="KvHeads">KV heads of a layer.</param>
+/// <param name="KvHeads">KV heads of a layer; 0 where layers differ, so that versions that know no such models refuse the file.</param>
 /// <param name="Weights">SHA-256 of the weights.</param>
 /// <param name="Provenance">Where it comes from.</param>
 /// <param name="Thresholds">Scores by name; null in files from before there were any.</param>
+/// <param name="KvHeadsByLayer">KV heads of each layer, where layers differ; null: all have <paramref name="KvHeads"/>.</param>
 /// <param name="Tables">What policies have to know about the model, by name; null: no tables.</param>
 internal sealed record ProfileHeader(
     string Model,
@@ -19,6 +20,7 @@ internal sealed record ProfileHeader(
     string Weights,
     Dictionary<string, string> Provenance,
     Dictionary<string, double>? Thresholds = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] List<int>? KvHeadsByLayer = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] SortedDictionary<string, ProfileTableHeader>? Tables = null);
 
 /// <summary>The readable part of a table.</summary>

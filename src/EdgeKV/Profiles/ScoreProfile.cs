@@ -14,7 +14,7 @@ namespace EdgeKV.Profiles;
 /// </summary>
 /// <remarks>
 /// A file is one line that says what it is, a JSON object that a person can read, a zero byte, and the weights as little-endian float32,
-/// [layers][embedding + 1][KV heads] with the bias last; in version 2 the numbers of the tables follow, in the order of their names. Without tables
+/// [layers][embedding + 1][KV heads of the layer] with the bias last; in version 2 the numbers of the tables follow, in the order of their names. Without tables
 /// version 1 is written, which is what there was before tables.
 /// </remarks>
 public sealed class ScoreProfile
@@ -34,19 +34,20 @@ public sealed class ScoreProfile
         Tables = tables;
         Path = path;
         Thresholds = header.Thresholds ?? [];
+        KvHeads = header.KvHeadsByLayer is { } heads ? new HeadLayout(heads) : HeadLayout.Uniform(header.Layers, header.KvHeads);
     }
 
     /// <summary>The file that it was read from; null for one that was made here.</summary>
     public string? Path { get; }
 
-    /// <summary>Layers of the model.</summary>
+    /// <summary>Layers of the model that keep rows in the cache.</summary>
     public int Layers => Header.Layers;
 
     /// <summary>Elements of the attention's input.</summary>
     public int EmbeddingSize => Header.EmbeddingSize;
 
-    /// <summary>KV heads of a layer.</summary>
-    public int KvHeads => Header.KvHeads;
+    /// <summary>KV heads of each layer.</summary>
+    public HeadLayout KvHeads { get; }
 
     /// <summary>The <see cref="EdgeModel.Fingerprint"/> of the model it was made for.</summary>
     public string Model => Header.Model;
@@ -60,7 +61,7 @@ public sealed class ScoreProfile
     /// </summary>
     public IReadOnlyDictionary<string, double> Thresholds { get; }
 
-    /// <summary>[layers][embedding + 1][KV heads], the bias last.</summary>
+    /// <summary>[layers][embedding + 1][KV heads of the layer], the bias last.</summary>
     public ReadOnlyMemory<float> Weights { get; }
 
     /// <summary>What policies have to know about the model, by the policy's name; in the order of the names.</summary>
@@ -70,7 +71,7 @@ public sealed class ScoreProfile
 
     /// <summary>A profile of weights that were made elsewhere.</summary>
     /// <param name="model">The model that they are for.</param>
-    /// <param name="weights">[layers][embedding + 1][KV heads], the bias last; copied.</param>
+    /// <param name="weights">[layers][embedding + 1][KV heads of the layer], the bias last; copied.</param>
     /// <param name="provenance">Where they come from.</param>
     /// <param name="thresholds">Scores by name, see <see cref="Thresholds"/>; null for none.</param>
     /// <exception cref="ArgumentException">
@@ -84,7 +85,8 @@ public sealed class ScoreProfile
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(provenance);
-        int needed = Count(model.Layers, model.EmbeddingSize, model.KvHeads);
+        HeadLayout kvHeads = model.Geometry.KvHeads;
+        int needed = checked((model.EmbeddingSize + 1) * kvHeads.Total);
         if (weights.Length != needed)
         {
             throw new ArgumentException($"A profile of this model has {needed} weights, {weights.Length} were given.", nameof(weights));
@@ -107,12 +109,13 @@ public sealed class ScoreProfile
         return new ScoreProfile(
             new ProfileHeader(
                 model.Fingerprint,
-                model.Layers,
+                kvHeads.Layers,
                 model.EmbeddingSize,
-                model.KvHeads,
+                kvHeads.IsUniform ? kvHeads[0] : 0,
                 Hash(weights),
                 new Dictionary<string, string>(provenance),
-                named),
+                named,
+                kvHeads.IsUniform ? null : [.. Enumerable.Range(0, kvHeads.Layers).Select(layer => kvHeads[layer])]),
             weights.ToArray(),
             new SortedDictionary<string, ProfileTable>(StringComparer.Ordinal),
             path: null);
@@ -161,7 +164,7 @@ public sealed class ScoreProfile
 
             ProfileHeader header = JsonSerializer.Deserialize(ReadHeader(file), ProfileJson.Default.ProfileHeader)
                 ?? throw new JsonException("The header is null.");
-            if (header.Layers is < 1 or > 4096 || header.EmbeddingSize is < 1 or > 1 << 20 || header.KvHeads is < 1 or > 4096)
+            if (header.Layers is < 1 or > 4096 || header.EmbeddingSize is < 1 or > 1 << 20 || !HeadsMakeSense(header))
             {
                 throw new ProfileException($"{path} is damaged: its sizes make no sense. {Remedy}");
             }
@@ -185,7 +188,7 @@ public sealed class ScoreProfile
                 }
             }
 
-            long count = header.Layers * (header.EmbeddingSize + 1L) * header.KvHeads;
+            long count = (header.EmbeddingSize + 1L) * (header.KvHeadsByLayer?.Sum() ?? header.Layers * header.KvHeads);
             long bytes = sizeof(float) * (count + (header.Tables ?? []).Values.SelectMany(table => table.Arrays).Sum(array => ProfileTable.Elements(array.Shape)));
             if (file.Length - file.Position != bytes)
             {
@@ -338,5 +341,7 @@ public sealed class ScoreProfile
         }
     }
 
-    private static int Count(int layers, int embedding, int kvHeads) => checked(layers * (embedding + 1) * kvHeads);
+    private static bool HeadsMakeSense(ProfileHeader header) => header.KvHeadsByLayer is { } heads
+        ? header.KvHeads == 0 && heads.Count == header.Layers && heads.TrueForAll(count => count is >= 1 and <= 4096)
+        : header.KvHeads is >= 1 and <= 4096;
 }

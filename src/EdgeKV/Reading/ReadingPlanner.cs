@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
@@ -28,13 +29,13 @@ public sealed class ReadingPlanner
     private readonly ProtectedRows _protected;
     private readonly int _keepLatest;
     private readonly bool _closesUp;
+    private readonly int _equalRows;
     private readonly uint? _limit;
     private readonly HeadRows[] _heads;
 
     /// <summary>A planner for a context of which nothing has been read.</summary>
     /// <param name="policy">Ranks by an <see cref="IReadingScorer"/>. Its budget is that of the whole context.</param>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
     /// <param name="tokens">Tokens of the whole context, 1 and up.</param>
     /// <param name="keepLatest">Latest tokens that all KV heads keep until the next chunk, beside the budget, 0 and up.</param>
     /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
@@ -44,11 +45,10 @@ public sealed class ReadingPlanner
     /// </exception>
     /// <exception cref="ArgumentOutOfRangeException">A number is out of its range.</exception>
     public ReadingPlanner(
-        GlobalRanking policy, int layers, int kvHeads, int tokens, int keepLatest, RowCost cost = default, bool closesUp = false)
+        GlobalRanking policy, HeadLayout kvHeads, int tokens, int keepLatest, RowCost cost = default, bool closesUp = false)
     {
         ArgumentNullException.ThrowIfNull(policy);
-        ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
+        ArgumentNullException.ThrowIfNull(kvHeads);
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(keepLatest);
         _scorer = ScorerOf(policy);
@@ -62,24 +62,19 @@ public sealed class ReadingPlanner
         _keepLatest = keepLatest;
         _limit = policy.LimitKey;
         _protected = policy.Protect(tokens, tokens);
-        Layers = layers;
         KvHeads = kvHeads;
         Tokens = tokens;
-        Budget = closesUp
-            ? (long)policy.Budget.EqualRows(layers, kvHeads, tokens, cost) * layers * kvHeads
-            : policy.Budget.RaggedRows(layers, kvHeads, tokens, cost);
-        _heads = new HeadRows[layers * kvHeads];
+        _equalRows = closesUp ? policy.Budget.EqualRows(kvHeads, tokens, cost) : 0;
+        Budget = policy.Budget.RaggedRows(kvHeads, tokens, cost);
+        _heads = new HeadRows[kvHeads.Total];
         for (int i = 0; i < _heads.Length; i++)
         {
             _heads[i] = new HeadRows();
         }
     }
 
-    /// <summary>Layers.</summary>
-    public int Layers { get; }
-
-    /// <summary>KV heads of a layer.</summary>
-    public int KvHeads { get; }
+    /// <summary>KV heads of each layer.</summary>
+    public HeadLayout KvHeads { get; }
 
     /// <summary>Tokens of the whole context.</summary>
     public int Tokens { get; }
@@ -88,7 +83,7 @@ public sealed class ReadingPlanner
     public int Read { get; private set; }
 
     /// <summary>Rows that may stay of the whole context, over all layers and KV heads.</summary>
-    public long Budget { get; }
+    public RowLimit Budget { get; }
 
     /// <summary>
     /// The plan for the tokens read so far, with the next ones. After the context's last token the latest tokens have no place beside the
@@ -102,15 +97,15 @@ public sealed class ReadingPlanner
     public CompressionPlan Next(AttentionScores chunk)
     {
         ArgumentNullException.ThrowIfNull(chunk);
-        if (chunk.Layers != Layers || chunk.KvHeads != KvHeads || chunk.Tokens > Tokens - Read)
+        if (!chunk.KvHeads.Equals(KvHeads) || chunk.Tokens > Tokens - Read)
         {
             throw new PlanException(
-                $"The scores are of {chunk.Tokens} tokens in {chunk.Layers} layers x {chunk.KvHeads} KV heads; "
-                + $"{Tokens - Read} of {Tokens} in {Layers} x {KvHeads} have not been read.");
+                $"The scores are of {chunk.Tokens} tokens in {chunk.KvHeads} KV heads; "
+                + $"{Tokens - Read} of {Tokens} in {KvHeads} have not been read.");
         }
 
         chunk.ThrowIfLacking(_policy.Request, "Dropping while reading");
-        float[] rented = ArrayPool<float>.Shared.Rent(Layers * KvHeads * chunk.Tokens);
+        float[] rented = ArrayPool<float>.Shared.Rent(KvHeads.Total * chunk.Tokens);
         try
         {
             Score(chunk, rented);
@@ -148,17 +143,12 @@ public sealed class ReadingPlanner
 
     private CompressionPlan Drop()
     {
-        long rows = 0;
-        foreach (HeadRows head in _heads)
-        {
-            rows += head.Count;
-        }
-
+        long there = Budget.Of(Array.ConvertAll(_heads, head => head.Count));
         int latest = Read == Tokens ? Tokens : Math.Max(0, Read - _keepLatest);
-        GlobalCut cut = GlobalCut.Find(Layers, KvHeads, list => _heads[list].Keys, _limit, Math.Min(Budget, rows));
-        Parallel.For(0, Layers, layer =>
+        GlobalCut cut = GlobalCut.Find(KvHeads, list => _heads[list].Keys, _limit, Budget, Math.Min(Budget.Units, there));
+        Parallel.For(0, KvHeads.Layers, layer =>
         {
-            for (int list = layer * KvHeads; list < (layer + 1) * KvHeads; list++)
+            for (int list = KvHeads.First(layer); list < KvHeads.First(layer + 1); list++)
             {
                 _heads[list].Drop(cut.End, cut.Ties[list], latest);
             }
@@ -173,7 +163,8 @@ public sealed class ReadingPlanner
             start += head.Count;
         }
 
-        return CompressionPlan.Adopt(Layers, KvHeads, Read, counts, positions, Budget + (long)(Read - Math.Min(latest, Read)) * _heads.Length);
+        RowLimit most = Budget.WithUnits(Budget.Units + (Read - Math.Min(latest, Read)) * Budget.PerToken);
+        return CompressionPlan.Adopt(KvHeads, Read, counts, positions, most);
     }
 
     private CompressionPlan DropEqually()
@@ -181,12 +172,12 @@ public sealed class ReadingPlanner
         int there = _heads[0].Count;
         int latest = Read == Tokens ? 0 : Math.Min(_keepLatest, there);
         int others = there - latest;
-        int best = (int)Math.Min(others, Budget / _heads.Length);
+        int best = (int)Math.Min(others, _equalRows);
         int[] positions = GC.AllocateUninitializedArray<int>(checked((best + latest) * _heads.Length));
-        Parallel.For(0, Layers, layer =>
+        Parallel.For(0, KvHeads.Layers, layer =>
         {
             int[] counters = new int[ScoreOrder.Digits];
-            for (int list = layer * KvHeads; list < (layer + 1) * KvHeads; list++)
+            for (int list = KvHeads.First(layer); list < KvHeads.First(layer + 1); list++)
             {
                 HeadRows head = _heads[list];
                 (uint end, int ties) = ScoreOrder.Cut(head.Keys[..others], best, counters);
@@ -198,17 +189,16 @@ public sealed class ReadingPlanner
 
         int[] counts = new int[_heads.Length];
         Array.Fill(counts, best + latest);
-        return CompressionPlan.Adopt(Layers, KvHeads, there, counts, positions, Budget + (long)latest * _heads.Length);
+        return CompressionPlan.Adopt(KvHeads, there, counts, positions);
     }
 
-    // [layers, kvHeads, chunk].
+    // By KV head and token of the chunk.
     private void Score(AttentionScores chunk, float[] scores)
     {
         int broken = int.MaxValue;
-        int length = KvHeads * chunk.Tokens;
-        LayerLoop.ForEach(Layers, layer =>
+        LayerLoop.ForEach(KvHeads.Layers, layer =>
         {
-            Span<float> written = scores.AsSpan(layer * length, length);
+            Span<float> written = OfLayer(layer);
             _scorer.Score(chunk, layer, written);
             if (!TensorPrimitives.IsFiniteAll<float>(written))
             {
@@ -217,11 +207,13 @@ public sealed class ReadingPlanner
         });
         if (broken < int.MaxValue)
         {
-            ReadOnlySpan<float> layer = scores.AsSpan(broken * length, length);
+            ReadOnlySpan<float> layer = OfLayer(broken);
             int first = ScoreOrder.FirstNotFinite(layer).GetValueOrDefault();
             throw new PlanException(
                 $"Layer {broken}, KV head {first / chunk.Tokens}, token {Read + (first % chunk.Tokens)} has {_scorer.Name} score {layer[first]}: not a finite number.");
         }
+
+        Span<float> OfLayer(int layer) => scores.AsSpan(KvHeads.First(layer) * chunk.Tokens, KvHeads[layer] * chunk.Tokens);
     }
 
     // The rows of one KV head that are still there, by position.

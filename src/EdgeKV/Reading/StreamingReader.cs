@@ -26,8 +26,8 @@ internal sealed class StreamingReader(KvContext context, GlobalRanking policy, R
     {
         // A budget in bytes is met later, when a row's cost is known; it cannot be more rows than tokens.
         int kept = policy.Budget.Bytes is { } bytes
-            ? (int)Math.Min(tokens, bytes / (model.KvMemory.BytesPerRow(type) * model.Layers * model.KvHeads))
-            : policy.Budget.EqualRows(model.Layers, model.KvHeads, tokens);
+            ? (int)Math.Min(tokens, bytes / model.KvMemory.BytesPerToken(type))
+            : policy.Budget.EqualRows(model.Geometry.KvHeads, tokens);
         long used = Math.Min(tokens, (long)kept + options.KeepLatest + options.ChunkTokens);
         return used <= model.Window
             ? (int)used
@@ -71,7 +71,7 @@ internal sealed class StreamingReader(KvContext context, GlobalRanking policy, R
         CompressOptions last = new() { Room = options.Room, Align = options.Align };
         EdgeModel model = context.Model;
         ReadingPlanner planner = new(
-            policy, model.Layers, model.KvHeads, tokens.Length, options.KeepLatest, RowCosts.Of(_native, last), options.Rerotate);
+            policy, model.Geometry.KvHeads, tokens.Length, options.KeepLatest, RowCosts.Of(_native, last), options.Rerotate);
         TimeSpan reading = default;
         TimeSpan scoring = default;
         TimeSpan planning = default;
@@ -118,9 +118,8 @@ internal sealed class StreamingReader(KvContext context, GlobalRanking policy, R
         while (planner.Read < tokens.Length);
 
         ReadingTime = reading;
-        int[] rowsBefore = new int[model.Layers * model.KvHeads];
+        int[] rowsBefore = new int[model.Geometry.KvHeads.Total];
         Array.Fill(rowsBefore, tokens.Length);
-        long bytesBefore = _native.Get(NativeCacheKey.RowBytes) * rowsBefore.Length * tokens.Length;
         Planned planned = new(policy.Name)
         {
             RatioAsked = Compressor.RatioAsked(policy),
@@ -129,8 +128,10 @@ internal sealed class StreamingReader(KvContext context, GlobalRanking policy, R
             Scoring = scoring,
             Planning = planning,
         };
-        return Reports.Of(_native, plan, planned, rowsBefore, bytesBefore, applying) with
+        CompressionReport report = Reports.Of(_native, plan, planned, rowsBefore, bytesBefore: 0, applying);
+        return report with
         {
+            BytesBefore = report.TotalRowBytesBefore,
             PeakBytes = peak,
             Rerotated = options.Rerotate,
             ContextTokens = tokens.Length,
@@ -149,6 +150,6 @@ internal sealed class StreamingReader(KvContext context, GlobalRanking policy, R
     {
         EdgeModel model = context.Model;
         NativeScoreBuffer buffer = LearnedReader.Read(_native.Handle, model, first, count);
-        return new AttentionScores(model.Layers, model.Heads, model.KvHeads, count, [new(new Learned(), new StatisticValues(buffer))]);
+        return new AttentionScores(model.Geometry, count, [new(new Learned(), new StatisticValues(buffer))]);
     }
 }

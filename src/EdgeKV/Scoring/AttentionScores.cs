@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 
 namespace EdgeKV.Scoring;
 
@@ -13,57 +14,44 @@ public sealed class AttentionScores : IDisposable
     private static readonly Statistic ValueNormStatistic = new ValueNorms();
     private static readonly Statistic LearnedStatistic = new Learned();
 
-    private readonly Dictionary<Statistic, StatisticValues> _values;
+    private readonly Dictionary<Statistic, Held> _values = [];
     private bool _disposed;
 
     /// <summary>Takes over the given buffers: they are disposed with the scores.</summary>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="heads">Attention heads of a layer, a multiple of <paramref name="kvHeads"/>.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="geometry">Layers and heads that have rows in the cache.</param>
     /// <param name="tokens">Context tokens, 1 and up.</param>
-    /// <param name="values">What each statistic gave, <see cref="TokenClasses"/> apart.</param>
+    /// <param name="values">What each statistic gave, <see cref="TokenClasses"/> apart: the rows of its heads, layer after layer.</param>
     /// <exception cref="ArgumentException">
-    /// A size is out of its range, a buffer's length does not fit the sizes, or a sum is over no query.
+    /// There is no token, a buffer's length does not fit the sizes, or a sum is over no query.
     /// </exception>
-    public AttentionScores(
-        int layers,
-        int heads,
-        int kvHeads,
-        int tokens,
-        IEnumerable<KeyValuePair<Statistic, StatisticValues>> values)
+    public AttentionScores(CacheGeometry geometry, int tokens, IEnumerable<KeyValuePair<Statistic, StatisticValues>> values)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(heads, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
+        ArgumentNullException.ThrowIfNull(geometry);
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
         ArgumentNullException.ThrowIfNull(values);
-        if (heads % kvHeads != 0)
-        {
-            throw new ArgumentException($"{heads} attention heads cannot share {kvHeads} KV heads: not a multiple.", nameof(heads));
-        }
-
-        Layers = layers;
-        Heads = heads;
-        KvHeads = kvHeads;
+        Geometry = geometry;
         Tokens = tokens;
-        _values = new Dictionary<Statistic, StatisticValues>(values);
-        foreach ((Statistic statistic, StatisticValues given) in _values)
+        foreach ((Statistic statistic, StatisticValues given) in values)
         {
-            Check(statistic, given);
+            Add(statistic, given);
         }
     }
 
+    /// <summary>Layers and heads that have rows in the cache.</summary>
+    public CacheGeometry Geometry { get; }
+
     /// <summary>Layers.</summary>
-    public int Layers { get; }
+    public int Layers => Geometry.Layers.Count;
 
-    /// <summary>Attention heads of a layer.</summary>
-    public int Heads { get; }
+    /// <summary>Attention heads of each layer.</summary>
+    public HeadLayout Heads => Geometry.Heads;
 
-    /// <summary>KV heads of a layer.</summary>
-    public int KvHeads { get; }
+    /// <summary>KV heads of each layer.</summary>
+    public HeadLayout KvHeads => Geometry.KvHeads;
 
-    /// <summary>Attention heads that share a KV head: KV head h serves attention heads h * GroupSize and the GroupSize - 1 after it.</summary>
-    public int GroupSize => Heads / KvHeads;
+    /// <summary>Attention heads that share a KV head of a layer: see <see cref="CacheGeometry.GroupSize"/>.</summary>
+    /// <param name="layer">0 to Layers - 1.</param>
+    public int GroupSize(int layer) => Geometry.GroupSize(layer);
 
     /// <summary>Context tokens, at positions 0 to Tokens - 1.</summary>
     public int Tokens { get; }
@@ -108,7 +96,7 @@ public sealed class AttentionScores : IDisposable
     /// <summary>Queries over which a statistic was aggregated, 0 and up: a sum divided by them is a mean.</summary>
     /// <param name="statistic">One of <see cref="Statistics"/>.</param>
     /// <exception cref="InvalidOperationException">It was not asked for.</exception>
-    public long Queries(Statistic statistic) => Of(statistic).Queries;
+    public long Queries(Statistic statistic) => Of(statistic).Values.Queries;
 
     /// <summary>A row of a statistic: one number for each context token, unless the statistic says otherwise.</summary>
     /// <param name="statistic">One of <see cref="Statistics"/>.</param>
@@ -119,7 +107,7 @@ public sealed class AttentionScores : IDisposable
     public ReadOnlySpan<float> Values(Statistic statistic, int layer, int row)
     {
         ReadOnlySpan<float> values = Values(statistic, layer);
-        int rows = Rows(statistic);
+        int rows = Rows(statistic)[layer];
         ArgumentOutOfRangeException.ThrowIfNegative(row);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, rows);
         int length = values.Length / rows;
@@ -133,35 +121,34 @@ public sealed class AttentionScores : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">There is no such layer.</exception>
     public ReadOnlySpan<float> Values(Statistic statistic, int layer)
     {
-        StatisticValues values = Of(statistic);
+        Held held = Of(statistic);
         ArgumentOutOfRangeException.ThrowIfNegative(layer);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Layers);
-        long length = values.Buffer.Length / Layers;
-        return values.Buffer.Slice(layer * length, checked((int)length));
+        return held.Values.Buffer.Slice(held.Starts[layer], checked((int)(held.Starts[layer + 1] - held.Starts[layer])));
     }
 
     /// <summary>The row of <see cref="Scoring.KeyNorms"/>, [tokens].</summary>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <exception cref="InvalidOperationException">Key norms were not asked for.</exception>
     public ReadOnlySpan<float> KeyNorms(int layer, int kvHead) => Values(KeyNormStatistic, layer, kvHead);
 
     /// <summary>The row of <see cref="Scoring.ValueNorms"/>, [tokens].</summary>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <exception cref="InvalidOperationException">Value norms were not asked for.</exception>
     public ReadOnlySpan<float> ValueNorms(int layer, int kvHead) => Values(ValueNormStatistic, layer, kvHead);
 
     /// <summary>The row of <see cref="Scoring.Learned"/>, [tokens].</summary>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <exception cref="InvalidOperationException">Learned scores were not asked for.</exception>
     public ReadOnlySpan<float> Learned(int layer, int kvHead) => Values(LearnedStatistic, layer, kvHead);
 
     /// <summary>Writes the mean attention weight of a sum, [tokens], 0 to 1: the sum divided by its queries, in float32.</summary>
     /// <param name="statistic">A sum of attention weights.</param>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="head">Attention head, 0 to Heads - 1.</param>
+    /// <param name="head">Attention head, 0 to the layer's attention heads - 1.</param>
     /// <param name="destination">Takes <see cref="Tokens"/> values.</param>
     /// <exception cref="InvalidOperationException">It was not asked for.</exception>
     /// <exception cref="ArgumentException"><paramref name="destination"/> is too short.</exception>
@@ -174,24 +161,25 @@ public sealed class AttentionScores : IDisposable
     /// </summary>
     /// <param name="statistic">One that has a row for every attention head.</param>
     /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <param name="destination">Takes <see cref="Tokens"/> values.</param>
     /// <exception cref="InvalidOperationException">It was not asked for.</exception>
     /// <exception cref="ArgumentException"><paramref name="destination"/> is too short.</exception>
     public void CopyGroupMean(Statistic statistic, int layer, int kvHead, Span<float> destination)
     {
-        int first = kvHead * GroupSize;
+        int group = GroupSize(layer);
+        int first = kvHead * group;
         ReadOnlySpan<float> row = Values(statistic, layer, first);
         row.CopyTo(destination);
         destination = destination[..row.Length];
-        for (int member = 1; member < GroupSize; member++)
+        for (int member = 1; member < group; member++)
         {
             TensorPrimitives.Add(destination, Values(statistic, layer, first + member), destination);
         }
 
-        if (GroupSize > 1)
+        if (group > 1)
         {
-            TensorPrimitives.Divide(destination, GroupSize, destination);
+            TensorPrimitives.Divide(destination, group, destination);
         }
     }
 
@@ -204,9 +192,9 @@ public sealed class AttentionScores : IDisposable
         }
 
         _disposed = true;
-        foreach (StatisticValues values in _values.Values)
+        foreach (Held held in _values.Values)
         {
-            values.Buffer.Dispose();
+            held.Values.Buffer.Dispose();
         }
     }
 
@@ -231,7 +219,7 @@ public sealed class AttentionScores : IDisposable
     internal void Add(Statistic statistic, StatisticValues given)
     {
         Check(statistic, given);
-        _values.Add(statistic, given);
+        _values.Add(statistic, new Held(given, Starts(statistic)));
     }
 
     /// <summary>Gives back what is not asked for. Before anybody else reads these scores.</summary>
@@ -240,21 +228,33 @@ public sealed class AttentionScores : IDisposable
     {
         foreach (Statistic statistic in _values.Keys.Except(request.Statistics).ToArray())
         {
-            _values.Remove(statistic, out StatisticValues? values);
-            values!.Buffer.Dispose();
+            _values.Remove(statistic, out Held? held);
+            held!.Values.Buffer.Dispose();
         }
     }
 
-    private int Rows(Statistic statistic) => statistic.IsPerAttentionHead ? Heads : KvHeads;
+    private HeadLayout Rows(Statistic statistic) => Geometry.Rows(statistic.IsPerAttentionHead);
 
-    private StatisticValues Of(Statistic statistic)
+    private Held Of(Statistic statistic)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        return _values.TryGetValue(statistic, out StatisticValues? values) ? values : ThrowMissing(statistic);
+        return _values.TryGetValue(statistic, out Held? held) ? held : ThrowMissing(statistic);
+    }
+
+    // Where the rows of each layer begin in a statistic's buffer, and where they end.
+    private long[] Starts(Statistic statistic)
+    {
+        long[] starts = new long[Layers + 1];
+        for (int layer = 0; layer < Layers; layer++)
+        {
+            starts[layer + 1] = checked(starts[layer] + Rows(statistic)[layer] * statistic.RowLength(Geometry.Layers[layer], Tokens));
+        }
+
+        return starts;
     }
 
     [DoesNotReturn]
-    private static StatisticValues ThrowMissing(Statistic statistic) =>
+    private static Held ThrowMissing(Statistic statistic) =>
         throw new InvalidOperationException($"The scores have no {statistic}: the request did not ask for it.");
 
     private void Check(Statistic statistic, StatisticValues values)
@@ -266,15 +266,11 @@ public sealed class AttentionScores : IDisposable
         }
 
         ArgumentOutOfRangeException.ThrowIfNegative(values.Queries);
-        long rows = checked((long)Layers * Rows(statistic));
         long length = values.Buffer.Length;
-        if (length % rows != 0 || !statistic.Fits(length / rows, Tokens))
+        if (length != Starts(statistic)[^1])
         {
             throw new ArgumentException(
-                statistic is QueryMoments
-                    ? $"The buffer of {statistic} has {length} elements: not as many for each of {Layers} x {Heads} heads, or no square."
-                    : $"The buffer of {statistic} has {length} elements; [{Layers}, {Rows(statistic)}, {Tokens}] needs {checked(rows * Tokens)}.",
-                nameof(values));
+                $"The buffer of {statistic} has {length} elements; {Rows(statistic)} heads and {Tokens} tokens need {Starts(statistic)[^1]}.", nameof(values));
         }
 
         if (values.Queries == 0 && statistic is WindowAttention or TaskAttention { Aggregate: AttentionAggregate.Sum })
@@ -282,4 +278,6 @@ public sealed class AttentionScores : IDisposable
             throw new ArgumentException($"{statistic}: sums over no query have no mean.", nameof(values));
         }
     }
+
+    private sealed record Held(StatisticValues Values, long[] Starts);
 }

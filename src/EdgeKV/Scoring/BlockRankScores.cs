@@ -25,11 +25,11 @@ internal sealed class BlockRankScores(ICacheRows rows, BlockRank statistic) : IL
         foreach (RowKind kind in (ReadOnlySpan<RowKind>)[RowKind.Keys, RowKind.Values])
         {
             using LayerRows read = new(rows, kind, layer);
-            AddShares(read, destination);
+            AddShares(read, rows.KvHeads(layer), destination);
         }
 
         ulong[] order = ArrayPool<ulong>.Shared.Rent(statistic.Block);
-        for (int head = 0; head < rows.KvHeads; head++)
+        for (int head = 0; head < rows.KvHeads(layer); head++)
         {
             for (int block = 0; block < _blocks; block++)
             {
@@ -44,7 +44,7 @@ internal sealed class BlockRankScores(ICacheRows rows, BlockRank statistic) : IL
         layer.Slice(head * rows.Tokens + statistic.First + block * statistic.Block, statistic.Block);
 
     // Adds half of each row's share of its block's softmax.
-    private void AddShares(LayerRows read, Span<float> destination)
+    private void AddShares(LayerRows read, int heads, Span<float> destination)
     {
         int size = read.HeadSize;
         float[] rented = ArrayPool<float>.Shared.Rent(3 * size + statistic.Block);
@@ -52,7 +52,7 @@ internal sealed class BlockRankScores(ICacheRows rows, BlockRank statistic) : IL
         Span<float> scale = rented.AsSpan(size, size);
         Span<float> x = rented.AsSpan(2 * size, size);
         Span<float> spread = rented.AsSpan(3 * size, statistic.Block);
-        for (int head = 0; head < rows.KvHeads; head++)
+        for (int head = 0; head < heads; head++)
         {
             for (int block = 0; block < _blocks; block++)
             {

@@ -33,14 +33,14 @@ internal sealed class BlockReader : StatisticReader
         QuerySums? queries = moments.Length > 0 ? new QuerySums(context, moments) : null;
         int start = Math.Min(first < last ? first : end, queries?.Start ?? end);
 
-        long length = (long)context.Model.TotalHeads() * end;
+        long length = (long)context.Model.Geometry.Heads.Total * end;
         NativeScoreBuffer buffer = NativeScoreBuffer.Allocate(length, out float* data);
         try
         {
             NativeMemory.Clear(data, (nuint)length * sizeof(float));
             if (start < end)
             {
-                float[] sums = new float[context.Model.Geometry!.Layers.Max(layer => layer.Heads) * step];
+                float[] sums = new float[context.Model.Geometry.Heads.Most * step];
                 nint target = (nint)data;
                 IEnumerable<int> batches = Enumerable.Range(0, (last - first + step - 1) / step).Select(batch => first + batch * step);
                 Keep(context, statistic.Block);
@@ -86,10 +86,10 @@ internal sealed class BlockReader : StatisticReader
     /// <summary>Writes what the tokens of the last batch got to their columns of [layers, heads, context].</summary>
     private static unsafe void ReadLast(IScoreContext context, int position, int tokens, int end, float[] sums, float* data)
     {
-        Models.CacheGeometry geometry = context.Model.Geometry!;
-        for (int layer = 0; layer < geometry.Layers.Count; layer++)
+        Models.HeadLayout layout = context.Model.Geometry.Heads;
+        for (int layer = 0; layer < layout.Layers; layer++)
         {
-            int heads = geometry.Layers[layer].Heads;
+            int heads = layout[layer];
             Span<float> read = sums.AsSpan(0, heads * tokens);
             fixed (float* pointer = read)
             {
@@ -99,7 +99,7 @@ internal sealed class BlockReader : StatisticReader
 
             for (int head = 0; head < heads; head++)
             {
-                float* row = data + (long)(geometry.FirstHead(layer) + head) * end;
+                float* row = data + (long)(layout.First(layer) + head) * end;
                 read.Slice(head * tokens, tokens).CopyTo(new Span<float>(row + position, tokens));
             }
         }

@@ -16,8 +16,7 @@ internal sealed unsafe class CacheReader(string function, CacheReader.Call read)
     {
         foreach (Statistic statistic in group)
         {
-            long rows = statistic.IsPerAttentionHead ? context.Model.TotalHeads() : context.Model.TotalKvHeads();
-            long length = rows * context.Position;
+            long length = (long)context.Model.Geometry.Rows(statistic.IsPerAttentionHead).Total * context.Position;
             NativeScoreBuffer buffer = NativeScoreBuffer.Allocate(length, out float* data);
             try
             {

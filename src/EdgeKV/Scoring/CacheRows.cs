@@ -14,15 +14,11 @@ internal sealed unsafe class CacheRows(EdgeModel model, SafeLLamaContextHandle h
     private readonly Lock _gate = new();
     private readonly int _holder = Environment.CurrentManagedThreadId;
 
-    public int Layers => model.Layers;
-
-    public int KvHeads => model.KvHeads;
+    public CacheGeometry Geometry => model.Geometry;
 
     public int Tokens => tokens;
 
     public RotaryEncoding Rotary => NativeRotary.OfAllLayers(model, _handle);
-
-    public int HeadSize(RowKind kind) => kind == RowKind.Keys ? model.HeadSizeK : model.HeadSizeV;
 
     public void Read(RowKind kind, int layer, Span<float> rows)
     {
@@ -55,7 +51,7 @@ internal sealed unsafe class CacheRows(EdgeModel model, SafeLLamaContextHandle h
                         layer,
                         native,
                         tokens,
-                        results.Length / (KvHeads * tokens),
+                        results.Length / (Geometry.KvHeads[layer] * tokens),
                         given,
                         (nuint)factors.Length,
                         written,
@@ -79,7 +75,7 @@ internal sealed unsafe class CacheRows(EdgeModel model, SafeLLamaContextHandle h
                         layer,
                         moment == RowMoment.First ? NativeMoment.First : NativeMoment.Second,
                         tokens,
-                        weights.Length / (KvHeads * tokens),
+                        weights.Length / (Geometry.KvHeads[layer] * tokens),
                         given,
                         (nuint)weights.Length,
                         written,

@@ -14,22 +14,23 @@ internal sealed class FutureAttentionScores(ICacheRows rows, AttentionScores see
     /// <inheritdoc/>
     public void Write(int layer, Span<float> destination)
     {
-        int size = rows.HeadSize(RowKind.Keys);
-        float[] rentedFactors = ArrayPool<float>.Shared.Rent(seen.Heads * size * size);
+        int size = rows.HeadSize(RowKind.Keys, layer);
+        int heads = seen.Heads[layer];
+        float[] rentedFactors = ArrayPool<float>.Shared.Rent(heads * size * size);
         float[] rented = ArrayPool<float>.Shared.Rent(destination.Length);
-        Span<float> means = rentedFactors.AsSpan(0, seen.Heads * size);
+        Span<float> means = rentedFactors.AsSpan(0, heads * size);
         _queries.CopyMeans(layer, means);
         TensorPrimitives.Divide(means, MathF.Sqrt(size), means);
         rows.Apply(RowForm.Linear, RowKind.Keys, layer, means, destination);
 
-        Span<float> covariances = rentedFactors.AsSpan(0, seen.Heads * size * size);
+        Span<float> covariances = rentedFactors.AsSpan(0, heads * size * size);
         Span<float> quadratic = rented.AsSpan(0, destination.Length);
         _queries.CopyCovariances(layer, size, covariances);
         TensorPrimitives.Divide(covariances, 2 * size, covariances);
         rows.Apply(RowForm.Quadratic, RowKind.Keys, layer, covariances, quadratic);
         TensorPrimitives.Add(destination, quadratic, destination);
 
-        for (int head = 0; head < seen.Heads; head++)
+        for (int head = 0; head < heads; head++)
         {
             Span<float> row = destination.Slice(head * rows.Tokens, rows.Tokens);
             row[..statistic.First].Clear();

@@ -19,8 +19,9 @@ internal sealed class FutureQueries(AttentionScores seen, RotaryEncoding rotary,
     /// <param name="destination">Takes [heads, headSize] exactly.</param>
     public void CopyMeans(int layer, Span<float> destination)
     {
-        int size = destination.Length / seen.Heads;
-        for (int head = 0; head < seen.Heads; head++)
+        int heads = seen.Heads[layer];
+        int size = destination.Length / heads;
+        for (int head = 0; head < heads; head++)
         {
             Span<float> mean = destination.Slice(head * size, size);
             seen.Values(_mean, layer, head).CopyTo(mean);
@@ -34,7 +35,7 @@ internal sealed class FutureQueries(AttentionScores seen, RotaryEncoding rotary,
     /// <param name="destination">Takes [heads, headSize, headSize] exactly.</param>
     public void CopyCovariances(int layer, int size, Span<float> destination)
     {
-        for (int head = 0; head < seen.Heads; head++)
+        for (int head = 0; head < seen.Heads[layer]; head++)
         {
             Span<float> covariance = destination.Slice(head * size * size, size * size);
             seen.Values(_covariance, layer, head).CopyTo(covariance);

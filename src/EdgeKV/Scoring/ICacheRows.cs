@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Scoring;
 
 /// <summary>
@@ -6,11 +8,8 @@ namespace EdgeKV.Scoring;
 /// </summary>
 internal interface ICacheRows
 {
-    /// <summary>Layers, 1 and up.</summary>
-    int Layers { get; }
-
-    /// <summary>KV heads of a layer, 1 and up.</summary>
-    int KvHeads { get; }
+    /// <summary>Layers and heads that have rows.</summary>
+    CacheGeometry Geometry { get; }
 
     /// <summary>Context tokens, 1 and up.</summary>
     int Tokens { get; }
@@ -19,20 +18,16 @@ internal interface ICacheRows
     /// <exception cref="UnsupportedModelException">Not by one rotation.</exception>
     RotaryEncoding Rotary { get; }
 
-    /// <summary>Elements of a row, 1 and up.</summary>
-    /// <param name="kind">Keys or values.</param>
-    int HeadSize(RowKind kind);
-
     /// <summary>Writes the rows of one layer, as the model made them.</summary>
     /// <param name="kind">Keys or values.</param>
-    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="layer">0 to layers - 1.</param>
     /// <param name="rows">Takes [tokens, kvHeads, headSize], no more and no less.</param>
     void Read(RowKind kind, int layer, Span<float> rows);
 
     /// <summary>Writes what factors make of every row of one layer.</summary>
     /// <param name="form">How.</param>
     /// <param name="kind">Keys or values.</param>
-    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="layer">0 to layers - 1.</param>
     /// <param name="factors">[kvHeads, forms, headSize], or [kvHeads, forms, headSize, headSize]; any number of forms.</param>
     /// <param name="results">Takes [kvHeads, forms, tokens], no more and no less.</param>
     void Apply(RowForm form, RowKind kind, int layer, ReadOnlySpan<float> factors, Span<float> results);
@@ -40,8 +35,17 @@ internal interface ICacheRows
     /// <summary>Writes weighted sums over the rows of one layer.</summary>
     /// <param name="moment">Of what.</param>
     /// <param name="kind">Keys or values.</param>
-    /// <param name="layer">0 to Layers - 1.</param>
+    /// <param name="layer">0 to layers - 1.</param>
     /// <param name="weights">[kvHeads, sums, tokens]; any number of sums.</param>
     /// <param name="sums">Takes [kvHeads, sums, headSize], or [kvHeads, sums, headSize, headSize], no more and no less.</param>
     void Sum(RowMoment moment, RowKind kind, int layer, ReadOnlySpan<float> weights, Span<double> sums);
+
+    /// <summary>KV heads of a layer, 1 and up.</summary>
+    /// <param name="layer">0 to layers - 1.</param>
+    int KvHeads(int layer) => Geometry.KvHeads[layer];
+
+    /// <summary>Elements of a row of a layer, 1 and up.</summary>
+    /// <param name="kind">Keys or values.</param>
+    /// <param name="layer">0 to layers - 1.</param>
+    int HeadSize(RowKind kind, int layer) => kind == RowKind.Keys ? Geometry.Layers[layer].HeadSizeK : Geometry.Layers[layer].HeadSizeV;
 }

@@ -11,14 +11,15 @@ internal sealed class KeyLikenessScores(ICacheRows rows, AttentionScores seen) :
     /// <inheritdoc/>
     public void Write(int layer, Span<float> destination)
     {
-        int size = rows.HeadSize(RowKind.Keys);
-        int directions = rows.KvHeads * size;
+        int size = rows.HeadSize(RowKind.Keys, layer);
+        int heads = rows.KvHeads(layer);
+        int directions = heads * size;
         float[] rented = ArrayPool<float>.Shared.Rent(directions + destination.Length);
         double[] rentedSums = ArrayPool<double>.Shared.Rent(directions);
         Span<float> mean = rented.AsSpan(0, directions);
         Span<float> products = rented.AsSpan(directions, destination.Length);
         Span<double> sums = rentedSums.AsSpan(0, directions);
-        for (int head = 0; head < rows.KvHeads; head++)
+        for (int head = 0; head < heads; head++)
         {
             ReadOnlySpan<float> norms = seen.KeyNorms(layer, head);
             Span<float> inverse = destination.Slice(head * rows.Tokens, rows.Tokens);
@@ -29,7 +30,7 @@ internal sealed class KeyLikenessScores(ICacheRows rows, AttentionScores seen) :
         }
 
         rows.Sum(RowMoment.First, RowKind.Keys, layer, destination, sums);
-        for (int head = 0; head < rows.KvHeads; head++)
+        for (int head = 0; head < heads; head++)
         {
             // The mean has the direction of the sum.
             Span<double> sum = sums.Slice(head * size, size);

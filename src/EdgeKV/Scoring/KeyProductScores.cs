@@ -14,12 +14,12 @@ internal sealed class KeyProductScores : ILayerStatistic
     {
         _rows = rows;
         _directions = statistic.Directions;
-        int size = rows.HeadSize(RowKind.Keys);
-        if (_directions.Layers != rows.Layers || _directions.KvHeads != rows.KvHeads || _directions.HeadSize != size)
+        int other = rows.Geometry.Layers.Index().FirstOrDefault(layer => layer.Item.HeadSizeK != _directions.HeadSize, (-1, default)).Index;
+        if (!_directions.KvHeads.Equals(rows.Geometry.KvHeads) || other >= 0)
         {
             throw new PlanException(
-                $"The directions of queries are [{_directions.Layers}, {_directions.KvHeads}, {_directions.HeadSize}]; keys of this model need "
-                + $"[{rows.Layers}, {rows.KvHeads}, {size}].");
+                $"The directions of queries are of {_directions.KvHeads} KV heads, {_directions.HeadSize} elements each; keys of this model are of {rows.Geometry.KvHeads}, "
+                + $"{rows.HeadSize(RowKind.Keys, Math.Max(0, other))} in layer {Math.Max(0, other)}.");
         }
     }
 

@@ -17,7 +17,7 @@ internal sealed class LateWindowReader : StatisticReader
         var statistic = (LateWindowAttention)group[0];
         int end = context.Position;
         int queries = Math.Min(statistic.Queries, end);
-        long length = (long)context.Model.TotalHeads() * end;
+        long length = (long)context.Model.Geometry.Heads.Total * end;
         NativeScoreBuffer late = NativeScoreBuffer.Allocate(length, out float* data);
         try
         {

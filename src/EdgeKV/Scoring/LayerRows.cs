@@ -16,9 +16,9 @@ internal sealed unsafe class LayerRows : IDisposable
     /// <exception cref="OutOfKvMemoryException">Not enough memory for it.</exception>
     public LayerRows(ICacheRows rows, RowKind kind, int layer)
     {
-        HeadSize = rows.HeadSize(kind);
+        HeadSize = rows.HeadSize(kind, layer);
         _tokens = rows.Tokens;
-        _kvHeads = rows.KvHeads;
+        _kvHeads = rows.KvHeads(layer);
         long length = (long)_tokens * _kvHeads * HeadSize;
         if (length > Array.MaxLength)
         {

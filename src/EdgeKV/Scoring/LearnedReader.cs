@@ -31,7 +31,7 @@ internal sealed class LearnedReader : StatisticReader
     /// <exception cref="SessionStateException">Some of them are not known.</exception>
     public static unsafe NativeScoreBuffer Read(SafeLLamaContextHandle context, EdgeModel model, int first, int count)
     {
-        long length = (long)model.TotalKvHeads() * count;
+        long length = (long)model.Geometry.KvHeads.Total * count;
         NativeScoreBuffer buffer = NativeScoreBuffer.Allocate(length, out float* data);
         try
         {

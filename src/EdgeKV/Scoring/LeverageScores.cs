@@ -29,10 +29,10 @@ internal sealed class LeverageScores(ICacheRows rows, KeyLeverage statistic) : I
             return;
         }
 
-        using Work work = NewWork();
+        using Work work = NewWork(layer);
         using LayerRows keys = new(rows, RowKind.Keys, layer);
-        TakeOutPositions(keys);
-        for (int head = 0; head < rows.KvHeads; head++)
+        TakeOutPositions(keys, rows.KvHeads(layer));
+        for (int head = 0; head < rows.KvHeads(layer); head++)
         {
             Draw(layer, head, work.Random);
             Center(keys, head, work);
@@ -59,21 +59,21 @@ internal sealed class LeverageScores(ICacheRows rows, KeyLeverage statistic) : I
         }
     }
 
-    private Work NewWork()
+    private Work NewWork(int layer)
     {
-        int size = rows.HeadSize(RowKind.Keys);
+        int size = rows.HeadSize(RowKind.Keys, layer);
         return (long)statistic.Sketch * (size + _counted) + 2 * size <= Array.MaxLength
             ? new Work(statistic.Sketch, size, _counted)
             : throw new PlanException(
                 $"A sketch of {_counted} tokens x {statistic.Sketch} columns is too large to be made at once. Take fewer columns, or a shorter context.");
     }
 
-    private void TakeOutPositions(LayerRows keys)
+    private void TakeOutPositions(LayerRows keys, int heads)
     {
         RotaryEncoding.Reversal back = _rotary.Back(_first);
         for (int token = _first; token < _first + _counted; token++)
         {
-            for (int head = 0; head < rows.KvHeads; head++)
+            for (int head = 0; head < heads; head++)
             {
                 back.Apply(keys.Edit(head, token));
             }

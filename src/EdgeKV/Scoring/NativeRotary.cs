@@ -12,7 +12,7 @@ internal static class NativeRotary
     public static RotaryEncoding OfAllLayers(EdgeModel model, SafeLLamaContextHandle context)
     {
         RotaryEncoding first = OfLayer(model, context, 0);
-        for (int layer = 1; layer < model.Layers; layer++)
+        for (int layer = 1; layer < model.Geometry.Layers.Count; layer++)
         {
             RotaryEncoding other = OfLayer(model, context, layer);
             if (other.Pairs != first.Pairs || !other.Scale.Equals(first.Scale) || !other.Frequencies.SequenceEqual(first.Frequencies))
@@ -29,7 +29,7 @@ internal static class NativeRotary
     /// <exception cref="UnsupportedModelException">The layer's keys are not rotated by one position, last of all.</exception>
     public static unsafe RotaryEncoding OfLayer(EdgeModel model, SafeLLamaContextHandle context, int layer)
     {
-        double[] frequencies = new double[model.HeadSizeK / 2];
+        double[] frequencies = new double[model.Geometry.Layers[layer].HeadSizeK / 2];
         NativeRopePairs pairs;
         nuint count;
         double scale;

@@ -1,4 +1,3 @@
-using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Scoring;
@@ -9,12 +8,6 @@ internal delegate void PartFeeder(ReadOnlySpan<int> tokens, WorkPart part);
 /// <summary>What the readers that feed tokens share.</summary>
 internal static class PassSupport
 {
-    /// <summary>Attention heads of all layers.</summary>
-    public static int TotalHeads(this EdgeModel model) => model.Geometry?.TotalHeads ?? 0;
-
-    /// <summary>KV heads of all layers.</summary>
-    public static int TotalKvHeads(this EdgeModel model) => model.Geometry?.TotalKvHeads ?? 0;
-
     /// <summary>Arrays of zeros for the attention over the context's tokens.</summary>
     public static ScoresHandle CreateScores(this IScoreContext context, NativeAggregates aggregates, int columns)
     {
@@ -25,7 +18,7 @@ internal static class PassSupport
 
     /// <summary>The array of one aggregate.</summary>
     public static NativeScoreBuffer Buffer(this IScoreContext context, ScoresHandle scores, AttentionAggregate aggregate, int columns) =>
-        NativeScoreBuffer.Of(scores, Flag(aggregate), (long)context.Model.TotalHeads() * columns)!;
+        NativeScoreBuffer.Of(scores, Flag(aggregate), (long)context.Model.Geometry.Heads.Total * columns)!;
 
     /// <summary>The native flags of some aggregates.</summary>
     public static NativeAggregates Flags(IEnumerable<AttentionAggregate> aggregates) =>

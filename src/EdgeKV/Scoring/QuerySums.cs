@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Scoring;
@@ -9,8 +10,7 @@ internal sealed class QuerySums
     private readonly IReadOnlyList<QueryMoments> _moments;
     private readonly int _context;
     private readonly int _first;
-    private readonly int _heads;
-    private readonly int _size;
+    private readonly CacheGeometry _geometry;
     private readonly Dictionary<int, double[][]> _before = [];
 
     public QuerySums(IScoreContext context, IReadOnlyList<QueryMoments> moments)
@@ -19,8 +19,7 @@ internal sealed class QuerySums
         _moments = moments;
         _context = context.Position;
         _first = moments.Min(moment => moment.First);
-        _heads = context.Model.Heads;
-        _size = context.Model.HeadSizeK;
+        _geometry = context.Model.Geometry;
         if (moments.FirstOrDefault(moment => moment.First < 0 || moment.First >= _context) is { } none)
         {
             throw new PlanException(
@@ -48,7 +47,7 @@ internal sealed class QuerySums
     {
         if (Stops.Contains(position))
         {
-            _before[position] = [.. Enumerable.Range(0, _owner.Model.Layers).Select(Read)];
+            _before[position] = [.. Enumerable.Range(0, _geometry.Layers.Count).Select(Read)];
         }
     }
 
@@ -61,44 +60,45 @@ internal sealed class QuerySums
         for (int i = 0; i < data.Length; i++)
         {
             QueryMoments moment = _moments[i];
-            long length = (long)_owner.Model.Layers * _heads * RowLength(moment);
+            long length = _geometry.Layers.Sum(layer => layer.Heads * moment.RowLength(layer, _context));
             values.Add(moment, NativeScoreBuffer.Allocate(length, out float* buffer), _context - moment.First);
             data[i] = (nint)buffer;
         }
 
-        for (int layer = 0; layer < _owner.Model.Layers; layer++)
+        long[] starts = new long[data.Length];
+        for (int layer = 0; layer < _geometry.Layers.Count; layer++)
         {
             double[] all = Read(layer);
             for (int i = 0; i < data.Length; i++)
             {
                 QueryMoments moment = _moments[i];
-                int length = _heads * RowLength(moment);
+                int length = checked((int)(_geometry.Heads[layer] * moment.RowLength(_geometry.Layers[layer], _context)));
                 double[]? before = _before.TryGetValue(moment.First, out double[][]? sums) ? sums[layer] : null;
-                Write(moment, all, before, new Span<float>((float*)data[i] + (long)layer * length, length));
+                Write(moment, _geometry.Layers[layer], all, before, new Span<float>((float*)data[i] + starts[i], length));
+                starts[i] += length;
             }
         }
     }
 
-    private int RowLength(QueryMoments moment) => moment.Moment == QueryMoment.Mean ? _size : _size * _size;
-
-    private void Write(QueryMoments moment, double[] all, double[]? before, Span<float> destination)
+    private void Write(QueryMoments moment, AttentionLayer layer, double[] all, double[]? before, Span<float> destination)
     {
+        (int heads, int size) = (layer.Heads, layer.HeadSizeK);
         double count = _context - moment.First;
-        for (int head = 0; head < _heads; head++)
+        for (int head = 0; head < heads; head++)
         {
-            for (int i = 0; i < _size; i++)
+            for (int i = 0; i < size; i++)
             {
-                double mean = Mean(head * _size + i);
+                double mean = Mean(head * size + i);
                 if (moment.Moment == QueryMoment.Mean)
                 {
-                    destination[head * _size + i] = (float)mean;
+                    destination[head * size + i] = (float)mean;
                     continue;
                 }
 
-                int row = (head * _size + i) * _size;
-                for (int j = 0; j < _size; j++)
+                int row = (head * size + i) * size;
+                for (int j = 0; j < size; j++)
                 {
-                    destination[row + j] = (float)(Mean(_heads * _size + row + j) - mean * Mean(head * _size + j));
+                    destination[row + j] = (float)(Mean(heads * size + row + j) - mean * Mean(head * size + j));
                 }
             }
         }
@@ -109,11 +109,12 @@ internal sealed class QuerySums
     // The sums of a layer so far: of queries, [heads, size], and of their products, [heads, size, size].
     private unsafe double[] Read(int layer)
     {
-        double[] sums = new double[_heads * _size * (1 + _size)];
+        (int heads, int size) = (_geometry.Heads[layer], _geometry.Layers[layer].HeadSizeK);
+        double[] sums = new double[heads * size * (1 + size)];
         fixed (double* pointer = sums)
         {
-            Get(NativeQuerySum.Queries, pointer, _heads * _size);
-            Get(NativeQuerySum.QueryProducts, pointer + _heads * _size, _heads * _size * _size);
+            Get(NativeQuerySum.Queries, pointer, heads * size);
+            Get(NativeQuerySum.QueryProducts, pointer + heads * size, heads * size * size);
         }
 
         return sums;

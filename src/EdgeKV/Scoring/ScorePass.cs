@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Numerics;
 
 namespace EdgeKV.Scoring;
@@ -62,8 +63,7 @@ internal static class ScorePass
             fed += reader.Read(group, context, values, own);
         }
 
-        int kvHeads = context.Model.KvHeads;
-        AttentionScores scores = new(context.Model.Layers, context.Model.Heads, kvHeads, context.Position, values.Release())
+        AttentionScores scores = new(context.Model.Geometry, context.Position, values.Release())
         {
             PassTokens = fed,
             PrefixTokens = context.PrefixLength(),
@@ -80,15 +80,16 @@ internal static class ScorePass
         IScoreContext context, Statistic statistic, AttentionScores seen, CancellationToken cancellation)
     {
         ILayerStatistic layers = statistic.OfRows(new CacheRows(context.Model, context.Handle, context.Position), seen);
-        int length = checked((statistic.IsPerAttentionHead ? context.Model.Heads : context.Model.KvHeads) * context.Position);
-        NativeScoreBuffer buffer = NativeScoreBuffer.Allocate((long)context.Model.Layers * length, out float* data);
+        HeadLayout heads = context.Model.Geometry.Rows(statistic.IsPerAttentionHead);
+        long tokens = context.Position;
+        NativeScoreBuffer buffer = NativeScoreBuffer.Allocate(heads.Total * tokens, out float* data);
         try
         {
             nint target = (nint)data;
-            LayerLoop.ForEach(context.Model.Layers, layer =>
+            LayerLoop.ForEach(heads.Layers, layer =>
             {
                 cancellation.ThrowIfCancellationRequested();
-                layers.Write(layer, new Span<float>((float*)target + (long)layer * length, length));
+                layers.Write(layer, new Span<float>((float*)target + heads.First(layer) * tokens, checked((int)(heads[layer] * tokens))));
             });
             return buffer;
         }

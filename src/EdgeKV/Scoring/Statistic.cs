@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Scoring;
 
 /// <summary>
@@ -47,8 +49,8 @@ public abstract record Statistic
     /// <summary>Statistics that have to be there before it can be worked out.</summary>
     internal virtual IReadOnlyList<Statistic> MadeOf => [];
 
-    /// <summary>Whether a row of so many numbers can be its row for a context of so many tokens: one number a token, unless it says otherwise.</summary>
-    internal virtual bool Fits(long rowLength, int tokens) => rowLength == tokens;
+    /// <summary>Numbers of a row: one for each token of the context, unless it says otherwise.</summary>
+    internal virtual long RowLength(AttentionLayer layer, int tokens) => tokens;
 
     /// <summary>For example "max(repeat)", "window(64)" or "key norms".</summary>
     public sealed override string ToString() => Describe();
@@ -489,15 +491,10 @@ public sealed record QueryMoments(QueryMoment Moment, int First = 4) : Statistic
     public override bool IsPerAttentionHead => true;
 
     /// <summary>Means have as many numbers as a head has channels, covariances the square of it, whatever the tokens.</summary>
-    internal override bool Fits(long rowLength, int tokens) => rowLength > 0 && (Moment == QueryMoment.Mean || IsSquare(rowLength));
+    internal override long RowLength(AttentionLayer layer, int tokens) =>
+        Moment == QueryMoment.Mean ? layer.HeadSizeK : (long)layer.HeadSizeK * layer.HeadSizeK;
 
     private protected override string Describe() => Moment == QueryMoment.Mean ? "mean(queries)" : "covariance(queries)";
-
-    private static bool IsSquare(long length)
-    {
-        long side = (long)Math.Sqrt(length);
-        return side * side == length;
-    }
 }
 
 /// <summary>

@@ -16,19 +16,21 @@ internal sealed class ValueCapacityScores(ICacheRows rows, AttentionScores seen,
     /// <inheritdoc/>
     public void Write(int layer, Span<float> destination)
     {
-        int size = rows.HeadSize(RowKind.Values);
-        int weighed = seen.Heads * rows.Tokens;
+        int size = rows.HeadSize(RowKind.Values, layer);
+        int heads = seen.Heads[layer];
+        int group = seen.GroupSize(layer);
+        int weighed = heads * rows.Tokens;
         float[] rentedWeights = ArrayPool<float>.Shared.Rent(2 * weighed);
-        float[] rentedFactors = ArrayPool<float>.Shared.Rent(seen.Heads * size * size);
-        double[] rentedMatrices = ArrayPool<double>.Shared.Rent(seen.Heads * size * size);
+        float[] rentedFactors = ArrayPool<float>.Shared.Rent(heads * size * size);
+        double[] rentedMatrices = ArrayPool<double>.Shared.Rent(heads * size * size);
         Span<float> weights = rentedWeights.AsSpan(0, weighed);
         Span<float> capacities = rentedWeights.AsSpan(weighed, weighed);
-        Span<float> factors = rentedFactors.AsSpan(0, seen.Heads * size * size);
+        Span<float> factors = rentedFactors.AsSpan(0, heads * size * size);
         Span<double> matrices = rentedMatrices.AsSpan(0, factors.Length);
 
         Weigh(layer, weights);
         rows.Sum(RowMoment.Second, RowKind.Values, layer, weights, matrices);
-        for (int head = 0; head < seen.Heads; head++)
+        for (int head = 0; head < heads; head++)
         {
             InvertFactor(matrices.Slice(head * size * size, size * size), size, factors.Slice(head * size * size, size * size));
         }
@@ -36,16 +38,16 @@ internal sealed class ValueCapacityScores(ICacheRows rows, AttentionScores seen,
         // v^T M^-1 v is ||L^-1 v||^2 with LL^T = M: sums of squares, no difference of large numbers.
         rows.Apply(RowForm.Squares, RowKind.Values, layer, factors, capacities);
         TensorPrimitives.Multiply(weights, capacities, capacities);
-        for (int kvHead = 0; kvHead < rows.KvHeads; kvHead++)
+        for (int kvHead = 0; kvHead < rows.KvHeads(layer); kvHead++)
         {
             Span<float> row = destination.Slice(kvHead * rows.Tokens, rows.Tokens);
             row.Clear();
-            for (int head = kvHead * seen.GroupSize; head < (kvHead + 1) * seen.GroupSize; head++)
+            for (int head = kvHead * group; head < (kvHead + 1) * group; head++)
             {
                 TensorPrimitives.Add(row, capacities.Slice(head * rows.Tokens, rows.Tokens), row);
             }
 
-            TensorPrimitives.Divide(row, seen.GroupSize, row);
+            TensorPrimitives.Divide(row, group, row);
         }
 
         ArrayPool<double>.Shared.Return(rentedMatrices);
@@ -56,11 +58,12 @@ internal sealed class ValueCapacityScores(ICacheRows rows, AttentionScores seen,
     // w of every attention head, [heads, tokens]; 0 for tokens that are left out.
     private void Weigh(int layer, Span<float> weights)
     {
-        int size = rows.HeadSize(RowKind.Keys);
-        float[] rented = ArrayPool<float>.Shared.Rent(seen.Heads * size);
-        Span<float> directions = rented.AsSpan(0, seen.Heads * size);
+        int size = rows.HeadSize(RowKind.Keys, layer);
+        int heads = seen.Heads[layer];
+        float[] rented = ArrayPool<float>.Shared.Rent(heads * size);
+        Span<float> directions = rented.AsSpan(0, heads * size);
         _queries.CopyMeans(layer, directions);
-        for (int head = 0; head < seen.Heads; head++)
+        for (int head = 0; head < heads; head++)
         {
             Span<float> direction = directions.Slice(head * size, size);
             float length = TensorPrimitives.Norm<float>(direction);
@@ -68,10 +71,10 @@ internal sealed class ValueCapacityScores(ICacheRows rows, AttentionScores seen,
         }
 
         rows.Apply(RowForm.Linear, RowKind.Keys, layer, directions, weights);
-        for (int head = 0; head < seen.Heads; head++)
+        for (int head = 0; head < heads; head++)
         {
             Span<float> row = weights.Slice(head * rows.Tokens, rows.Tokens);
-            ReadOnlySpan<float> norms = seen.KeyNorms(layer, head / seen.GroupSize);
+            ReadOnlySpan<float> norms = seen.KeyNorms(layer, head / seen.GroupSize(layer));
             for (int token = 0; token < row.Length; token++)
             {
                 row[token] = norms[token] == 0 ? 0 : row[token] / norms[token];

@@ -33,7 +33,7 @@ internal sealed class SessionContext(EdgeModel model, SessionOptions options, Ch
         get
         {
             long type = (long)options.CacheType.ToGgml();
-            return new StatePlace(model, type, type, model.KvMemory.BytesPerRow(options.CacheType), options.ContextSize > 0 ? options.ContextSize : model.Window);
+            return new StatePlace(model, type, type, model.KvMemory.BytesPerRow(0, options.CacheType), options.ContextSize > 0 ? options.ContextSize : model.Window);
         }
     }
 
@@ -94,14 +94,14 @@ internal sealed class SessionContext(EdgeModel model, SessionOptions options, Ch
     private CacheState Empty() => new()
     {
         Layout = CacheLayout.Full,
-        Geometry = model.Geometry ?? throw new UnsupportedModelException($"{model.Description} keeps no rows in a KV cache."),
+        Geometry = model.Geometry,
         Position = 0,
         Tokens = default,
         ContextTokens = 0,
         Rows = 0,
         Room = 0,
         Bytes = 0,
-        RowBytes = model.KvMemory.BytesPerRow(options.CacheType),
+        RowBytes = [.. Enumerable.Range(0, model.Geometry.Layers.Count).Select(layer => model.KvMemory.BytesPerRow(layer, options.CacheType))],
         ContextSize = 0,
         Limit = Limit,
         Sequences = 0,

@@ -93,9 +93,9 @@ public sealed class Bench(EdgeModel model, BenchText text, ICompressionPolicy po
             }
 
             CacheState cache = full.Cache;
-            long rows = (long)_model.Layers * _model.KvHeads * depth;
+            long rows = (long)_model.Geometry.KvHeads.Total * depth;
             return _turns.Sum(
-                type, _model.Bytes, _passTokens, new BenchTurns.FullSizes(rows, rows * cache.RowBytes, cache.Bytes), _sizes);
+                type, _model.Bytes, _passTokens, new BenchTurns.FullSizes(rows, _model.KvBytesPerToken(type) * depth, cache.Bytes), _sizes);
         }
 
         /// <summary>Everything up to the first token: once over the full cache, then over the compact ones.</summary>
@@ -181,7 +181,7 @@ public sealed class Bench(EdgeModel model, BenchText text, ICompressionPolicy po
             _sizes[index] = new BenchTurns.CompactSizes(
                 _options.Ratios[index],
                 report.TotalRowsAfter,
-                report.TotalRowsAfter * report.RowBytes,
+                report.TotalRowBytesAfter,
                 report.BytesAfter,
                 full,
                 Resident());

@@ -57,7 +57,7 @@ public sealed record BenchReport
 /// <param name="Sha256">SHA-256 of the file, in hexadecimal.</param>
 /// <param name="WeightBytes">Bytes of all tensors.</param>
 /// <param name="Layers">Layers.</param>
-/// <param name="KvHeads">KV heads of a layer.</param>
+/// <param name="KvHeads">KV heads of a layer, the most of one where layers differ.</param>
 public sealed record BenchModel(string File, string Description, string Sha256, long WeightBytes, int Layers, int KvHeads);
 
 /// <summary>One depth with one cache type: the full cache, and what is left of it at every ratio.</summary>

@@ -230,8 +230,7 @@ public sealed class EvalRun
     private void Append(
         EvalSample sample, Cell cell, EdgeSession full, int tokens, Answered answer, Took took, CompressionReport? report, string? error = null)
     {
-        long rows = (long)_model.Layers * _model.KvHeads * tokens;
-        long rowBytes = _model.KvMemory.BytesPerRow(_options.CacheType);
+        long fullBytes = _model.KvBytesPerToken(_options.CacheType) * tokens;
         _folder.Append(new CellResult
         {
             Dataset = sample.Dataset,
@@ -248,8 +247,8 @@ public sealed class EvalRun
             Score = answer.Score,
             Answer = answer.Text,
             Error = error,
-            FullBytes = rows * rowBytes,
-            Bytes = (report?.TotalRowsAfter ?? rows) * rowBytes,
+            FullBytes = fullBytes,
+            Bytes = report?.TotalRowBytesAfter ?? fullBytes,
             PeakPositions = Math.Max(took.Peak, tokens),
             LayerRows = report is null ? [] : [.. Enumerable.Range(0, report.Layers).Select(layer => (int)report.LayerRowsAfter(layer))],
             PrefillSeconds = full.PrefillTime.TotalSeconds,

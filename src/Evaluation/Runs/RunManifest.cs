@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace EdgeKV.Evaluation;
 
 /// <summary>Everything that is needed to repeat a run: run.json beside its results.</summary>
@@ -24,11 +26,15 @@ public sealed record RunManifest
     /// <summary>SHA-256 of the model file, in hexadecimal.</summary>
     public required string ModelSha256 { get; init; }
 
-    /// <summary>Layers.</summary>
+    /// <summary>Layers that keep rows in the cache.</summary>
     public required int Layers { get; init; }
 
-    /// <summary>KV heads of a layer.</summary>
+    /// <summary>KV heads of a layer, the most of one where layers differ.</summary>
     public required int KvHeads { get; init; }
+
+    /// <summary>KV heads of each layer, where layers differ; null: all have <see cref="KvHeads"/>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<int>? KvHeadsByLayer { get; init; }
 
     /// <summary>SHA-256 of the profile of learned scores; null: there was none.</summary>
     public string? ProfileSha256 { get; init; }

@@ -167,7 +167,7 @@ internal sealed class RunAnalysis
     }
 
     private double Share(CellResult cell, int layer) => cell.LayerRows.Count == _manifest.Layers
-        ? cell.LayerRows[layer] / ((double)_manifest.KvHeads * cell.ContextTokens)
+        ? cell.LayerRows[layer] / ((double)(_manifest.KvHeadsByLayer?[layer] ?? _manifest.KvHeads) * cell.ContextTokens)
         : throw new ReportException(
             $"A result of {cell.Dataset} {cell.Task} {cell.Id} has rows of {cell.LayerRows.Count} layers, run.json says {_manifest.Layers}. "
             + "Run it again into an empty folder.");

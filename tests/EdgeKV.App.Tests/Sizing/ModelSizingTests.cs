@@ -9,7 +9,7 @@ public class ModelSizingTests
 {
     private static readonly ModelFacts Model = new("m.gguf", "tiny", 30, 9, 3, 8192);
 
-    private static readonly KvMemory Memory = new(30, 3, 64, 64);
+    private static readonly KvMemory Memory = new(CacheGeometry.Uniform(30, 9, 3, 64, 64));
 
     [Fact]
     public void From_OneTokensMemory_FitsOneTokenOfTheFullCache()

@@ -19,7 +19,7 @@ public sealed class AttachTests
         EngineOptions options = new(TinyModels.PathOf(TinyModel.Qwen2)) { ContextSize = 512, Threads = 1 };
         using EdgeModel model = options.Load();
         using EdgeSession expected = model.CreateSession(options.Session);
-        CompressionPlan plan = Plans.Ragged(model.Layers, model.KvHeads, Context, 5);
+        CompressionPlan plan = Plans.Ragged(model.Geometry.KvHeads, Context, 5);
         expected.Kv!.Prefill(tokens.AsSpan(0, Context));
         expected.Kv!.Apply(plan);
         Logits logits = expected.Kv!.DecodeAll(tokens.AsSpan(Context));
@@ -76,7 +76,7 @@ public sealed class AttachTests
         using Foreign foreign = Foreign.Tiny();
         KvContext first = KvContext.Attach(foreign.Context);
         foreign.Decode(tokens, 0);
-        first.Apply(Plans.Ragged(first.Model.Layers, first.Model.KvHeads, Context, 5));
+        first.Apply(Plans.Ragged(first.Model.Geometry.KvHeads, Context, 5));
         CacheState before = first.State;
         first.Dispose();
         first.Dispose();
@@ -96,7 +96,7 @@ public sealed class AttachTests
         using Foreign foreign = Foreign.Tiny();
         KvContext kv = KvContext.Attach(foreign.Context);
         foreign.Decode(tokens.AsSpan(0, Context), 0);
-        kv.Apply(Plans.Ragged(kv.Model.Layers, kv.Model.KvHeads, Context, 5));
+        kv.Apply(Plans.Ragged(kv.Model.Geometry.KvHeads, Context, 5));
         kv.Dispose();
 
         Assert.Equal(DecodeResult.Ok, foreign.Decode(tokens.AsSpan(Context), Context));

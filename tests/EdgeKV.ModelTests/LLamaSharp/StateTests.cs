@@ -26,7 +26,7 @@ public sealed class StateTests : IDisposable
         using Foreign saved = Foreign.Tiny();
         using KvContext kv = KvContext.Attach(saved.Context);
         saved.Decode(tokens.AsSpan(0, Context), 0);
-        kv.Apply(Plans.Ragged(kv.Model.Layers, kv.Model.KvHeads, Context, 5));
+        kv.Apply(Plans.Ragged(kv.Model.Geometry.KvHeads, Context, 5));
         saved.Decode(tokens.AsSpan(Context, 8), Context);
         saved.Context.SaveState(_path);
 
@@ -88,7 +88,7 @@ public sealed class StateTests : IDisposable
         using Foreign foreign = Foreign.Tiny();
         using KvContext kv = KvContext.Attach(foreign.Context);
         foreign.Decode(TinyModels.RandomTokens(Context, 4), 0);
-        kv.Apply(Plans.Ragged(kv.Model.Layers, kv.Model.KvHeads, Context, 5));
+        kv.Apply(Plans.Ragged(kv.Model.Geometry.KvHeads, Context, 5));
 
         foreign.Context.NativeHandle.MemorySequenceRemove(LLamaSeqId.Zero, 10, 20);
 
@@ -104,7 +104,7 @@ public sealed class StateTests : IDisposable
         using Foreign foreign = Foreign.Tiny();
         using KvContext kv = KvContext.Attach(foreign.Context);
         foreign.Decode(tokens.AsSpan(0, Context), 0);
-        kv.Apply(Plans.Ragged(kv.Model.Layers, kv.Model.KvHeads, Context, 5));
+        kv.Apply(Plans.Ragged(kv.Model.Geometry.KvHeads, Context, 5));
         foreign.Decode(tokens.AsSpan(Context), Context);
         float[] logits = [.. foreign.Context.NativeHandle.GetLogitsIth(7)];
 
@@ -124,7 +124,7 @@ public sealed class StateTests : IDisposable
         using KvContext kv = KvContext.Attach(foreign.Context);
         CacheState before = kv.State;
         foreign.Decode(tokens, 0);
-        kv.Apply(Plans.Ragged(kv.Model.Layers, kv.Model.KvHeads, Context, 5));
+        kv.Apply(Plans.Ragged(kv.Model.Geometry.KvHeads, Context, 5));
 
         foreign.Context.NativeHandle.MemoryClear();
 
@@ -171,7 +171,7 @@ public sealed class StateTests : IDisposable
         Assert.Equal(0, kv.Position);
         Assert.Equal(DecodeResult.Ok, foreign.Decode(tokens, 0));
         Assert.Equal(tokens, kv.State.Tokens.ToArray());
-        kv.Apply(Plans.Ragged(kv.Model.Layers, kv.Model.KvHeads, Context, 5));
+        kv.Apply(Plans.Ragged(kv.Model.Geometry.KvHeads, Context, 5));
         Assert.Equal(DecodeResult.Ok, foreign.Decode([1], Context));
     }
 }

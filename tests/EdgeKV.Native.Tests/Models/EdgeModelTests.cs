@@ -16,10 +16,10 @@ public sealed class EdgeModelTests(ModelFixture fixture)
     public void Load_BundledModel_KnowsItsSizes()
     {
         Assert.Equal(30, Model.Layers);
-        Assert.Equal(9, Model.Heads);
-        Assert.Equal(3, Model.KvHeads);
-        Assert.Equal(64, Model.HeadSizeK);
-        Assert.Equal(64, Model.HeadSizeV);
+        Assert.Equal(9, Model.Geometry.Heads[0]);
+        Assert.Equal(3, Model.Geometry.KvHeads[0]);
+        Assert.Equal(64, Model.Geometry.Layers[0].HeadSizeK);
+        Assert.Equal(64, Model.Geometry.Layers[0].HeadSizeV);
         Assert.Equal(8192, Model.Window);
         Assert.Equal(49152, Model.VocabularySize);
         Assert.Equal(23040, Model.KvBytesPerToken(KvCacheType.F16));

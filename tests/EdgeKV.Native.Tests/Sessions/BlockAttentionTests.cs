@@ -43,9 +43,9 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
         for (int layer = 0; layer < model.Layers; layer++)
         {
             using var keys = new LayerRows(session.CachedRows, RowKind.Keys, layer);
-            for (int head = 0; head < model.Heads; head++)
+            for (int head = 0; head < model.Geometry.Heads[0]; head++)
             {
-                double[] expected = ByDefinition(Blocks, Tokens, head, queries.Select(token => token[layer]).ToArray(), keys, scores.GroupSize);
+                double[] expected = ByDefinition(Blocks, Tokens, head, queries.Select(token => token[layer]).ToArray(), keys, scores.GroupSize(layer));
                 float[] seen = scores.Values(Blocks, layer, head).ToArray();
                 Assert.Equal(expected, seen.Select(x => (double)x), (one, other) => Math.Abs(one - other) < (layer == 0 ? Rounding : RoundingOfStates));
                 Assert.All(seen[..8].Concat(seen[^4..]), sum => Assert.Equal(0, sum));
@@ -74,9 +74,9 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
         foreach (int layer in (int[])[0, 1, 17, 29])
         {
             using var keys = new LayerRows(session.CachedRows, RowKind.Keys, layer);
-            for (int head = 0; head < scores.Heads; head++)
+            for (int head = 0; head < scores.Heads[layer]; head++)
             {
-                double[] expected = ByDefinition(blocks, tokens.Length, head, queries.Select(token => token[layer]).ToArray(), keys, scores.GroupSize);
+                double[] expected = ByDefinition(blocks, tokens.Length, head, queries.Select(token => token[layer]).ToArray(), keys, scores.GroupSize(layer));
                 double[] differences = [.. expected.Zip(scores.Values(blocks, layer, head).ToArray(), (one, other) => Math.Abs(one - other))];
                 Assert.InRange(layer == 0 ? differences.Max() : differences.Average(), 0, layer == 0 ? Rounding : 0.1);
             }
@@ -143,9 +143,9 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
 
         int counted = Math.Max(0, Tokens - first - last);
         Assert.Equal(counted > 0 ? Tokens - first : 0, scores.PassTokens);
-        for (int row = 0; row < scores.Layers * scores.Heads; row++)
+        for (int row = 0; row < scores.Heads.Total; row++)
         {
-            Assert.Equal(counted, scores.Values(statistic, row / scores.Heads, row % scores.Heads).ToArray().Sum(), 1e-3);
+            Assert.Equal(counted, scores.Values(statistic, scores.Heads.At(row).Layer, scores.Heads.At(row).Head).ToArray().Sum(), 1e-3);
         }
     }
 
@@ -209,11 +209,11 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
 
         Assert.Equal(0, scores.PassTokens);
         LeverageScores expected = new(session.CachedRows, statistic);
-        float[] layer = new float[model.KvHeads * Tokens];
+        float[] layer = new float[model.Geometry.KvHeads[0] * Tokens];
         for (int l = 0; l < model.Layers; l++)
         {
             expected.Write(l, layer);
-            for (int head = 0; head < model.KvHeads; head++)
+            for (int head = 0; head < model.Geometry.KvHeads[0]; head++)
             {
                 Assert.Equal(layer[(head * Tokens)..((head + 1) * Tokens)], scores.Values(statistic, l, head).ToArray());
                 Assert.Equal(12, scores.Values(statistic, l, head).ToArray().Sum(), 0.1);
@@ -253,7 +253,7 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
             queries[token] = new double[model.Layers][];
             for (int layer = 0; layer < model.Layers; layer++)
             {
-                double[] sums = queries[token][layer] = new double[model.Heads * model.HeadSizeK];
+                double[] sums = queries[token][layer] = new double[model.Geometry.Heads[0] * model.Geometry.Layers[0].HeadSizeK];
                 fixed (double* pointer = sums)
                 {
                     NativeErrors.ThrowIfFailed(

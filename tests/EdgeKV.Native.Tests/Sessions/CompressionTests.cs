@@ -27,16 +27,16 @@ public sealed class CompressionTests(ModelFixture fixture)
         CompressionReport report = await session.CompressAsync(
             new KVCompose { Ratio = 0.5 }, new CompressOptions { Room = 64, MeasureTokens = 4 }, new Collector(stages));
 
-        int heads = session.Model.Layers * session.Model.KvHeads;
+        int heads = session.Model.Geometry.KvHeads.Total;
         CacheState cache = session.Cache;
         Assert.Equal(position, report.ContextTokens);
         Assert.Equal((long)heads * position, report.TotalRowsBefore);
-        Assert.Equal(CompressionRatio.Keep((long)session.Model.Layers * position, 0.5) * session.Model.KvHeads, report.TotalRowsAfter);
+        Assert.Equal(CompressionRatio.Keep((long)session.Model.Layers * position, 0.5) * session.Model.Geometry.KvHeads[0], report.TotalRowsAfter);
         Assert.Equal(cache.Rows, report.TotalRowsAfter);
         Assert.Equal(0.5, report.RatioAsked);
         Assert.InRange(report.RatioAchieved, 0.5, 0.51);
         Assert.True(report.IsComposite);
-        Assert.Equal(256, report.RowBytes);
+        Assert.All(report.RowBytes, bytes => Assert.Equal(256, bytes));
         Assert.Equal(cache.Bytes, report.BytesAfter);
         Assert.Equal(cache.Bytes, Enumerable.Range(0, 30).Sum(report.LayerBytesAfter));
         Assert.All(report.RoomAfter, room => Assert.InRange(room, 64, 64 + 8));

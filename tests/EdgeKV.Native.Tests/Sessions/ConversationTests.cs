@@ -106,7 +106,7 @@ public sealed class ConversationTests(ModelFixture fixture)
             CacheState cache = session.Cache;
             positions.Add(cache.Position);
             Assert.Equal(cache.Position, cache.Tokens.Length);
-            Assert.Equal((long)Model.Layers * Model.KvHeads * cache.Position, cache.Rows);
+            Assert.Equal((long)Model.Geometry.KvHeads.Total * cache.Position, cache.Rows);
         }
 
         // The token that was picked last is fed when the next one is wanted.
@@ -119,7 +119,7 @@ public sealed class ConversationTests(ModelFixture fixture)
     public async Task Cache_FullAndCompact_CountsItsRows()
     {
         using EdgeSession session = await fixture.Reader();
-        int heads = Model.Layers * Model.KvHeads;
+        int heads = Model.Geometry.KvHeads.Total;
 
         Assert.Equal((CacheLayout.Full, (long)heads * session.Position), (session.Cache.Layout, session.Cache.Rows));
         CompressionReport report = await session.CompressAsync(new KVCompose { Ratio = 0.5 });
@@ -175,7 +175,7 @@ public sealed class ConversationTests(ModelFixture fixture)
     public async Task CompressAsync_ConversationThatGrows_ShrinksAgainAndAgain()
     {
         using EdgeSession session = await fixture.Reader();
-        int heads = Model.Layers * Model.KvHeads;
+        int heads = Model.Geometry.KvHeads.Total;
         long rows = session.Cache.Rows;
         foreach (double ratio in (double[])[0.5, 0.6, 0.7])
         {

@@ -42,7 +42,7 @@ public sealed class QueryMomentsTests(ModelFixture fixture)
                 double[] expected = KeySums(session, layer);
                 double[] turnedBack = new double[expected.Length];
                 using var keys = new LayerRows(session.CachedRows, RowKind.Keys, layer);
-                for (int i = 0; i < Tokens * model.KvHeads; i++)
+                for (int i = 0; i < Tokens * model.Geometry.KvHeads[0]; i++)
                 {
                     (int head, int token) = (i / Tokens, i % Tokens);
                     double[] key = TurnBack(rotary, token, keys.Row(head, token));
@@ -74,7 +74,7 @@ public sealed class QueryMomentsTests(ModelFixture fixture)
         Assert.Equal(1, scores.Queries(none));
         for (int layer = 0; layer < model.Layers; layer++)
         {
-            for (int head = 0; head < model.Heads; head++)
+            for (int head = 0; head < model.Geometry.Heads[0]; head++)
             {
                 // With q = m + d and m - d, the covariance is dd^T.
                 ReadOnlySpan<float> mean = scores.Values(two, layer, head);
@@ -184,7 +184,7 @@ public sealed class QueryMomentsTests(ModelFixture fixture)
 
     private static unsafe double[] KeySums(EdgeSession session, int layer)
     {
-        double[] sums = new double[session.Model.KvHeads * session.Model.HeadSizeK];
+        double[] sums = new double[session.Model.Geometry.KvHeads[0] * session.Model.Geometry.Layers[0].HeadSizeK];
         fixed (double* pointer = sums)
         {
             NativeErrors.ThrowIfFailed(

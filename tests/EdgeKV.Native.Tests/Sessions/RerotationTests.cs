@@ -43,9 +43,9 @@ public sealed class RerotationTests(ModelFixture fixture)
         float[] moved = session.Decode([7]).ToArray();
         Assert.NotEqual(still.Decode([7]).ToArray(), moved);
         report = await session.ApplyAsync(
-            CompressionPlan.Uniform(model.Layers, model.KvHeads, Tokens / 2 + 1, [0, 1, 2, 149, 150]), Closing);
+            CompressionPlan.Uniform(model.Geometry.KvHeads, Tokens / 2 + 1, [0, 1, 2, 149, 150]), Closing);
         Assert.Equal(5, session.Position);
-        Assert.Equal(5L * model.Layers * model.KvHeads, report.TotalRowsAfter);
+        Assert.Equal(5L * model.Geometry.KvHeads.Total, report.TotalRowsAfter);
         session.Decode([8]);
         Assert.Equal(6, session.Position);
     }
@@ -112,7 +112,7 @@ public sealed class RerotationTests(ModelFixture fixture)
             for (int layer = 0; layer < model.Layers; layer++)
             {
                 using var keys = new LayerRows(byHand.CachedRows, RowKind.Keys, layer);
-                for (int head = 0; head < model.KvHeads; head++)
+                for (int head = 0; head < model.Geometry.KvHeads[0]; head++)
                 {
                     int[] kept = plan.Positions(layer, head).ToArray();
                     var merged = Enumerable.Range(0, 60).Except(kept).Select(position => Pair(position, kept, keys, scores, layer, head)).Where(pair => pair.Weight > 0).ToArray();
@@ -143,7 +143,7 @@ public sealed class RerotationTests(ModelFixture fixture)
 
         SessionStateException error = await Assert.ThrowsAsync<SessionStateException>(
             () => session.ApplyAsync(
-                CompressionPlan.Uniform(session.Model.Layers, session.Model.KvHeads, session.Position, [0]), new CompressOptions { Merge = true }));
+                CompressionPlan.Uniform(session.Model.Geometry.KvHeads, session.Position, [0]), new CompressOptions { Merge = true }));
 
         Assert.Contains("Cannot merge values: the cache is compact", error.Message, StringComparison.Ordinal);
     }

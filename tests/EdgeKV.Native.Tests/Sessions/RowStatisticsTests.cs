@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using EdgeKV.Compression;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
@@ -18,13 +19,14 @@ public sealed class RowStatisticsTests(ModelFixture fixture)
         using EdgeSession session = await fixture.Reader();
         using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(new KeyNorms(), new ValueNorms()));
 
-        Assert.Equal(64, session.CachedRows.HeadSize(RowKind.Keys));
-        Assert.Equal(64, session.CachedRows.HeadSize(RowKind.Values));
+        ICacheRows cached = session.CachedRows;
+        Assert.Equal(64, cached.HeadSize(RowKind.Keys, 0));
+        Assert.Equal(64, cached.HeadSize(RowKind.Values, 0));
         foreach (int layer in Layers)
         {
             using var keys = new LayerRows(session.CachedRows, RowKind.Keys, layer);
             using var values = new LayerRows(session.CachedRows, RowKind.Values, layer);
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 for (int token = 0; token < scores.Tokens; token++)
                 {
@@ -39,8 +41,8 @@ public sealed class RowStatisticsTests(ModelFixture fixture)
     public async Task ScoreAsync_LikenessProductsAndRanks_AreThoseOfTheRows()
     {
         using EdgeSession session = await fixture.Reader();
-        float[] numbers = [.. Enumerable.Range(0, session.Model.Layers * session.Model.KvHeads * 64).Select(i => MathF.Sin(i))];
-        KeyProducts products = new(new QueryDirections(session.Model.Layers, session.Model.KvHeads, numbers));
+        float[] numbers = [.. Enumerable.Range(0, session.Model.Geometry.KvHeads.Total * 64).Select(i => MathF.Sin(i))];
+        KeyProducts products = new(new QueryDirections(session.Model.Geometry.KvHeads, numbers));
         BlockRank ranks = new(first: 3, block: 9);
 
         using AttentionScores scores = await session.ScoreAsync(new ScoreRequest(new KeyLikeness(), products, ranks));
@@ -48,12 +50,12 @@ public sealed class RowStatisticsTests(ModelFixture fixture)
         Assert.Equal(0, scores.PassTokens);
         Assert.Equal(3, scores.Statistics.Count);
         BlockRankScores expected = new(session.CachedRows, ranks);
-        float[] ranksOfLayer = new float[scores.KvHeads * scores.Tokens];
+        float[] ranksOfLayer = new float[scores.KvHeads[0] * scores.Tokens];
         foreach (int layer in Layers)
         {
             expected.Write(layer, ranksOfLayer);
             using var read = new LayerRows(session.CachedRows, RowKind.Keys, layer);
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 float[][] keys = [.. Enumerable.Range(0, scores.Tokens).Select(token => read.Row(head, token).ToArray())];
                 double[] mean = [.. Enumerable.Range(0, 64).Select(channel => keys.Average(key => (double)key[channel] / Norm(key)))];
@@ -84,7 +86,7 @@ public sealed class RowStatisticsTests(ModelFixture fixture)
         Assert.Equal(scores.Tokens, scores.PassTokens);
         for (int layer = 0; layer < scores.Layers; layer++)
         {
-            for (int head = 0; head < scores.Heads; head++)
+            for (int head = 0; head < scores.Heads[layer]; head++)
             {
                 float[] weights = scores.Values(attention, layer, head).ToArray();
                 Assert.Equal(1, weights.Sum(), 1e-4);
@@ -92,7 +94,7 @@ public sealed class RowStatisticsTests(ModelFixture fixture)
                 Assert.All(weights[4..], weight => Assert.InRange(weight, 0, 1));
             }
 
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 // What all rows of an attention head add up to is less than the channels that they span.
                 float[] capacities = scores.Values(capacity, layer, head).ToArray();
@@ -117,11 +119,11 @@ public sealed class RowStatisticsTests(ModelFixture fixture)
     public async Task ScoreAsync_DirectionsOfAnotherModel_SaysBothSizes()
     {
         using EdgeSession session = await fixture.Reader();
-        var policy = new QFilters { Directions = new QueryDirections(1, 2, new float[6]) };
+        var policy = new QFilters { Directions = new QueryDirections(HeadLayout.Uniform(1, 2), new float[6]) };
 
         PlanException error = await Assert.ThrowsAsync<PlanException>(() => session.ScoreAsync(policy.Request));
 
-        Assert.Equal("The directions of queries are [1, 2, 3]; keys of this model need [30, 3, 64].", error.Message);
+        Assert.Equal("The directions of queries are of 1 layers x 2 KV heads, 3 elements each; keys of this model are of 30 layers x 3, 64 in layer 0.", error.Message);
     }
 
     [Fact]

@@ -33,7 +33,7 @@ public sealed class ScoringTests(ModelFixture fixture)
         Assert.Equal(position, scores.PassTokens);
         for (int layer = 0; layer < scores.Layers; layer++)
         {
-            for (int head = 0; head < scores.Heads; head++)
+            for (int head = 0; head < scores.Heads[layer]; head++)
             {
                 ReadOnlySpan<float> max = scores.Values(ContextMaxima, layer, head);
                 ReadOnlySpan<float> sum = scores.Values(ContextSums, layer, head);
@@ -50,7 +50,7 @@ public sealed class ScoringTests(ModelFixture fixture)
             }
         }
 
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[3]; head++)
         {
             Assert.True(scores.KeyNorms(3, head).IndexOf(0f) < 0 && scores.ValueNorms(3, head).IndexOf(0f) < 0);
         }
@@ -72,7 +72,7 @@ public sealed class ScoringTests(ModelFixture fixture)
 
         using AttentionScores scores = await session.ScoreAsync(ScoreRequest.Union(policy.Request, new ScoreRequest(l1, l2)));
 
-        for (int head = 0; head < session.Model.Heads; head++)
+        for (int head = 0; head < session.Model.Geometry.Heads[0]; head++)
         {
             ReadOnlySpan<float> sums = scores.Values(l1, 3, head);
             ReadOnlySpan<float> roots = scores.Values(l2, 3, head);
@@ -88,7 +88,7 @@ public sealed class ScoringTests(ModelFixture fixture)
         // Heads that share a KV head, and so its values, have columns of their own.
         Assert.False(scores.Values(l1, 3, 0).SequenceEqual(scores.Values(l1, 3, 1)));
         CompressionReport report = await session.ApplyAsync(policy.Plan(scores));
-        Assert.Equal((long)Math.Floor(session.Position * session.Model.KvHeads * 0.5) * session.Model.Layers, report.TotalRowsAfter);
+        Assert.Equal((long)Math.Floor(session.Position * session.Model.Geometry.KvHeads[0] * 0.5) * session.Model.Layers, report.TotalRowsAfter);
     }
 
     [Fact]
@@ -222,7 +222,7 @@ public sealed class ScoringTests(ModelFixture fixture)
         Assert.Equal(Window, scores.Queries(late));
         for (int layer = 0; layer < scores.Layers; layer++)
         {
-            for (int head = 0; head < scores.Heads; head++)
+            for (int head = 0; head < scores.Heads[layer]; head++)
             {
                 // The query at position - Window + k is among the last 1 to Window - 1 queries k times.
                 float[] own = scores.Values(late, layer, head).ToArray();

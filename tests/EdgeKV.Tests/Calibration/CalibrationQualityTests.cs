@@ -1,4 +1,5 @@
 using EdgeKV.Calibration;
+using EdgeKV.Models;
 
 namespace EdgeKV.Tests.Calibration;
 
@@ -11,7 +12,7 @@ public sealed class CalibrationQualityTests
     [Fact]
     public void R2_PredictionsOfTwoTexts_IsOverAllTokens()
     {
-        CalibrationQuality quality = new(1, 2);
+        CalibrationQuality quality = new(HeadLayout.Uniform(1, 2));
         quality.AddScores(0, 0, [1, 2], [1, 2]);
         quality.AddScores(0, 0, [3, 4], [3, 4]);
         quality.AddScores(0, 1, [2.5f, 2.5f], [1, 2]);
@@ -61,7 +62,7 @@ public sealed class CalibrationQualityTests
     // One text; each threshold costs a tenth more than the one before and removes a hundredth more.
     private static CalibrationQuality Rising()
     {
-        CalibrationQuality quality = new(1, 1);
+        CalibrationQuality quality = new(HeadLayout.Uniform(1, 1));
         quality.AddText(1, [1, 1, 1]);
         quality.AddProbe(Text);
         for (int i = 0; i < CalibrationQuality.Thresholds.Length; i++)

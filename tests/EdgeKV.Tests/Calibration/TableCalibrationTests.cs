@@ -1,4 +1,5 @@
 using EdgeKV.Calibration;
+using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Scoring;
@@ -92,7 +93,7 @@ public class TableCalibrationTests
         induction[6] = 0.5f;
         induction[5] = 0.5f;
 
-        HeadsByLayer heads = RazorAttention.RetrievalHeads(echo, induction, layers: 5);
+        HeadsByLayer heads = RazorAttention.RetrievalHeads(echo, induction, HeadLayout.Uniform(5, 4));
 
         Assert.Equal(new HeadsByLayer([[], [0, 1], [], [], [3]]), heads);
     }
@@ -199,7 +200,7 @@ public class TableCalibrationTests
         float[] echo = new float[100];
         echo[99] = 1;
 
-        HeadsByLayer heads = RazorAttention.RetrievalHeads(echo, new float[100], layers: 10);
+        HeadsByLayer heads = RazorAttention.RetrievalHeads(echo, new float[100], HeadLayout.Uniform(10, 10));
 
         Assert.Equal(15, Enumerable.Range(0, 10).Sum(layer => heads[layer].Length));
         Assert.Equal([9], heads[9].ToArray());

@@ -49,14 +49,14 @@ internal sealed class GoldenScores
     public static string Sha256(CompressionPlan plan)
     {
         int rowBytes = (plan.ContextTokens + 7) / 8;
-        byte[] bits = new byte[plan.Layers * plan.KvHeads * rowBytes];
+        byte[] bits = new byte[plan.KvHeads.Total * rowBytes];
         for (int layer = 0; layer < plan.Layers; layer++)
         {
-            for (int head = 0; head < plan.KvHeads; head++)
+            for (int head = 0; head < plan.KvHeads[layer]; head++)
             {
                 foreach (int position in plan.Positions(layer, head))
                 {
-                    bits[(layer * plan.KvHeads + head) * rowBytes + position / 8] |= (byte)(1 << (position % 8));
+                    bits[(plan.KvHeads.First(layer) + head) * rowBytes + position / 8] |= (byte)(1 << (position % 8));
                 }
             }
         }

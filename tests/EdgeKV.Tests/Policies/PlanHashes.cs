@@ -152,13 +152,13 @@ internal sealed class PlanHashes : IDisposable
         for (int start = 0; start < golden.Tokens; start += Chunk)
         {
             int tokens = Math.Min(Chunk, golden.Tokens - start);
-            float[] learned = new float[golden.Layers * golden.KvHeads * tokens];
-            for (int list = 0; list < golden.Layers * golden.KvHeads; list++)
+            float[] learned = new float[golden.KvHeads.Total * tokens];
+            for (int list = 0; list < golden.KvHeads.Total; list++)
             {
-                golden.Learned(list / golden.KvHeads, list % golden.KvHeads).Slice(start, tokens).CopyTo(learned.AsSpan(list * tokens));
+                golden.Learned(golden.KvHeads.At(list).Layer, golden.KvHeads.At(list).Head).Slice(start, tokens).CopyTo(learned.AsSpan(list * tokens));
             }
 
-            using AttentionScores chunk = StatisticScores.Of(golden.Layers, golden.Heads, golden.KvHeads, tokens, new Learned(), learned);
+            using AttentionScores chunk = StatisticScores.Of(golden.Layers, golden.Heads[0], golden.KvHeads[0], tokens, new Learned(), learned);
             plans.Add(planner.Next(chunk));
         }
 
@@ -166,7 +166,7 @@ internal sealed class PlanHashes : IDisposable
     }
 
     private List<CompressionPlan> Reading(double ratio, bool closesUp) => Chunks(_golden, new ReadingPlanner(
-        new GlobalRanking(new LearnedScorer()) { Ratio = ratio }, _golden.Layers, _golden.KvHeads, _golden.Tokens, keepLatest: 32, closesUp: closesUp));
+        new GlobalRanking(new LearnedScorer()) { Ratio = ratio }, _golden.KvHeads, _golden.Tokens, keepLatest: 32, closesUp: closesUp));
 
     // Null where the policy cannot meet the budget.
     private CompressionPlan? Plan(ICompressionPolicy policy)
@@ -185,7 +185,7 @@ internal sealed class PlanHashes : IDisposable
             }
         }
 
-        using var scores = new AttentionScores(_golden.Layers, _golden.Heads, _golden.KvHeads, _golden.Tokens, values)
+        using var scores = new AttentionScores(_golden.Geometry, _golden.Tokens, values)
         {
             TokenMasks = needsMasks ? Masks(_golden.Tokens) : null,
         };
@@ -207,10 +207,9 @@ internal sealed class PlanHashes : IDisposable
         }
 
         bool isGolden = _golden.Has(statistic) && statistic is Learned or TaskAttention { Aggregate: AttentionAggregate.Max };
-        int rows = statistic.IsPerAttentionHead ? _golden.Heads : _golden.KvHeads;
-        float[] values = isGolden
+                float[] values = isGolden
             ? [.. Enumerable.Range(0, _golden.Layers).SelectMany(layer => _golden.Values(statistic, layer).ToArray())]
-            : Draw($"{statistic} of {_golden.Tokens}", _golden.Layers * rows * _golden.Tokens);
+            : Draw($"{statistic} of {_golden.Tokens}", _golden.Geometry.Rows(statistic.IsPerAttentionHead).Total * _golden.Tokens);
         long queries = statistic is WindowAttention window ? Math.Min(window.Queries, _golden.Tokens) : 16;
         return _drawn[statistic] = new StatisticValues(TestScores.Buffer(values), queries);
     }
@@ -230,7 +229,7 @@ internal sealed class PlanHashes : IDisposable
 
     private ScoreProfile Profile(string file)
     {
-        (int layers, int heads, int kvHeads) = (_golden.Layers, _golden.Heads, _golden.KvHeads);
+        (int layers, int heads, int kvHeads) = (_golden.Layers, _golden.Heads[0], _golden.KvHeads[0]);
         float[] curves = new float[99 * layers * kvHeads];
         for (int i = 0; i < curves.Length; i++)
         {

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Scoring;
@@ -10,7 +11,7 @@ namespace EdgeKV.Tests.Policies;
 internal sealed record PolicyCase(string Name, Func<Random, int, ICompressionPolicy> Create)
 {
     /// <summary>Gives the policy what belongs to a model of some sizes, such as a calibration. Default: nothing.</summary>
-    public Func<ICompressionPolicy, ModelSizes, ICompressionPolicy> Fit { get; init; } = (policy, _) => policy;
+    public Func<ICompressionPolicy, CacheGeometry, ICompressionPolicy> Fit { get; init; } = (policy, _) => policy;
 
     /// <summary>Least tokens of a context that the policy takes. Default: 2.</summary>
     public int LeastTokens { get; init; } = 2;
@@ -19,6 +20,9 @@ internal sealed record PolicyCase(string Name, Func<Random, int, ICompressionPol
     /// Rows that the plan must keep. Default: keep(tokens) rows in every KV head; null: no exact number.
     /// </summary>
     public Func<ICompressionPolicy, AttentionScores, long>? Rows { get; init; } = Equal;
+
+    /// <summary>Whether fewer rows than that may stay where layers have other numbers of KV heads, by less than one row in each head of a layer. Default: false.</summary>
+    public bool IsComposite { get; init; }
 
     /// <summary>Whether every KV head keeps the scorer's protected positions where the budget holds them. Default: true.</summary>
     public bool KeepsProtected { get; init; } = true;
@@ -40,15 +44,15 @@ internal sealed record PolicyCase(string Name, Func<Random, int, ICompressionPol
 
     /// <summary>keep(tokens) rows in every KV head.</summary>
     public static long Equal(ICompressionPolicy policy, AttentionScores scores) =>
-        (long)policy.Budget.EqualRows(scores.Layers, scores.KvHeads, scores.Tokens) * scores.Layers * scores.KvHeads;
+        (long)policy.Budget.EqualRows(scores.KvHeads, scores.Tokens) * scores.KvHeads.Total;
 
     /// <summary>keep(kvHeads * tokens) rows in every layer.</summary>
     public static long ByLayer(ICompressionPolicy policy, AttentionScores scores) =>
-        (long)policy.Budget.LayerRows(scores.Layers, scores.KvHeads, scores.Tokens) * scores.Layers;
+        Enumerable.Range(0, scores.Layers).Sum(layer => (long)policy.Budget.LayerRows(scores.KvHeads, layer, scores.Tokens));
 
     /// <summary>All rows of the model share the budget.</summary>
     public static long Overall(ICompressionPolicy policy, AttentionScores scores) =>
-        policy.Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
+        policy.Budget.RaggedRows(scores.KvHeads, scores.Tokens).Units;
 
     /// <summary>What the policy ranks rows by; null: it says nothing of single rows.</summary>
     public static IRowScorer? ScorerOf(ICompressionPolicy policy) => (policy as ScorerWrapper)?.Scorer ?? policy as IRowScorer;

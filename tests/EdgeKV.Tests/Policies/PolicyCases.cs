@@ -1,3 +1,5 @@
+using System.Globalization;
+using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
@@ -46,6 +48,7 @@ internal static class PolicyCases
         {
             Fit = (policy, sizes) => (CompressKV)policy with { Calibration = Calibration(sizes) },
             IsNested = false,
+            IsComposite = true,
         },
         new("finch", (random, tokens) => new Finch { Window = random.Next(1, Math.Min(tokens, 6)) }),
 
@@ -65,9 +68,11 @@ internal static class PolicyCases
         {
             Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false, Permutes = false,
         },
+
+        // The mean over the heads is rounded in the heads' order.
         new("ada over kvcompose", (random, _) => new AdaKV { Scorer = new KVCompose(), Alpha = random.NextDouble() })
         {
-            Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false,
+            Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false, Permutes = false,
         },
         new("ada composed", (random, tokens) => new AdaKV { Scorer = Snap(random, tokens), Composed = true }) { Rows = null, IsNested = false, Permutes = false },
         new("critical over snapkv", (random, tokens) => new CriticalKV { Scorer = Snap(random, tokens), FirstStage = random.NextDouble() }) { IsNested = false },
@@ -114,7 +119,8 @@ internal static class PolicyCases
         },
         new("layer budgets", (random, tokens) => new LayerBudgets { Counts = new KVCompose(), Scorer = Snap(random, tokens) })
         {
-            Rows = (policy, scores) => policy.Budget.CompositeRows(scores.Layers, scores.KvHeads, scores.Tokens) * scores.KvHeads,
+            Rows = (policy, scores) => long.Parse(policy.Budget.CompositeRows(scores.KvHeads, scores.Tokens).ToString().Split(' ')[0], CultureInfo.InvariantCulture),
+            IsComposite = true,
         },
 
         // Rounding decides which of two heads has a row more, and heads that change places leave their shares.
@@ -141,38 +147,37 @@ internal static class PolicyCases
     // What goes is truncated, not what stays.
     private static long KVzipRows(ICompressionPolicy policy, AttentionScores scores)
     {
-        long lists = (long)scores.Layers * scores.KvHeads;
+        long lists = (long)scores.KvHeads.Total;
         double ratio = policy.Budget.Ratio.GetValueOrDefault();
         return policy is KVzip { Layerwise: true }
-            ? (scores.KvHeads * scores.Tokens - (int)(scores.KvHeads * scores.Tokens * ratio)) * scores.Layers
+            ? scores.Geometry.Layers.Sum(layer => layer.KvHeads * scores.Tokens - (int)(layer.KvHeads * scores.Tokens * ratio))
             : lists * scores.Tokens - (long)(lists * scores.Tokens * ratio);
     }
 
     // All heads of a layer judge; later layers get more rows.
-    private static CompressKVCalibration Calibration(ModelSizes sizes)
+    private static CompressKVCalibration Calibration(CacheGeometry sizes)
     {
-        IEnumerable<int> layers = Enumerable.Range(1, sizes.Layers);
-        return new(new HeadsByLayer(layers.Select(_ => Enumerable.Range(0, sizes.Heads))), layers.Select(layer => (double)layer / layers.Sum()));
+        IEnumerable<int> layers = Enumerable.Range(1, sizes.Layers.Count);
+        return new(new HeadsByLayer(sizes.Layers.Select(layer => Enumerable.Range(0, layer.Heads))), layers.Select(layer => (double)layer / layers.Sum()));
     }
 
-    private static QueryDirections Directions(ModelSizes sizes) => new(
-        sizes.Layers, sizes.KvHeads, (float[])[.. Enumerable.Range(1, 4 * sizes.Layers * sizes.KvHeads).Select(i => 1f / i)]);
+    private static QueryDirections Directions(CacheGeometry sizes) => new(
+        sizes.KvHeads, (float[])[.. Enumerable.Range(1, 4 * sizes.KvHeads.Total).Select(i => 1f / i)]);
 
     // Later heads lose more of their rows; together not what the ratio says.
-    private static LUKVCurves Curves(ModelSizes sizes) => new(
-        sizes.Layers,
+    private static LUKVCurves Curves(CacheGeometry sizes) => new(
         sizes.KvHeads,
         [
             new(LUKVCurves.AnyScorer, (float[])
             [
                 .. from percent in Enumerable.Range(1, LUKVCurves.Ratios)
-                   from list in Enumerable.Range(1, sizes.Layers * sizes.KvHeads)
+                   from list in Enumerable.Range(1, sizes.KvHeads.Total)
                    select (float)Math.Pow(percent / 100.0, 1.0 / list),
             ]),
         ]);
 
-    private static DuoAttentionGates Gates(ModelSizes sizes) => new(Enumerable.Range(0, sizes.Layers).Select(
-        layer => Enumerable.Range(0, sizes.KvHeads).Select(head => (layer + head) % 3 / 2.0).ToArray()));
+    private static DuoAttentionGates Gates(CacheGeometry sizes) => new(Enumerable.Range(0, sizes.Layers.Count).Select(
+        layer => Enumerable.Range(0, sizes.KvHeads[layer]).Select(head => (layer + head) % 3 / 2.0).ToArray()));
 
     private static GlobalRanking Ragged(IRowScorer scorer) => new(scorer) { RegisteredAs = GlobalRanking.RaggedName };
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
@@ -65,11 +66,11 @@ public class PressGoldenTests
     // The plan itself, and all that differ from it only in rows that are equal at a head's cut. Protected rows score above the cut in the goldens.
     private static IEnumerable<CompressionPlan> Choices(CompressionPlan plan, GivenScores scorer, int list)
     {
-        int lists = plan.Layers * plan.KvHeads;
+        int lists = plan.KvHeads.Total;
         for (; list < lists; list++)
         {
             float[] row = scorer.Values[(list * plan.ContextTokens)..((list + 1) * plan.ContextTokens)];
-            int[] kept = plan.Positions(list / plan.KvHeads, list % plan.KvHeads).ToArray();
+            int[] kept = plan.Positions(plan.KvHeads.At(list).Layer, plan.KvHeads.At(list).Head).ToArray();
             float cut = kept.Min(position => row[position]);
             int[] tied = [.. Enumerable.Range(0, row.Length).Where(position => row[position] == cut)];
             int[] sure = [.. kept.Where(position => row[position] > cut)];
@@ -94,7 +95,7 @@ public class PressGoldenTests
         int start = plan.Counts[..list].ToArray().Sum();
         int[] all = plan.FlatPositions.ToArray();
         positions.CopyTo(all, start);
-        return new CompressionPlan(plan.Layers, plan.KvHeads, plan.ContextTokens, plan.Counts, all);
+        return new CompressionPlan(plan.KvHeads, plan.ContextTokens, plan.Counts, all);
     }
 
     private static void AssertRows(PressScores golden, double ratio)
@@ -110,7 +111,7 @@ public class PressGoldenTests
 
         // Its rows do not depend on scores.
         using AttentionScores zeros = new(
-            golden.Layers, 9, golden.KvHeads, golden.Tokens, [new(new WindowAttention(64), new StatisticValues(TestScores.Buffer(new float[golden.Layers * 9 * golden.Tokens]), 64))]);
+            CacheGeometry.Uniform(golden.Layers, 9, golden.KvHeads, 1, 1), golden.Tokens, [new(new WindowAttention(64), new StatisticValues(TestScores.Buffer(new float[golden.Layers * 9 * golden.Tokens]), 64))]);
         CompressionPlan pyramid = new PyramidKV { Ratio = ratio }.Plan(zeros);
         Assert.Equal(
             golden.Press("pyramidkv", $"rows_per_layer@{at}").EnumerateArray().Select(rows => rows.GetInt32()),
@@ -159,7 +160,7 @@ internal sealed class PressScores
     public JsonElement Press(string press, string property) => _presses.GetProperty(press).GetProperty(property);
 
     /// <summary>Scores of the prompt's sizes that hold nothing.</summary>
-    public AttentionScores Nothing() => new(Layers, KvHeads, KvHeads, Tokens, []);
+    public AttentionScores Nothing() => new(CacheGeometry.Uniform(Layers, KvHeads, KvHeads, 1, 1), Tokens, []);
 
     /// <summary>A press's scores, in a scorer that protects nothing.</summary>
     public GivenScores Scorer(string press) => new(Values(press));

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Policies;
@@ -5,18 +6,17 @@ namespace EdgeKV.Tests.Policies;
 /// <summary>Random scores that hold what a request asks for.</summary>
 internal static class RandomScores
 {
-    /// <summary>Scores of a model of random sizes, half of the time with ties everywhere.</summary>
+    /// <summary>Scores of a model of random geometry, half of the time with ties everywhere.</summary>
     public static AttentionScores For(ScoreRequest request, Random random, int tokens) =>
-        For(request, ModelSizes.Random(random), random, tokens);
+        For(request, RandomGeometry.Of(random), random, tokens);
 
-    /// <summary>Scores of a model of the given sizes, half of the time with ties everywhere.</summary>
-    public static AttentionScores For(ScoreRequest request, ModelSizes sizes, Random random, int tokens)
+    /// <summary>Scores of a model of the given geometry, half of the time with ties everywhere.</summary>
+    public static AttentionScores For(ScoreRequest request, CacheGeometry geometry, Random random, int tokens)
     {
-        (int layers, int heads, int kvHeads) = sizes;
         bool tied = random.Next(2) == 0;
-        return Of(request, layers, heads, kvHeads, tokens, statistic =>
+        return Of(request, geometry, tokens, statistic =>
         {
-            int length = layers * (statistic.IsPerAttentionHead ? heads : kvHeads) * tokens;
+            int length = geometry.Rows(statistic.IsPerAttentionHead).Total * tokens;
             return tied ? TestScores.Tied(random.Next(), length, random.Next(1, 12)) : TestScores.Random(random.Next(), length);
         });
     }
@@ -26,7 +26,7 @@ internal static class RandomScores
     /// Head h gets what head order[h] would have; without an order each its own.
     /// </summary>
     public static AttentionScores Permuted(ScoreRequest request, int layers, int heads, int tokens, int seed, int[]? order) =>
-        Of(request, layers, heads, heads, tokens, statistic =>
+        Of(request, CacheGeometry.Uniform(layers, heads, heads, 1, 1), tokens, statistic =>
         {
             float[] values = TestScores.Random(seed++, layers * heads * tokens);
             float[] permuted = new float[values.Length];
@@ -41,23 +41,19 @@ internal static class RandomScores
 
     /// <summary>Copies scores, the first value of one statistic's token NaN.</summary>
     public static AttentionScores Broken(AttentionScores scores, ScoreRequest request, Statistic broken, int layer, int head, int token) =>
-        Of(request, scores.Layers, scores.Heads, scores.KvHeads, scores.Tokens, statistic =>
+        Of(request, scores.Geometry, scores.Tokens, statistic =>
         {
-            int rows = statistic.IsPerAttentionHead ? scores.Heads : scores.KvHeads;
-            float[] values =
-            [
-                .. Enumerable.Range(0, scores.Layers * rows).SelectMany(row => scores.Values(statistic, row / rows, row % rows).ToArray()),
-            ];
+            float[] values = [.. Enumerable.Range(0, scores.Layers).SelectMany(own => scores.Values(statistic, own).ToArray())];
             if (statistic == broken)
             {
-                values[(layer * rows + head) * scores.Tokens + token] = float.NaN;
+                values[(scores.Geometry.Rows(statistic.IsPerAttentionHead).First(layer) + head) * scores.Tokens + token] = float.NaN;
             }
 
             return values;
         });
 
     // Of each statistic its values by layer, head and token.
-    private static AttentionScores Of(ScoreRequest request, int layers, int heads, int kvHeads, int tokens, Func<Statistic, float[]> draw)
+    private static AttentionScores Of(ScoreRequest request, CacheGeometry geometry, int tokens, Func<Statistic, float[]> draw)
     {
         Dictionary<Statistic, StatisticValues> values = [];
         foreach (Statistic statistic in request.Statistics)
@@ -65,7 +61,7 @@ internal static class RandomScores
             values.Add(statistic, new StatisticValues(TestScores.Buffer(draw(statistic)), Queries(statistic, tokens)));
         }
 
-        return new AttentionScores(layers, heads, kvHeads, tokens, values);
+        return new AttentionScores(geometry, tokens, values);
     }
 
     private static long Queries(Statistic statistic, int tokens) => statistic switch

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
 using EdgeKV.Tests.Scoring;
@@ -56,11 +57,7 @@ internal sealed class RowScores : IDisposable
     /// <param name="seen">Statistics that are not made of rows.</param>
     public static RowScores Of(TestRows rows, int heads, params IEnumerable<KeyValuePair<Statistic, StatisticValues>> seen) => new(
         rows,
-        new AttentionScores(
-            rows.Layers,
-            heads,
-            rows.KvHeads,
-            rows.Tokens,
+        new AttentionScores(CacheGeometry.Uniform(rows.Layers, heads, rows.KvHeads, rows.HeadSize(RowKind.Keys), 1), rows.Tokens,
             [new(new KeyNorms(), new StatisticValues(TestScores.Buffer(rows.Norms(RowKind.Keys)))), .. seen]));
 
     /// <summary>The scores with what a policy asks for, made as a session makes it.</summary>
@@ -115,7 +112,7 @@ internal sealed class RowScores : IDisposable
 
     private float[] Written(ILayerStatistic statistic, bool perAttentionHead)
     {
-        int layer = (perAttentionHead ? Scores.Heads : Scores.KvHeads) * Scores.Tokens;
+        int layer = Scores.Geometry.Rows(perAttentionHead)[0] * Scores.Tokens;
         float[] written = new float[Scores.Layers * layer];
         written.AsSpan().Fill(float.NaN);
         for (int l = 0; l < Scores.Layers; l++)

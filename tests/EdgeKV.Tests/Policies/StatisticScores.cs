@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
@@ -13,9 +14,7 @@ internal static class StatisticScores
 
     /// <summary>Scores of several statistics; a window has as many queries as the context allows it.</summary>
     public static AttentionScores Of(int layers, int heads, int kvHeads, int tokens, params (Statistic Statistic, float[] Values)[] seen) => new(
-        layers,
-        heads,
-        kvHeads,
+        CacheGeometry.Uniform(layers, heads, kvHeads, 1, 1),
         tokens,
         seen.Select(one => KeyValuePair.Create(
             one.Statistic,
@@ -25,7 +24,7 @@ internal static class StatisticScores
     /// <returns>The plan.</returns>
     public static CompressionPlan AssertSound(ICompressionPolicy policy, AttentionScores scores)
     {
-        long budget = policy.Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
+        long budget = policy.Budget.RaggedRows(scores.KvHeads, scores.Tokens).Units;
 
         CompressionPlan plan = policy.Plan(scores);
         CompressionPlan[] again = [.. new int[4].AsParallel().Select(_ => policy.Plan(scores))];
@@ -42,7 +41,7 @@ internal static class StatisticScores
         int last = Math.Min(rows.Last, plan.ContextTokens - first);
         for (int layer = 0; layer < plan.Layers; layer++)
         {
-            for (int head = 0; head < plan.KvHeads; head++)
+            for (int head = 0; head < plan.KvHeads[layer]; head++)
             {
                 int[] kept = plan.Positions(layer, head).ToArray();
                 Assert.Equal(Enumerable.Range(0, Math.Min(first, kept.Length)), kept.Take(first));

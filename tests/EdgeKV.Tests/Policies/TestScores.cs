@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Scoring;
@@ -39,7 +40,7 @@ internal static class TestScores
         Add(new KeyNorms(), keyNorms, 0);
         Add(new ValueNorms(), valueNorms, 0);
         Add(new Learned(), learned, 0);
-        return new AttentionScores(layers, heads, kvHeads, tokens, values);
+        return new AttentionScores(CacheGeometry.Uniform(layers, heads, kvHeads, 1, 1), tokens, values);
 
         void Add(Statistic statistic, ScoreBuffer? buffer, long seen)
         {

@@ -77,7 +77,7 @@ public class ToyPolicyTests
 
         public override void Score(AttentionScores scores, int layer, Span<float> destination)
         {
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 scores.ValueNorms(layer, head).CopyTo(destination[(head * scores.Tokens)..]);
             }

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
@@ -36,7 +37,7 @@ public class ReadingPlannerTests
         GlobalSettings policy = RandomPolicy(random, tokens);
         int keepLatest = random.Next(20);
         int[] chunks = RandomChunks(random, tokens);
-        long budget = policy.Budget!.RaggedRows(layers, heads, tokens);
+        long budget = policy.Budget!.RaggedRows(HeadLayout.Uniform(layers, heads), tokens).Units;
 
         CompressionPlan[] plans = Read(policy, keepLatest, learned, layers, heads, tokens, chunks);
 
@@ -78,8 +79,8 @@ public class ReadingPlannerTests
         var random = new Random(seed + 30_000);
         (int layers, int heads, int tokens, float[] learned) = RandomScores(random);
         GlobalSettings policy = RandomPolicy(random, tokens) with { Threshold = null, Recent = 0 };
-        int rows = policy.Budget!.EqualRows(layers, heads, tokens);
-        var planner = new ReadingPlanner(policy.ToPolicy(), layers, heads, tokens, random.Next(20), closesUp: true);
+        int rows = policy.Budget!.EqualRows(HeadLayout.Uniform(layers, heads), tokens);
+        var planner = new ReadingPlanner(policy.ToPolicy(), HeadLayout.Uniform(layers, heads), tokens, random.Next(20), closesUp: true);
 
         // Which tokens each head's rows are: the plans know indices alone.
         List<int>[] there = [.. Enumerable.Range(0, layers * heads).Select(_ => new List<int>())];
@@ -111,7 +112,7 @@ public class ReadingPlannerTests
     [Fact]
     public void Create_ThresholdWhereRowsCloseUp_IsRefused() => Assert.Contains(
         "By a threshold KV heads keep different numbers",
-        Assert.Throws<PlanException>(() => new ReadingPlanner(new GlobalSettings { Threshold = -5 }.ToPolicy(), 1, 1, 10, 0, closesUp: true)).Message,
+        Assert.Throws<PlanException>(() => new ReadingPlanner(new GlobalSettings { Threshold = -5 }.ToPolicy(), HeadLayout.Uniform(1, 1), 10, 0, closesUp: true)).Message,
         StringComparison.Ordinal);
 
     [Fact]
@@ -148,12 +149,12 @@ public class ReadingPlannerTests
         var policy = new GlobalSettings { Budget = Budget.FromBytes(6_050) };
         var cost = new RowCost(BytesPerRow: 100, ReservedPerHead: 3);
 
-        var planner = new ReadingPlanner(policy.ToPolicy(), 2, 2, 40, 0, cost);
+        var planner = new ReadingPlanner(policy.ToPolicy(), HeadLayout.Uniform(2, 2), 40, 0, cost);
 
-        Assert.Equal(48, planner.Budget);
+        Assert.Equal(48, planner.Budget.Units);
         using AttentionScores first = Slice(learned, 2, 2, 40, 0, 20);
         Assert.Equal(48, planner.Next(first).TotalRows);
-        Assert.Throws<PlanException>(() => new ReadingPlanner(policy.ToPolicy(), 2, 2, 40, 0));
+        Assert.Throws<PlanException>(() => new ReadingPlanner(policy.ToPolicy(), HeadLayout.Uniform(2, 2), 40, 0));
     }
 
     [Theory]
@@ -167,7 +168,7 @@ public class ReadingPlannerTests
     {
         var ranking = (GlobalRanking)PolicyOptions.Parse(policy).Create();
 
-        PlanException refusal = Assert.Throws<PlanException>(() => new ReadingPlanner(ranking, 1, 1, 10, 0));
+        PlanException refusal = Assert.Throws<PlanException>(() => new ReadingPlanner(ranking, HeadLayout.Uniform(1, 1), 10, 0));
 
         Assert.Contains(expected, refusal.Message, StringComparison.Ordinal);
     }
@@ -178,7 +179,7 @@ public class ReadingPlannerTests
         // The scorer turns the order round.
         float[] learned = [.. Enumerable.Range(0, 10).Select(i => (float)i)];
         GlobalRanking policy = new(new Reversed()) { Budget = Budget.FromRows(2) };
-        ReadingPlanner planner = new(policy, 1, 1, 10, keepLatest: 0);
+        ReadingPlanner planner = new(policy, HeadLayout.Uniform(1, 1), 10, keepLatest: 0);
         using AttentionScores first = Slice(learned, 1, 1, 10, 0, 6);
         using AttentionScores second = Slice(learned, 1, 1, 10, 6, 4);
         using AttentionScores all = Slice(learned, 1, 1, 10, 0, 10);
@@ -193,7 +194,7 @@ public class ReadingPlannerTests
         float[] learned = TestScores.Random(4, 40);
         float[] broken = [.. learned];
         broken[2 * 10 + 7] = float.NaN;
-        var planner = new ReadingPlanner(new GlobalRanking(new LearnedScorer()), 2, 2, 10, 0);
+        var planner = new ReadingPlanner(new GlobalRanking(new LearnedScorer()), HeadLayout.Uniform(2, 2), 10, 0);
         using AttentionScores seen = TestScores.Of(2, 2, 2, 5, 1, TestScores.Buffer(TestScores.Random(1, 20)));
         using AttentionScores others = Slice(learned, 4, 1, 10, 0, 5);
         using AttentionScores first = Slice(learned, 2, 2, 10, 0, 5);
@@ -233,7 +234,7 @@ public class ReadingPlannerTests
     private static CompressionPlan[] Read(
         GlobalSettings policy, int keepLatest, float[] learned, int layers, int heads, int tokens, int[] chunks)
     {
-        var planner = new ReadingPlanner(policy.ToPolicy(), layers, heads, tokens, keepLatest);
+        var planner = new ReadingPlanner(policy.ToPolicy(), HeadLayout.Uniform(layers, heads), tokens, keepLatest);
         List<CompressionPlan> plans = [];
         foreach (int chunk in chunks)
         {
@@ -259,9 +260,9 @@ public class ReadingPlannerTests
     private static HashSet<(int List, int Token)> Rows(CompressionPlan plan)
     {
         HashSet<(int, int)> rows = [];
-        for (int list = 0; list < plan.Layers * plan.KvHeads; list++)
+        for (int list = 0; list < plan.KvHeads.Total; list++)
         {
-            foreach (int token in plan.Positions(list / plan.KvHeads, list % plan.KvHeads))
+            foreach (int token in plan.Positions(plan.KvHeads.At(list).Layer, plan.KvHeads.At(list).Head))
             {
                 rows.Add((list, token));
             }
@@ -324,7 +325,7 @@ public class ReadingPlannerTests
 
         public void Score(AttentionScores scores, int layer, Span<float> destination)
         {
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 System.Numerics.Tensors.TensorPrimitives.Negate(scores.Learned(layer, head), destination[(head * scores.Tokens)..]);
             }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
@@ -15,11 +16,7 @@ public class AttentionScoresTests
     public void Values_EachStatistic_ComesFromItsOwnBuffer()
     {
         var window = new WindowAttention(8);
-        using var scores = new AttentionScores(
-            2,
-            4,
-            2,
-            3,
+        using var scores = new AttentionScores(CacheGeometry.Uniform(2, 4, 2, 1, 1), 3,
             [
                 new(Max, new StatisticValues(Count(0, 24), 5)),
                 new(Sum, new StatisticValues(Count(100, 24), 5)),
@@ -46,7 +43,7 @@ public class AttentionScoresTests
         Assert.Equal([500 / 3f, 167f, 502 / 3f], mean);
         scores.CopyGroupMean(Max, 1, 1, mean);
         Assert.Equal([19.5f, 20.5f, 21.5f], mean);
-        Assert.Equal(2, scores.GroupSize);
+        Assert.Equal(2, scores.GroupSize(1));
         Assert.Equal(5, scores.Queries(Sum));
         Assert.Equal(3, scores.Queries(window));
         Assert.Equal(8, scores.PassTokens);
@@ -58,7 +55,7 @@ public class AttentionScoresTests
     [Fact]
     public void Values_NotAskedFor_SaySo()
     {
-        using var scores = new AttentionScores(1, 1, 1, 2, []);
+        using var scores = new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 2, []);
 
         Assert.Empty(scores.Statistics);
         Assert.Contains(
@@ -72,8 +69,7 @@ public class AttentionScoresTests
     [Fact]
     public void Values_OutOfRange_Throw()
     {
-        using var scores = new AttentionScores(
-            2, 4, 2, 3, [new(Max, new StatisticValues(Count(0, 24), 1)), new(new KeyNorms(), new StatisticValues(Count(0, 12)))]);
+        using var scores = new AttentionScores(CacheGeometry.Uniform(2, 4, 2, 1, 1), 3, [new(Max, new StatisticValues(Count(0, 24), 1)), new(new KeyNorms(), new StatisticValues(Count(0, 12)))]);
 
         Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, 2, 0).Length);
         Assert.Throws<ArgumentOutOfRangeException>(() => scores.Values(Max, 0, 4).Length);
@@ -85,27 +81,27 @@ public class AttentionScoresTests
     [Fact]
     public void Constructor_SizesThatDoNotFit_Throw()
     {
-        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 3, 2, 4, []));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(0, 1, 1, 1, []));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 0, []));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 1, [new(Max, new StatisticValues(Count(0, 1), -1))]));
-        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, [new(Sum, new StatisticValues(Count(0, 1)))]));
-        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, [new(WindowAttention.All, new StatisticValues(Count(0, 1)))]));
-        Assert.Throws<ArgumentException>(() => new AttentionScores(2, 4, 2, 3, [new(new Learned(), new StatisticValues(Count(0, 24)))]));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 3, []) { PrefixTokens = -1 });
-        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(1, 1, 1, 3, []) { PrefixTokens = 4 });
-        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 3, []) { TokenMasks = new TokenMasks([true], [false]) });
-        Assert.Throws<ArgumentException>(() => new AttentionScores(1, 1, 1, 1, [new(new TokenClasses(), new StatisticValues(Count(0, 1)))]));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(CacheGeometry.Uniform(1, 3, 2, 1, 1), 4, []));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(CacheGeometry.Uniform(0, 1, 1, 1, 1), 1, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 0, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 1, [new(Max, new StatisticValues(Count(0, 1), -1))]));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 1, [new(Sum, new StatisticValues(Count(0, 1)))]));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 1, [new(WindowAttention.All, new StatisticValues(Count(0, 1)))]));
+        Assert.Throws<ArgumentException>(() => new AttentionScores(CacheGeometry.Uniform(2, 4, 2, 1, 1), 3, [new(new Learned(), new StatisticValues(Count(0, 24)))]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 3, []) { PrefixTokens = -1 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 3, []) { PrefixTokens = 4 });
+        Assert.Throws<ArgumentException>(() => new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 3, []) { TokenMasks = new TokenMasks([true], [false]) });
+        Assert.Throws<ArgumentException>(() => new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 1, [new(new TokenClasses(), new StatisticValues(Count(0, 1)))]));
         ArgumentException error = Assert.Throws<ArgumentException>(
-            () => new AttentionScores(2, 4, 2, 3, [new(Max, new StatisticValues(Count(0, 23), 1))]));
-        Assert.Contains("max(context) has 23 elements; [2, 4, 3] needs 24", error.Message, StringComparison.Ordinal);
+            () => new AttentionScores(CacheGeometry.Uniform(2, 4, 2, 1, 1), 3, [new(Max, new StatisticValues(Count(0, 23), 1))]));
+        Assert.Contains("max(context) has 23 elements; 2 layers x 4 heads and 3 tokens need 24", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void TokenMasks_Given_AreAmongTheStatistics()
     {
         TokenMasks masks = new([true, false], [false, true]);
-        using var scores = new AttentionScores(1, 1, 1, 2, [new(Max, new StatisticValues(Count(0, 2), 1))]) { TokenMasks = masks };
+        using var scores = new AttentionScores(CacheGeometry.Uniform(1, 1, 1, 1, 1), 2, [new(Max, new StatisticValues(Count(0, 2), 1))]) { TokenMasks = masks };
 
         Assert.Same(masks, scores.TokenMasks);
         Assert.Equal([Max, new TokenClasses()], scores.Statistics);
@@ -153,7 +149,7 @@ public class AttentionScoresTests
     }
 
     [Fact]
-    public void Constructor_QueryMoments_HaveAnyHeadSizeButSquareCovariances()
+    public void Constructor_QueryMoments_HaveTheHeadSize()
     {
         using AttentionScores scores = Moments(new float[2 * 4 * 5], new float[2 * 4 * 25]);
 
@@ -180,9 +176,7 @@ public class AttentionScoresTests
     }
 
     private static AttentionScores Moments(float[] mean, float[] covariance) => new(
-        2,
-        4,
-        2,
+        CacheGeometry.Uniform(2, 4, 2, 5, 5),
         3,
         [
             new(new QueryMoments(QueryMoment.Mean), new StatisticValues(ScoreBuffer.FromMemory(mean))),

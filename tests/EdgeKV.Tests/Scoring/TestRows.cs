@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Tests.Scoring;
@@ -12,6 +13,9 @@ internal sealed class TestRows(int layers, int kvHeads, int tokens, float[]? key
     public int KvHeads => kvHeads;
 
     public int Tokens => tokens;
+
+    public CacheGeometry Geometry => CacheGeometry.Uniform(
+        layers, kvHeads, kvHeads, keys is null ? 1 : HeadSize(RowKind.Keys), values is null ? 1 : HeadSize(RowKind.Values));
 
     public RotaryEncoding Rotary { get; init; } = new([], RotaryPairs.Adjacent);
 

@@ -42,8 +42,8 @@ public sealed record AdaKV : RaggedWrapper
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);
-        int layer = Budget.LayerRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, rows);
-        return Finish(ranked, ranked.CountByLayer(layer, (int)(rows * Alpha)), scores.KvHeads, (long)layer * scores.Layers);
+        return Finish(
+            ranked, ranked.CountByLayer(layer => Budget.LayerRows(scores.KvHeads, layer, scores.Tokens, cost), (int)(rows * Alpha)), scores.KvHeads);
     }
 }

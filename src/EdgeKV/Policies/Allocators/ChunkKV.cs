@@ -1,4 +1,5 @@
 using System.Buffers;
+using EdgeKV.Models;
 using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
@@ -59,13 +60,11 @@ public sealed record ChunkKV : ScorerWrapper
         else
         {
             int kept = Chunks(scores.Tokens, rows);
-            ranked.ForEachLayer((layer, counters) => counts.AsSpan(layer * scores.KvHeads, scores.KvHeads).Fill(
-                KeepChunks(ranked, layer, scores.KvHeads, scores.Tokens, kept, counters)));
+            ranked.ForEachLayer((layer, counters) => counts.AsSpan(scores.KvHeads.First(layer), scores.KvHeads[layer]).Fill(
+                KeepChunks(ranked, scores.KvHeads, layer, scores.Tokens, kept, counters)));
         }
 
-        // Whole chunks may pass keep(tokens), a bound given in rows or bytes they may not.
-        long most = (long)(Budget.Ratio is null ? rows : scores.Tokens) * counts.Length;
-        return ranked.Plan(counts, most);
+        return ranked.Plan(counts);
     }
 
     private int Chunks(int tokens, int rows)
@@ -83,7 +82,7 @@ public sealed record ChunkKV : ScorerWrapper
     }
 
     // Ranks the rows of a layer's best chunks above all others; returns how many there are of each KV head.
-    private int KeepChunks(RankedRows ranked, int layer, int heads, int tokens, int kept, int[] counters)
+    private int KeepChunks(RankedRows ranked, HeadLayout heads, int layer, int tokens, int kept, int[] counters)
     {
         int chunks = (tokens - 1) / Length + 1;
         uint[] keys = ArrayPool<uint>.Shared.Rent(chunks);
@@ -91,7 +90,7 @@ public sealed record ChunkKV : ScorerWrapper
         {
             for (int chunk = 0; chunk < chunks; chunk++)
             {
-                keys[chunk] = Key(ranked, layer, heads, chunk * Length, Math.Min(Length, tokens - chunk * Length));
+                keys[chunk] = Key(ranked, heads, layer, chunk * Length, Math.Min(Length, tokens - chunk * Length));
             }
 
             (uint end, int ties) = ScoreOrder.Cut(keys.AsSpan(0, chunks), kept, counters);
@@ -103,9 +102,9 @@ public sealed record ChunkKV : ScorerWrapper
                 int length = Math.Min(Length, tokens - chunk * Length);
                 ties -= tied ? 1 : 0;
                 rows += stays ? length : 0;
-                for (int head = 0; head < heads; head++)
+                for (int list = heads.First(layer); list < heads.First(layer + 1); list++)
                 {
-                    ranked.Keys(layer * heads + head).Slice(chunk * Length, length).Fill(stays ? 0 : uint.MaxValue);
+                    ranked.Keys(list).Slice(chunk * Length, length).Fill(stays ? 0 : uint.MaxValue);
                 }
             }
 
@@ -117,16 +116,16 @@ public sealed record ChunkKV : ScorerWrapper
         }
     }
 
-    private static uint Key(RankedRows ranked, int layer, int heads, int start, int length)
+    private static uint Key(RankedRows ranked, HeadLayout heads, int layer, int start, int length)
     {
         uint best = uint.MaxValue;
         float sum = 0;
         for (int token = start; token < start + length; token++)
         {
             float all = 0;
-            for (int head = 0; head < heads; head++)
+            for (int list = heads.First(layer); list < heads.First(layer + 1); list++)
             {
-                uint key = ranked.Keys(layer * heads + head)[token];
+                uint key = ranked.Keys(list)[token];
                 best = Math.Min(best, key);
                 all += key < ScoreOrder.FirstKey ? 0 : ScoreOrder.Score(key);
             }

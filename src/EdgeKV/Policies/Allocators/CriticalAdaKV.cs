@@ -52,12 +52,11 @@ public sealed record CriticalAdaKV : RaggedWrapper
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);
-        int layer = Budget.LayerRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
         using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, rows);
-        int[] counts = ranked.CountByLayer(layer, (int)(rows * Alpha));
+        int[] counts = ranked.CountByLayer(layer => Budget.LayerRows(scores.KvHeads, layer, scores.Tokens, cost), (int)(rows * Alpha));
         Compose(counts, scores.KvHeads);
         ranked.ProtectBest(list => (int)(counts[list] * FirstStage));
         OutputWeights.Apply(ranked, scores);
-        return ranked.Plan(counts, (long)layer * scores.Layers);
+        return ranked.Plan(counts);
     }
 }

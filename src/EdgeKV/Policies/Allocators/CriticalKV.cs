@@ -46,11 +46,11 @@ public sealed record CriticalKV : ScorerWrapper
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);
-        int[] counts = new int[scores.Layers * scores.KvHeads];
+        int[] counts = new int[scores.KvHeads.Total];
         counts.AsSpan().Fill(rows);
         using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, rows);
         ranked.ProtectBest(_ => (int)(rows * FirstStage));
         OutputWeights.Apply(ranked, scores);
-        return ranked.Plan(counts, (long)rows * counts.Length);
+        return ranked.Plan(counts);
     }
 }

@@ -86,20 +86,22 @@ public sealed record DuoAttention : RowPolicy, ICalibratedPolicy
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         DuoAttentionGates gates = Given;
-        if (gates.Layers != scores.Layers || gates.KvHeads != scores.KvHeads)
+        if (!gates.KvHeads.Equals(scores.KvHeads))
         {
             throw new PlanException(
-                $"{Name} has {gates}, but the scores are of {scores.Layers} layers x {scores.KvHeads} KV heads: give those of this model.");
+                $"{Name} has {gates}, but the scores are of {scores.KvHeads} KV heads: give those of this model.");
         }
 
-        long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
-        bool[] streaming = new bool[scores.Layers * scores.KvHeads];
+        RowLimit budget = Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost);
+        bool[] streaming = new bool[scores.KvHeads.Total];
         int ends = (int)Math.Min((long)Sinks + Recent, scores.Tokens);
+        double[] values = gates.Values.ToArray();
+        int[] order = [.. Enumerable.Range(0, streaming.Length).OrderBy(list => values[list]).ThenByDescending(list => list)];
         int count = StreamingShare is { } share
             ? (int)Math.Round(streaming.Length * share, MidpointRounding.ToEven)
-            : StreamingRows.Fewest(streaming.Length, scores.Tokens, ends, budget, Name);
-        double[] values = gates.Values.ToArray();
-        foreach (int list in Enumerable.Range(0, streaming.Length).OrderBy(list => values[list]).ThenByDescending(list => list).Take(count))
+            : StreamingRows.Fewest(
+                Array.ConvertAll(order, list => budget.PerRow(scores.KvHeads.At(list).Layer)), scores.Tokens, ends, budget, Name);
+        foreach (int list in order.Take(count))
         {
             streaming[list] = true;
         }

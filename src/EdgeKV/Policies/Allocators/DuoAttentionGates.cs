@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeKV.Models;
 using EdgeKV.Profiles;
 
 namespace EdgeKV.Policies.Allocators;
@@ -12,23 +13,23 @@ public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
     private readonly double[] _gates;
 
     /// <summary>Copies and checks gates.</summary>
-    /// <param name="gates">[layers][kvHeads], finite; values below 0 and above 1 count as 0 and 1.</param>
-    /// <exception cref="ArgumentException">There is no gate, layers have different numbers of KV heads, or a gate is not a finite number.</exception>
+    /// <param name="gates">Those of every layer's KV heads, finite; values below 0 and above 1 count as 0 and 1.</param>
+    /// <exception cref="ArgumentException">There is no layer, a layer has no gate, or a gate is not a finite number.</exception>
     public DuoAttentionGates(IEnumerable<IEnumerable<double>> gates)
     {
         ArgumentNullException.ThrowIfNull(gates);
         double[][] layers = [.. gates.Select(layer => layer.ToArray())];
-        Layers = layers.Length;
-        KvHeads = Layers > 0 ? layers[0].Length : 0;
-        if (KvHeads == 0 || layers.Any(layer => layer.Length != KvHeads))
+        if (layers.Length == 0 || layers.Any(layer => layer.Length == 0))
         {
-            throw new ArgumentException("Gates are a table: a row for each layer, a column for each KV head, equally many in each row.", nameof(gates));
+            throw new ArgumentException("Gates are a table: a row for each layer, with a gate for each of its KV heads.", nameof(gates));
         }
 
+        KvHeads = new HeadLayout(layers.Select(layer => layer.Length));
         _gates = [.. layers.SelectMany(layer => layer)];
         if (Array.FindIndex(_gates, gate => !double.IsFinite(gate)) is >= 0 and int broken)
         {
-            throw new ArgumentException($"The gate of layer {broken / KvHeads}, KV head {broken % KvHeads} is {_gates[broken]}: not a finite number.", nameof(gates));
+            (int layer, int head) = KvHeads.At(broken);
+            throw new ArgumentException($"The gate of layer {layer}, KV head {head} is {_gates[broken]}: not a finite number.", nameof(gates));
         }
 
         for (int i = 0; i < _gates.Length; i++)
@@ -38,12 +39,12 @@ public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
     }
 
     /// <summary>Layers, 1 and up.</summary>
-    public int Layers { get; }
+    public int Layers => KvHeads.Layers;
 
-    /// <summary>KV heads of a layer, 1 and up.</summary>
-    public int KvHeads { get; }
+    /// <summary>KV heads of each layer.</summary>
+    public HeadLayout KvHeads { get; }
 
-    /// <summary>All gates, 0 to 1, [layers, kvHeads].</summary>
+    /// <summary>All gates, 0 to 1, layer after layer.</summary>
     public ReadOnlySpan<double> Values => _gates;
 
     /// <summary>
@@ -66,11 +67,6 @@ public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
                 if (words.Length > 0)
                 {
                     layers.Add([.. words.Select(word => Gate(word, file, number))]);
-                    if (words.Length != layers[0].Length)
-                    {
-                        throw new ProfileException(
-                            $"{file}, line {number}: {words.Length} gates, but the first layer has {layers[0].Length}. A line has a gate for each KV head.");
-                    }
                 }
             }
         }
@@ -85,17 +81,18 @@ public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
     }
 
     /// <summary>The gates that a profile's table holds.</summary>
-    /// <param name="table">[layers, kvHeads].</param>
+    /// <param name="table">A gate for each KV head.</param>
     /// <exception cref="ProfileException">It is no such table.</exception>
     internal static DuoAttentionGates Of(ProfileTable table)
     {
-        ProfileArray gates = table.Array(Gates, 2);
-        return new DuoAttentionGates(gates.Values.ToArray().Select(gate => (double)gate).Chunk(gates.Shape[1]));
+        (HeadLayout kvHeads, ReadOnlyMemory<float> gates) = table.ByHead(Gates);
+        return new DuoAttentionGates(Enumerable.Range(0, kvHeads.Layers).Select(
+            layer => gates.Slice(kvHeads.First(layer), kvHeads[layer]).ToArray().Select(gate => (double)gate)));
     }
 
     /// <inheritdoc/>
     public bool Equals(DuoAttentionGates? other) =>
-        other is not null && KvHeads == other.KvHeads && _gates.AsSpan().SequenceEqual(other._gates);
+        other is not null && KvHeads.Equals(other.KvHeads) && _gates.AsSpan().SequenceEqual(other._gates);
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as DuoAttentionGates);
@@ -114,7 +111,7 @@ public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
     }
 
     /// <summary>For example "gates of 32 layers x 8 KV heads".</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"gates of {Layers} layers x {KvHeads} KV heads");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"gates of {KvHeads} KV heads");
 
     private static double Gate(string word, string file, int line) =>
         double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out double gate) && double.IsFinite(gate)

@@ -106,20 +106,18 @@ public sealed record FastGen : RowPolicy
             throw new PlanException($"{Name} has masks of {masks.Tokens} tokens, but the context has {scores.Tokens}: give those of this context.");
         }
 
-        bool[][] kept = new bool[scores.Layers * scores.KvHeads][];
+        bool[][] kept = new bool[scores.KvHeads.Total][];
         LayerLoop.ForEach(scores.Layers, () => new Work(scores.Tokens), (layer, work) =>
         {
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
-                kept[layer * scores.KvHeads + head] = Keep(scores, masks, layer, head, work);
+                kept[scores.KvHeads.First(layer) + head] = Keep(scores, masks, layer, head, work);
             }
         });
 
         int[] counts = [.. kept.Select(rows => rows.AsSpan().Count(true))];
-        long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
-        long total = counts.Sum(rows => (long)rows);
-        StreamingRows.ThrowIfOver(total, budget, Name);
-        int[] positions = GC.AllocateUninitializedArray<int>((int)total);
+        RowLimit budget = Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost);
+        int[] positions = GC.AllocateUninitializedArray<int>(StreamingRows.CountWithin(counts, budget, Name));
         int next = 0;
         foreach (bool[] rows in kept)
         {
@@ -132,7 +130,7 @@ public sealed record FastGen : RowPolicy
             }
         }
 
-        return CompressionPlan.Adopt(scores.Layers, scores.KvHeads, scores.Tokens, counts, positions, budget);
+        return CompressionPlan.Adopt(scores.KvHeads, scores.Tokens, counts, positions, budget);
     }
 
     // The rows of the first set that recovers enough.

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
@@ -133,8 +134,8 @@ public sealed record GlobalRanking : RaggedWrapper
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
-        long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
-        int part = (int)(budget / (scores.Layers * scores.KvHeads));
+        RowLimit budget = Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost);
+        int part = (int)(budget.Units / budget.PerToken);
         ProtectedRows first = Protect(scores.Tokens, part);
         using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, _ => first);
         if (IsPlain)
@@ -149,39 +150,39 @@ public sealed record GlobalRanking : RaggedWrapper
 
         if (LayerFloor > 0)
         {
-            ranked.ProtectBestOfLayers((int)((long)part * scores.KvHeads * LayerFloor));
+            ranked.ProtectBestOfLayers(layer => (int)((long)part * scores.KvHeads[layer] * LayerFloor));
         }
 
         int[] counts = ranked.CountOverall(budget, LimitKey);
         if (RowMultiple > 1)
         {
-            RoundDown(counts, scores.Tokens, budget);
+            RoundDown(counts, scores.KvHeads, scores.Tokens, budget);
         }
 
         return Finish(ranked, counts, scores.KvHeads, budget);
     }
 
-    private void RoundDown(int[] counts, int tokens, long budget)
+    private void RoundDown(int[] counts, HeadLayout kvHeads, int tokens, RowLimit budget)
     {
         int[] lost = new int[counts.Length];
-        long used = 0;
         for (int list = 0; list < counts.Length; list++)
         {
             lost[list] = counts[list] == tokens ? 0 : counts[list] % RowMultiple;
             counts[list] -= lost[list];
-            used += counts[list];
         }
 
+        long used = budget.Of(counts);
         foreach (int list in Enumerable.Range(0, counts.Length).Where(list => lost[list] > 0).OrderByDescending(list => lost[list]))
         {
             int more = Math.Min(RowMultiple, tokens - counts[list]);
-            if (used + more > budget)
+            long units = more * budget.PerRow(kvHeads.At(list).Layer);
+            if (used + units > budget.Units)
             {
                 return;
             }
 
             counts[list] += more;
-            used += more;
+            used += units;
         }
     }
 }

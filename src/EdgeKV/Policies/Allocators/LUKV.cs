@@ -95,12 +95,15 @@ public sealed record LUKV : RaggedWrapper
         return new ProtectedRows(Math.Max(Sinks, own.First), Math.Max(Recent, own.Last));
     }
 
-    /// <summary>Rows of every KV head, together the budget: in the proportion of their shares, each within a least number and all tokens.</summary>
+    /// <summary>
+    /// Rows of every KV head, together the budget but for less than a row: in the proportion of their shares, each within a least number and all tokens.
+    /// </summary>
     /// <param name="shares">What share of its rows each KV head keeps, 0 to 1.</param>
-    /// <param name="budget">Rows of all KV heads, at least <paramref name="least"/> for each and at most <paramref name="tokens"/>.</param>
+    /// <param name="perRow">What a row of each KV head takes of the budget, 1 and up.</param>
+    /// <param name="budget">For rows of all KV heads, at least <paramref name="least"/> of each and at most <paramref name="tokens"/>.</param>
     /// <param name="tokens">Tokens of the context.</param>
     /// <param name="least">Rows that every KV head keeps at least.</param>
-    internal static int[] ShareRows(ReadOnlySpan<double> shares, long budget, int tokens, int least)
+    internal static int[] ShareRows(ReadOnlySpan<double> shares, long[] perRow, long budget, int tokens, int least)
     {
         // Beyond it every head that has a share at all is full.
         const double LargestScale = 1 << 30;
@@ -127,17 +130,18 @@ public sealed record LUKV : RaggedWrapper
             double rows = Rows(shares[list], low);
             counts[list] = (int)rows;
             fractions[list] = rows - counts[list];
-            left -= counts[list];
+            left -= counts[list] * perRow[list];
         }
 
         // A head is full where its share was large or the other heads have none: then its rows go on to the next.
         int[] order = [.. Enumerable.Range(0, counts.Length).OrderByDescending(list => fractions[list])];
-        for (int i = 0; left > 0; i = (i + 1) % order.Length)
+        for (int i = 0, idle = 0; left > 0 && idle < order.Length; i = (i + 1) % order.Length)
         {
-            ref int own = ref counts[order[i]];
-            int more = own < tokens ? 1 : 0;
-            own += more;
-            left -= more;
+            int list = order[i];
+            int more = counts[list] < tokens && perRow[list] <= left ? 1 : 0;
+            counts[list] += more;
+            left -= more * perRow[list];
+            idle = more > 0 ? 0 : idle + 1;
         }
 
         return counts;
@@ -147,9 +151,9 @@ public sealed record LUKV : RaggedWrapper
         double Sum(ReadOnlySpan<double> shares, double scale)
         {
             double sum = 0;
-            foreach (double share in shares)
+            for (int list = 0; list < shares.Length; list++)
             {
-                sum += Rows(share, scale);
+                sum += perRow[list] * Rows(shares[list], scale);
             }
 
             return sum;
@@ -165,13 +169,14 @@ public sealed record LUKV : RaggedWrapper
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         LUKVCurves curves = Given;
-        curves.ThrowIfNotOf(scores.Layers, scores.KvHeads, Name);
-        long budget = Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
-        double[] shares = new double[scores.Layers * scores.KvHeads];
-        curves.CopyKept(Scorer.Name, 1 - budget / ((double)shares.Length * scores.Tokens), shares);
-        int mean = (int)(budget / shares.Length);
+        curves.ThrowIfNotOf(scores.KvHeads, Name);
+        RowLimit budget = Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost);
+        double[] shares = new double[scores.KvHeads.Total];
+        long[] perRow = [.. Enumerable.Range(0, shares.Length).Select(list => budget.PerRow(scores.KvHeads.At(list).Layer))];
+        curves.CopyKept(Scorer.Name, 1 - budget.Units / ((double)budget.PerToken * scores.Tokens), shares);
+        int mean = (int)(budget.Units / budget.PerToken);
         int least = (int)Math.Min((long)Sinks + Recent, mean);
-        int[] counts = ShareRows(shares, budget, scores.Tokens, least);
+        int[] counts = ShareRows(shares, perRow, budget.Units, scores.Tokens, least);
         using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, _ => Protect(Scorer, scores.Tokens, mean));
         return Finish(ranked, counts, scores.KvHeads, budget);
     }

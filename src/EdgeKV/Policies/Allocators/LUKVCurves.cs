@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeKV.Models;
 using EdgeKV.Profiles;
 
 namespace EdgeKV.Policies.Allocators;
@@ -18,21 +19,18 @@ public sealed class LUKVCurves : IEquatable<LUKVCurves>
     private readonly SortedDictionary<string, float[]> _removed;
 
     /// <summary>Copies and checks curves.</summary>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
     /// <param name="removed">
-    /// By a scorer's name, or <see cref="AnyScorer"/>, which must be there: shares removed, [99, layers, kvHeads], 0 to 1; a head's share never falls
+    /// By a scorer's name, or <see cref="AnyScorer"/>, which must be there: shares removed, [99, KV heads of all layers], 0 to 1; a head's share never falls
     /// from one ratio to the next.
     /// </param>
     /// <exception cref="ArgumentException">
-    /// A size is out of its range, there is no curve for any scorer, or a curve has another size, a share out of its range, or one that falls.
+    /// There is no curve for any scorer, or a curve has another size, a share out of its range, or one that falls.
     /// </exception>
-    public LUKVCurves(int layers, int kvHeads, IEnumerable<KeyValuePair<string, ReadOnlyMemory<float>>> removed)
+    public LUKVCurves(HeadLayout kvHeads, IEnumerable<KeyValuePair<string, ReadOnlyMemory<float>>> removed)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
+        ArgumentNullException.ThrowIfNull(kvHeads);
         ArgumentNullException.ThrowIfNull(removed);
-        Layers = layers;
         KvHeads = kvHeads;
         _removed = new SortedDictionary<string, float[]>(
             removed.ToDictionary(curve => curve.Key, curve => curve.Value.ToArray(), StringComparer.Ordinal), StringComparer.Ordinal);
@@ -48,25 +46,25 @@ public sealed class LUKVCurves : IEquatable<LUKVCurves>
     }
 
     /// <summary>Layers.</summary>
-    public int Layers { get; }
+    public int Layers => KvHeads.Layers;
 
-    /// <summary>KV heads of a layer.</summary>
-    public int KvHeads { get; }
+    /// <summary>KV heads of each layer.</summary>
+    public HeadLayout KvHeads { get; }
 
     /// <summary>What there are curves for: names of scorers, and <see cref="AnyScorer"/>.</summary>
     public IReadOnlyCollection<string> Scorers => _removed.Keys;
 
-    private int Lists => Layers * KvHeads;
+    private int Lists => KvHeads.Total;
 
     /// <summary>The curves that a profile's table holds.</summary>
-    /// <param name="table">An array for each scorer, by its name, [99, layers, kvHeads].</param>
+    /// <param name="table">An array for each scorer, by its name: 99 numbers of each KV head, those of one ratio after those of another.</param>
     /// <exception cref="ProfileException">It is no such table.</exception>
     internal static LUKVCurves Of(ProfileTable table)
     {
-        IReadOnlyList<int> shape = table.Array(AnyScorer, 3).Shape;
+        (HeadLayout kvHeads, _) = table.ByHead(AnyScorer, before: 1);
         try
         {
-            return new LUKVCurves(shape[1], shape[2], table.Arrays.Select(array => KeyValuePair.Create(array.Name, array.Values)));
+            return new LUKVCurves(kvHeads, table.Arrays.Where(ProfileTable.IsOfHeads).Select(array => KeyValuePair.Create(array.Name, array.Values)));
         }
         catch (ArgumentException e)
         {
@@ -77,8 +75,7 @@ public sealed class LUKVCurves : IEquatable<LUKVCurves>
     /// <inheritdoc/>
     public bool Equals(LUKVCurves? other) =>
         other is not null
-        && Layers == other.Layers
-        && KvHeads == other.KvHeads
+        && KvHeads.Equals(other.KvHeads)
         && _removed.Keys.SequenceEqual(other._removed.Keys)
         && _removed.All(curve => curve.Value.AsSpan().SequenceEqual(other._removed[curve.Key]));
 
@@ -89,7 +86,6 @@ public sealed class LUKVCurves : IEquatable<LUKVCurves>
     public override int GetHashCode()
     {
         HashCode hash = default;
-        hash.Add(Layers);
         hash.Add(KvHeads);
         foreach ((string scorer, float[] curve) in _removed)
         {
@@ -104,9 +100,9 @@ public sealed class LUKVCurves : IEquatable<LUKVCurves>
     }
 
     /// <summary>For example "curves of 30 layers x 3 KV heads".</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"curves of {Layers} layers x {KvHeads} KV heads");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"curves of {KvHeads} KV heads");
 
-    /// <summary>Writes what share of its rows every KV head keeps, [layers, kvHeads]: on the straight line between two ratios.</summary>
+    /// <summary>Writes what share of its rows every KV head keeps: on the straight line between two ratios.</summary>
     /// <param name="scorer">The scorer's name; one without a curve of its own gets that of any scorer.</param>
     /// <param name="ratio">The share of all rows that goes, 0 to 1.</param>
     /// <param name="kept">Takes the shares.</param>
@@ -129,15 +125,14 @@ public sealed class LUKVCurves : IEquatable<LUKVCurves>
     }
 
     /// <summary>Refuses curves of another model.</summary>
-    /// <param name="layers">The model's layers.</param>
-    /// <param name="kvHeads">Its KV heads of a layer.</param>
+    /// <param name="kvHeads">The model's KV heads of each layer.</param>
     /// <param name="policy">Whose curves they are, for the message.</param>
     /// <exception cref="PlanException">They are of another number of layers or heads.</exception>
-    internal void ThrowIfNotOf(int layers, int kvHeads, string policy)
+    internal void ThrowIfNotOf(HeadLayout kvHeads, string policy)
     {
-        if (layers != Layers || kvHeads != KvHeads)
+        if (!KvHeads.Equals(kvHeads))
         {
-            throw new PlanException($"{policy} has {this}, but the scores are of {layers} layers x {kvHeads} KV heads: give those of this model.");
+            throw new PlanException($"{policy} has {this}, but the scores are of {kvHeads} KV heads: give those of this model.");
         }
     }
 
@@ -145,15 +140,16 @@ public sealed class LUKVCurves : IEquatable<LUKVCurves>
     {
         if (curve.Length != (long)Ratios * Lists)
         {
-            throw new ArgumentException($"The curve for '{scorer}' has {curve.Length} shares; [{Ratios}, {Layers}, {KvHeads}] needs {(long)Ratios * Lists}.");
+            throw new ArgumentException($"The curve for '{scorer}' has {curve.Length} shares; {KvHeads} KV heads at {Ratios} ratios need {(long)Ratios * Lists}.");
         }
 
         for (int i = 0; i < curve.Length; i++)
         {
             if (!(curve[i] is >= 0 and <= 1) || (i >= Lists && curve[i] < curve[i - Lists]))
             {
+                (int layer, int head) = KvHeads.At(i % Lists);
                 throw new ArgumentException(
-                    $"The curve for '{scorer}' has {curve[i]} for layer {i % Lists / KvHeads}, KV head {i % KvHeads} at {1 + i / Lists} %: a share removed is 0 to 1 and never falls.");
+                    $"The curve for '{scorer}' has {curve[i]} for layer {layer}, KV head {head} at {1 + i / Lists} %: a share removed is 0 to 1 and never falls.");
             }
         }
     }

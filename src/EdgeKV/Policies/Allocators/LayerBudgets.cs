@@ -49,6 +49,6 @@ public sealed record LayerBudgets : ScorerWrapper
         CompressionPlan plan = Counts.WithBudget(Budget).Plan(scores, cost);
         int[] counts = plan.Counts.ToArray();
         using var ranked = RankedRows.Of(ScorerFor(scores, cost), scores, list => Scorer.Protect(scores.Tokens, counts[list]));
-        return ranked.Plan(counts, plan.TotalRows);
+        return ranked.Plan(counts);
     }
 }

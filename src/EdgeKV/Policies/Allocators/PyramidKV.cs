@@ -13,7 +13,8 @@ namespace EdgeKV.Policies.Allocators;
 /// With b = tokens * (1 - ratio), not rounded: the last layer's budget is lo = b / beta and the first one's hi = 2b - lo; a hi of tokens - window
 /// and more becomes tokens - window, and lo = 2b - hi. Unless tokens >= hi >= lo >= window every layer keeps round(b). Else layer l keeps
 /// round(hi - l * (hi - lo) / (layers - 1)), the window included. Rounding is half to even, as in the reference (NVIDIA/kvpress, pyramidkv_press),
-/// so that by ratio the sum may pass layers * b by half a row a layer; bounds in rows and bytes are not passed: lower layers give up a row first.
+/// so that by ratio the sum may pass layers * b by half a row a layer; bounds in rows and bytes are not passed: lower layers give up a row first. Ours:
+/// where layers have other numbers of KV heads, the line is moved so that the mean over all KV heads is b, and the sum never passes the budget.
 /// </remarks>
 public sealed record PyramidKV : RowPolicy
 {
@@ -58,27 +59,26 @@ public sealed record PyramidKV : RowPolicy
     {
         int rows = EqualRows(scores, cost);
         double mean = Budget.Ratio is { } ratio ? scores.Tokens * (1 - ratio) : rows;
-        int[] layers = Rows(scores.Layers, scores.Tokens, mean);
-        long total = layers.Sum(count => (long)count);
-        long most = Budget.Ratio is null ? (long)rows * scores.Layers : total;
-        for (int layer = 0; total > most; layer = (layer + 1) % layers.Length)
+        RowLimit limit = Budget.CompositeRows(scores.KvHeads, scores.Tokens, cost);
+        int[] layers = Rows(scores.Layers, scores.Tokens, mean, limit);
+        using var ranked = RankedRows.Of(_scorer, scores, rows);
+        if (Budget.Ratio is not null && scores.KvHeads.IsUniform)
+        {
+            return ranked.Plan(CompositeCounts.Of(scores.KvHeads, layers));
+        }
+
+        long over = Enumerable.Range(0, layers.Length).Sum(layer => (layers[layer] - rows) * limit.PerRow(layer));
+        for (int layer = 0; over > 0; layer = (layer + 1) % layers.Length)
         {
             int taken = Math.Min(1, layers[layer]);
             layers[layer] -= taken;
-            total -= taken;
+            over -= taken * limit.PerRow(layer);
         }
 
-        int[] counts = new int[scores.Layers * scores.KvHeads];
-        for (int list = 0; list < counts.Length; list++)
-        {
-            counts[list] = layers[list / scores.KvHeads];
-        }
-
-        using var ranked = RankedRows.Of(_scorer, scores, rows);
-        return ranked.Plan(counts, most * scores.KvHeads);
+        return ranked.Plan(CompositeCounts.Of(scores.KvHeads, layers), limit);
     }
 
-    private int[] Rows(int layers, int tokens, double mean)
+    private int[] Rows(int layers, int tokens, double mean, RowLimit limit)
     {
         double low = mean / Beta;
         double high = 2 * mean - low;
@@ -90,9 +90,13 @@ public sealed record PyramidKV : RowPolicy
 
         int[] rows = new int[layers];
         bool falls = tokens >= high && high >= low && low >= Window;
+
+        // Where layers have other numbers of KV heads, the line is moved so that its mean over all of them stays what it is.
+        long uneven = Enumerable.Range(0, layers).Sum(layer => limit.PerRow(layer) * (2L * layer - (layers - 1)));
+        double moved = falls && layers > 1 ? (high - low) * uneven / (2.0 * (layers - 1) * Enumerable.Range(0, layers).Sum(limit.PerRow)) : 0;
         for (int layer = 0; layer < layers; layer++)
         {
-            double share = falls && layers > 1 ? high - layer * ((high - low) / (layers - 1)) : mean;
+            double share = falls && layers > 1 ? high - layer * ((high - low) / (layers - 1)) + moved : mean;
             rows[layer] = Math.Clamp((int)Math.Round(share, MidpointRounding.ToEven), 0, tokens);
         }
 

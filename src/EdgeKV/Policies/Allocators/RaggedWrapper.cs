@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 
@@ -19,30 +20,30 @@ public abstract record RaggedWrapper : ScorerWrapper
 
     /// <summary>Turns the counts of all KV heads into a plan: each keeps its best rows.</summary>
     /// <param name="ranked">The rows by score.</param>
-    /// <param name="counts">Rows of every KV head, [layers, kvHeads]; made equal within a layer where composed.</param>
-    /// <param name="kvHeads">KV heads of a layer.</param>
-    /// <param name="maxRows">The most rows that may stay.</param>
-    private protected CompressionPlan Finish(RankedRows ranked, int[] counts, int kvHeads, long maxRows)
+    /// <param name="counts">Rows of every KV head, layer after layer; made equal within a layer where composed.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <param name="limit">The most rows that may stay; null: the counts cannot be more.</param>
+    private protected CompressionPlan Finish(RankedRows ranked, int[] counts, HeadLayout kvHeads, RowLimit? limit = null)
     {
         Compose(counts, kvHeads);
-        return ranked.Plan(counts, maxRows);
+        return ranked.Plan(counts, limit);
     }
 
     /// <summary>Makes counts equal within a layer where the plan is to be composite.</summary>
-    /// <param name="counts">Rows of every KV head, [layers, kvHeads].</param>
-    /// <param name="kvHeads">KV heads of a layer.</param>
-    private protected void Compose(int[] counts, int kvHeads)
+    /// <param name="counts">Rows of every KV head, layer after layer.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    private protected void Compose(int[] counts, HeadLayout kvHeads)
     {
-        for (int first = 0; Composed && first < counts.Length; first += kvHeads)
+        for (int i = 0; Composed && i < kvHeads.Layers; i++)
         {
-            Span<int> layer = counts.AsSpan(first, kvHeads);
+            Span<int> layer = counts.AsSpan(kvHeads.First(i), kvHeads[i]);
             long sum = 0;
             foreach (int rows in layer)
             {
                 sum += rows;
             }
 
-            layer.Fill((int)(sum / kvHeads));
+            layer.Fill((int)(sum / layer.Length));
         }
     }
 }

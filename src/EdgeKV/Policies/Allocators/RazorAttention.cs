@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Profiles;
@@ -92,23 +93,22 @@ public sealed record RazorAttention : RowPolicy, ICalibratedPolicy
     ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile)
     {
         ProfileTable table = ICalibratedPolicy.Table(profile, PolicyName);
-        ProfileArray echo = table.Array(Echo, 2);
-        ProfileArray induction = table.Array(Induction, 2);
-        return echo.Shape.SequenceEqual(induction.Shape)
-            ? this with { Heads = RetrievalHeads(echo.Values.ToArray(), induction.Values.ToArray(), echo.Shape[0]) }
+        (HeadLayout kvHeads, ReadOnlyMemory<float> echo) = table.ByHead(Echo);
+        (HeadLayout others, ReadOnlyMemory<float> induction) = table.ByHead(Induction);
+        return kvHeads.Equals(others)
+            ? this with { Heads = RetrievalHeads(echo.ToArray(), induction.ToArray(), kvHeads) }
             : throw new ProfileException($"The profile's table {PolicyName} has {Echo} and {Induction} scores of different heads: make it anew.");
     }
 
     /// <summary>The KV heads that keep all rows, by their scores; of equal ones the lower layer, then the lower KV head.</summary>
-    /// <param name="echo">[layers, kvHeads].</param>
-    /// <param name="induction">[layers, kvHeads].</param>
-    /// <param name="layers">Layers.</param>
-    internal static HeadsByLayer RetrievalHeads(float[] echo, float[] induction, int layers)
+    /// <param name="echo">One of each KV head.</param>
+    /// <param name="induction">One of each KV head.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    internal static HeadsByLayer RetrievalHeads(float[] echo, float[] induction, HeadLayout kvHeads)
     {
-        int kvHeads = echo.Length / layers;
         HashSet<int> chosen = [.. Best(induction, InductionShare), .. Best(echo, EchoShare)];
-        return new HeadsByLayer(Enumerable.Range(0, layers).Select(
-            layer => Enumerable.Range(0, kvHeads).Where(head => chosen.Contains(layer * kvHeads + head))));
+        return new HeadsByLayer(Enumerable.Range(0, kvHeads.Layers).Select(
+            layer => Enumerable.Range(0, kvHeads[layer]).Where(head => chosen.Contains(kvHeads.First(layer) + head))));
 
         static IEnumerable<int> Best(float[] scores, double share) => Enumerable.Range(0, scores.Length)
             .OrderByDescending(list => scores[list])
@@ -118,18 +118,18 @@ public sealed record RazorAttention : RowPolicy, ICalibratedPolicy
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         HeadsByLayer heads = Given;
-        heads.ThrowIfNotOf(scores.Layers, scores.KvHeads, Name);
-        bool[] streaming = new bool[scores.Layers * scores.KvHeads];
+        heads.ThrowIfNotOf(scores.KvHeads, Name);
+        bool[] streaming = new bool[scores.KvHeads.Total];
         streaming.AsSpan().Fill(true);
         for (int layer = 0; layer < scores.Layers; layer++)
         {
             foreach (int head in heads[layer])
             {
-                streaming[layer * scores.KvHeads + head] = false;
+                streaming[scores.KvHeads.First(layer) + head] = false;
             }
         }
 
         var ends = new ProtectedRows(Sinks, Math.Max(Recent, scores.Tokens / RecentDivisor));
-        return StreamingRows.Plan(scores, streaming, ends, Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens, cost), Name);
+        return StreamingRows.Plan(scores, streaming, ends, Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost), Name);
     }
 }

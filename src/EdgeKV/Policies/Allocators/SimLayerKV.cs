@@ -70,36 +70,41 @@ public sealed record SimLayerKV : RowPolicy
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
-        long budget = Budget.CompositeRows(scores.Layers, scores.KvHeads, scores.Tokens, cost);
-        bool[] streaming = new bool[scores.Layers * scores.KvHeads];
+        RowLimit budget = Budget.CompositeRows(scores.KvHeads, scores.Tokens, cost);
+        bool[] streaming = new bool[scores.KvHeads.Total];
         foreach (int layer in LazyLayers(scores, budget))
         {
-            streaming.AsSpan(layer * scores.KvHeads, scores.KvHeads).Fill(true);
+            streaming.AsSpan(scores.KvHeads.First(layer), scores.KvHeads[layer]).Fill(true);
         }
 
-        return StreamingRows.Plan(scores, streaming, new ProtectedRows(Sinks, Recent - 1), budget * scores.KvHeads, Name);
+        return StreamingRows.Plan(scores, streaming, new ProtectedRows(Sinks, Recent - 1), budget, Name);
     }
 
-    private IEnumerable<int> LazyLayers(AttentionScores scores, long budget)
+    private IEnumerable<int> LazyLayers(AttentionScores scores, RowLimit budget)
     {
         int kept = scores.Tokens > (long)Sinks + Recent + 1 ? Sinks + Recent - 1 : scores.Tokens;
-        int fewest = Threshold is null ? StreamingRows.Fewest(scores.Layers, scores.Tokens, kept, budget, Name) : 0;
+        IEnumerable<int> layers = Enumerable.Range(0, scores.Layers);
         if (kept == scores.Tokens)
         {
-            return [];
+            return layers.Take(Threshold is null ? Fewest([.. layers]) : 0);
         }
 
-        IEnumerable<int> layers = Enumerable.Range(0, scores.Layers);
         float[] laziness = [.. layers.Select(layer => Laziness(scores, layer))];
-        return Threshold is { } threshold
-            ? layers.Where(layer => laziness[layer] > threshold)
-            : layers.OrderByDescending(layer => laziness[layer]).Take(fewest);
+        if (Threshold is { } threshold)
+        {
+            return layers.Where(layer => laziness[layer] > threshold);
+        }
+
+        int[] order = [.. layers.OrderByDescending(layer => laziness[layer])];
+        return order.Take(Fewest(order));
+
+        int Fewest(int[] order) => StreamingRows.Fewest(Array.ConvertAll(order, budget.PerRow), scores.Tokens, kept, budget, Name);
     }
 
     private float Laziness(AttentionScores scores, int layer)
     {
         float sum = 0;
-        for (int head = 0; head < scores.Heads; head++)
+        for (int head = 0; head < scores.Heads[layer]; head++)
         {
             ReadOnlySpan<float> seen = scores.Values(LastQuery, layer, head);
             if (ScoreOrder.FirstNotFinite(seen) is { } token)
@@ -110,6 +115,6 @@ public sealed record SimLayerKV : RowPolicy
             sum += TensorPrimitives.Sum(seen[..Sinks]) + TensorPrimitives.Sum(seen[^(Recent + 1)..^1]);
         }
 
-        return sum / scores.Heads;
+        return sum / scores.Heads[layer];
     }
 }

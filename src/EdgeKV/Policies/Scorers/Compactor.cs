@@ -129,10 +129,10 @@ public sealed record Compactor : ScoredPolicy
         Statistic leverage = Leverage;
         float[] rented = ArrayPool<float>.Shared.Rent(scores.Tokens);
         Span<float> part = rented.AsSpan(first, scored);
-        long rows = (long)scores.KvHeads * scored;
+        long rows = (long)scores.KvHeads[layer] * scored;
         double attentionSum = 0;
         double leverageSum = 0;
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             scores.CopyGroupMean(attention, layer, head, rented);
             TensorPrimitives.Multiply(part, scores.ValueNorms(layer, head).Slice(first, scored), part);
@@ -145,7 +145,7 @@ public sealed record Compactor : ScoredPolicy
         float leverageMean = (float)(leverageSum / rows);
         double attentionSquares = 0;
         double leverageSquares = 0;
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             Span<float> row = destination.Slice(head * scores.Tokens + first, scored);
             TensorPrimitives.Subtract(row, (float)(attentionSum / rows), row);
@@ -155,7 +155,7 @@ public sealed record Compactor : ScoredPolicy
         }
 
         double blend = Blend ?? RatioOf(scores, cost: default);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             Span<float> row = destination.Slice(head * scores.Tokens + first, scored);
             TensorPrimitives.Divide(row, Deviation(attentionSquares, rows), row);

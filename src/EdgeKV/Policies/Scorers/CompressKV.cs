@@ -93,7 +93,7 @@ public sealed record CompressKV : RowPolicy, IRowScorer, ICalibratedPolicy
     {
         ArgumentNullException.ThrowIfNull(scores);
         HeadsByLayer heads = Given.Heads;
-        heads.ThrowIfNotOf(scores.Layers, scores.Heads, Name);
+        heads.ThrowIfNotOf(scores.Heads, Name);
         int scored = Math.Max(0, scores.Tokens - Window);
         Span<float> mean = destination[..scores.Tokens];
         mean.Clear();
@@ -107,60 +107,64 @@ public sealed record CompressKV : RowPolicy, IRowScorer, ICalibratedPolicy
 
         ArrayPool<float>.Shared.Return(rented);
         TensorPrimitives.Divide(mean, heads[layer].Length, mean);
-        for (int head = 1; head < scores.KvHeads; head++)
+        for (int head = 1; head < scores.KvHeads[layer]; head++)
         {
             mean.CopyTo(destination.Slice(head * scores.Tokens, scores.Tokens));
         }
     }
 
-    /// <summary>Algorithm 1: the rows of every layer, together errors.Length * mean.</summary>
+    /// <summary>Algorithm 1: the rows of every layer, together as much as <paramref name="mean"/> rows in each, but for less than a row.</summary>
     /// <param name="errors">The layers' errors, together 1.</param>
     /// <param name="mean">Rows per layer, 0 to <paramref name="tokens"/>.</param>
     /// <param name="tokens">Tokens of the context: the most rows of a layer.</param>
-    internal static int[] ShareRows(ReadOnlySpan<double> errors, int mean, int tokens)
+    /// <param name="perRow">What a composite row of a layer takes of the budget, 1 and up.</param>
+    internal static int[] ShareRows(ReadOnlySpan<double> errors, int mean, int tokens, Func<int, long> perRow)
     {
         int least = Math.Min(LeastRows, mean);
         int most = (int)Math.Min((long)MostTimesMean * mean, tokens);
         int[] rows = new int[errors.Length];
-        long left = (long)mean * errors.Length;
+        long left = 0;
         for (int layer = 0; layer < rows.Length; layer++)
         {
             double more = Math.Round(errors[layer] * (mean - least) * errors.Length, MidpointRounding.ToEven);
             rows[layer] = (int)Math.Clamp(least + more, least, most);
-            left -= rows[layer];
+            left += (mean - rows[layer]) * perRow(layer);
         }
 
         double[] ranked = errors.ToArray();
         IEnumerable<int> layers = Enumerable.Range(0, rows.Length);
         int[] order = [.. left > 0 ? layers.OrderByDescending(layer => ranked[layer]) : layers.OrderBy(layer => ranked[layer])];
-        int step = Math.Sign(left);
-        int bound = left > 0 ? most : least;
 
-        // The mean lies between both bounds, so some layer is always short of its bound while rows are left.
-        for (int i = 0; left != 0; i = (i + 1) % order.Length)
+        // The mean lies between both bounds, so some layer is always above its least rows while there are too many.
+        for (int i = 0; left < 0; i = (i + 1) % order.Length)
         {
-            ref int own = ref rows[order[i]];
-            int moved = own == bound ? 0 : step;
-            own += moved;
-            left -= moved;
+            Move(order[i], rows[order[i]] > least ? -1 : 0);
+        }
+
+        for (int i = 0, idle = 0; left > 0 && idle < order.Length; i = (i + 1) % order.Length)
+        {
+            int more = rows[order[i]] < most && perRow(order[i]) <= left ? 1 : 0;
+            idle = more > 0 ? 0 : idle + 1;
+            Move(order[i], more);
         }
 
         return rows;
+
+        void Move(int layer, int step)
+        {
+            rows[layer] += step;
+            left -= step * perRow(layer);
+        }
     }
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         CompressKVCalibration given = Given;
-        given.Heads.ThrowIfNotOf(scores.Layers, scores.Heads, Name);
+        given.Heads.ThrowIfNotOf(scores.Heads, Name);
         int mean = EqualRows(scores, cost);
-        int[] rows = ShareRows(given.LayerErrors, mean, scores.Tokens);
-        int[] counts = new int[scores.Layers * scores.KvHeads];
-        for (int list = 0; list < counts.Length; list++)
-        {
-            counts[list] = rows[list / scores.KvHeads];
-        }
-
+        RowLimit limit = Budget.CompositeRows(scores.KvHeads, scores.Tokens, cost);
+        int[] rows = ShareRows(given.LayerErrors, mean, scores.Tokens, limit.PerRow);
         using var ranked = RankedRows.Of(this, scores, mean);
-        return ranked.Plan(counts, (long)mean * counts.Length);
+        return ranked.Plan(CompositeCounts.Of(scores.KvHeads, rows), limit);
     }
 }

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Profiles;
 
 namespace EdgeKV.Policies.Scorers;
@@ -48,11 +49,11 @@ public sealed record CompressKVCalibration
     }
 
     /// <summary>The calibration that a profile's table holds.</summary>
-    /// <param name="table">Scores of the attention heads, [layers, heads], and errors of the layers, [layers].</param>
+    /// <param name="table">A score of each attention head, and errors of the layers, [layers].</param>
     /// <exception cref="ProfileException">It is no such table.</exception>
     internal static CompressKVCalibration Of(ProfileTable table)
     {
-        ProfileArray scores = table.Array(HeadScores, 2);
+        (HeadLayout layout, ReadOnlyMemory<float> scores) = table.ByHead(HeadScores);
         ReadOnlySpan<float> errors = table.Array(Errors, 1).Values.Span;
         double sum = 0;
         foreach (float error in errors)
@@ -62,7 +63,7 @@ public sealed record CompressKVCalibration
 
         try
         {
-            return new CompressKVCalibration(BestOf(scores.Values.Span, scores.Shape[0]), [.. errors.ToArray().Select(error => error / sum)]);
+            return new CompressKVCalibration(BestOf(scores.Span, layout), [.. errors.ToArray().Select(error => error / sum)]);
         }
         catch (ArgumentException e)
         {
@@ -71,14 +72,13 @@ public sealed record CompressKVCalibration
     }
 
     /// <summary>The best heads of every layer by their scores, the lower head first among equal ones.</summary>
-    /// <param name="scores">[layers, heads].</param>
-    /// <param name="layers">Layers.</param>
-    internal static HeadsByLayer BestOf(ReadOnlySpan<float> scores, int layers)
+    /// <param name="scores">One of each attention head.</param>
+    /// <param name="heads">Attention heads of each layer.</param>
+    internal static HeadsByLayer BestOf(ReadOnlySpan<float> scores, HeadLayout heads)
     {
-        int heads = scores.Length / layers;
         float[] all = scores.ToArray();
-        return new HeadsByLayer(Enumerable.Range(0, layers).Select(
-            layer => Enumerable.Range(0, heads).OrderByDescending(head => all[layer * heads + head]).Take(BestHeads)));
+        return new HeadsByLayer(Enumerable.Range(0, heads.Layers).Select(
+            layer => Enumerable.Range(0, heads[layer]).OrderByDescending(head => all[heads.First(layer) + head]).Take(BestHeads)));
     }
 
     /// <summary>Attention heads of every layer whose attention judges, the best first.</summary>

@@ -51,7 +51,7 @@ public sealed record CurDKV : ScoredPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             ReadOnlySpan<float> keys = scores.KeyNorms(layer, head);
             ReadOnlySpan<float> values = scores.ValueNorms(layer, head);

@@ -66,7 +66,7 @@ public sealed record ExpectedAttention : ScoredPolicy
     {
         ArgumentNullException.ThrowIfNull(scores);
         Statistic attention = Attention;
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
             scores.CopyGroupMean(attention, layer, head, row);

@@ -51,7 +51,7 @@ public sealed record Finch : ScoredPolicy
         }
 
         Statistic attention = new LateWindowAttention(window);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
             scores.CopyGroupMean(attention, layer, head, row);

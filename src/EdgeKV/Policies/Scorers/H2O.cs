@@ -37,7 +37,7 @@ public sealed record H2O : ScoredPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             scores.CopyGroupMean(WindowAttention.All, layer, head, destination.Slice(head * scores.Tokens, scores.Tokens));
         }

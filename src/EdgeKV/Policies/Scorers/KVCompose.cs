@@ -1,4 +1,5 @@
 using EdgeKV.Planning;
+using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
 
 namespace EdgeKV.Policies.Scorers;
@@ -12,7 +13,8 @@ namespace EdgeKV.Policies.Scorers;
 /// Steps, with KV head h serving a group of attention heads and j a context token: the task tokens' attention is aggregated per attention
 /// head; s[h, j] is its mean over the group, times the value's norm where asked; then the mean of s[., j] over the layer's KV heads is
 /// added to each (stabilisation). Structured: every head's scores are sorted, rank t of a layer is worth the mean over its heads, and the
-/// best ranks of all layers share the budget keep(layers * tokens). Unstructured: the best of all scores share
+/// best ranks of all layers share the budget keep(layers * tokens); where layers have other numbers of KV heads (ours), a rank takes as many rows of the
+/// budget as its layer has. Unstructured: the best of all scores share
 /// keep(layers * kvHeads * tokens). Each head keeps its own highest scores, in the order of their positions.
 /// </para>
 /// <para>
@@ -150,28 +152,15 @@ public sealed record KVCompose : ICompressionPolicy, IRowScorer
         ArgumentNullException.ThrowIfNull(scores);
         scores.ThrowIfLacking(Request, Name);
 
-        // A unit of the budget is one row in every head of a layer, or one row of one head.
-        int heads = scores.KvHeads;
-        int headsPerUnit = Structured ? heads : 1;
-        long budget = Structured
-            ? Budget.CompositeRows(scores.Layers, heads, scores.Tokens, cost)
-            : Budget.RaggedRows(scores.Layers, heads, scores.Tokens, cost);
-        int[] units = new int[scores.Layers * heads / headsPerUnit];
+        RowLimit budget = Structured
+            ? Budget.CompositeRows(scores.KvHeads, scores.Tokens, cost)
+            : Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost);
+        int[] rows = new int[Structured ? scores.Layers : scores.KvHeads.Total];
         using var work = new KVComposeWork(this, scores);
-        work.Share(budget, units);
-
-        int[] counts = units;
-        if (Structured)
-        {
-            counts = new int[scores.Layers * heads];
-            for (int i = 0; i < counts.Length; i++)
-            {
-                counts[i] = units[i / heads];
-            }
-        }
-
+        work.Share(budget, rows);
+        int[] counts = Structured ? CompositeCounts.Of(scores.KvHeads, rows) : rows;
         int[] positions = work.Positions(counts);
-        return CompressionPlan.Adopt(scores.Layers, heads, scores.Tokens, counts, positions, checked(budget * headsPerUnit));
+        return CompressionPlan.Adopt(scores.KvHeads, scores.Tokens, counts, positions, budget);
     }
 
     private void CheckOptions()

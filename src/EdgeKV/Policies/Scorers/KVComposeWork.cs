@@ -1,6 +1,8 @@
 using System.Buffers;
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Numerics;
+using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
 
@@ -11,14 +13,14 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
 {
     private readonly Statistic _attention = policy.Attention;
     private readonly int _tokens = scores.Tokens;
-    private readonly int _heads = scores.KvHeads;
+    private readonly HeadLayout _kvHeads = scores.KvHeads;
     private uint[]? _table;
 
     /// <summary>Shares the budget: rows of each layer (structured) or of each KV head.</summary>
-    /// <param name="budget">Units that may stay, at most all.</param>
-    /// <param name="units">Takes the rows, [layers] or [layers, kvHeads].</param>
+    /// <param name="budget">What may stay, at most all.</param>
+    /// <param name="units">Takes the rows of each layer, or of each KV head.</param>
     /// <exception cref="PlanException">A score is not finite, or the context is too large for one plan.</exception>
-    public void Share(long budget, int[] units)
+    public void Share(RowLimit budget, int[] units)
     {
         int multiple = policy.RowMultiple;
         int blocks = (_tokens - 1) / multiple + 1;
@@ -32,8 +34,9 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         int broken = int.MaxValue;
         ForEachLayer((layer, scratch) =>
         {
-            ScoreLayer(layer, scratch.Scores, scratch.Row);
-            if (!TensorPrimitives.IsFiniteAll<float>(scratch.Scores))
+            Span<float> scored = scratch.Scores(_kvHeads[layer]);
+            ScoreLayer(layer, scored, scratch.Row);
+            if (!TensorPrimitives.IsFiniteAll<float>(scored))
             {
                 LayerLoop.Lower(ref broken, layer);
                 return;
@@ -41,14 +44,14 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
 
             if (policy.Structured)
             {
-                SortComposite(scratch, table.AsSpan(layer * blocks, blocks));
+                SortComposite(scratch, _kvHeads[layer], table.AsSpan(layer * blocks, blocks));
             }
             else
             {
-                for (int head = 0; head < _heads; head++)
+                for (int head = 0; head < _kvHeads[layer]; head++)
                 {
                     ScoreOrder.SortKeys(scratch.Head(head), scratch.Sorted, scratch.Spare, scratch.Histogram);
-                    Thin(scratch.Sorted, table.AsSpan((layer * _heads + head) * blocks, blocks));
+                    Thin(scratch.Sorted, table.AsSpan((_kvHeads.First(layer) + head) * blocks, blocks));
                 }
             }
         });
@@ -70,7 +73,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
     }
 
     /// <summary>The positions of all heads one after another: each head's highest scores.</summary>
-    /// <param name="counts">Rows of every KV head, [layers, kvHeads].</param>
+    /// <param name="counts">Rows of every KV head, layer after layer.</param>
     public int[] Positions(int[] counts)
     {
         int[] starts = new int[counts.Length];
@@ -89,16 +92,16 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         int[] positions = GC.AllocateUninitializedArray<int>((int)total);
         ForEachLayer((layer, scratch) =>
         {
-            int first = layer * _heads;
-            ReadOnlySpan<int> rows = counts.AsSpan(first, _heads);
+            int first = _kvHeads.First(layer);
+            ReadOnlySpan<int> rows = counts.AsSpan(first, _kvHeads[layer]);
 
             // Scores are worked out anew, not kept: reading them twice costs less than holding a second copy of them.
             if (rows.ContainsAnyExcept(0, _tokens))
             {
-                ScoreLayer(layer, scratch.Scores, scratch.Row);
+                ScoreLayer(layer, scratch.Scores(rows.Length), scratch.Row);
             }
 
-            for (int head = 0; head < _heads; head++)
+            for (int head = 0; head < rows.Length; head++)
             {
                 Span<int> destination = positions.AsSpan(starts[first + head], rows[head]);
                 ScoreOrder.TopPositions(scratch.Head(head), destination, scratch.Spare, scratch.Histogram);
@@ -126,12 +129,18 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
     }
 
     // With blocks of several rows the last block of a list may be short. What it leaves over goes to further blocks, best first.
-    private void ShareBlocks(ReadOnlySpan<uint> table, int blocks, long budget, Span<int> units)
+    private void ShareBlocks(ReadOnlySpan<uint> table, int blocks, RowLimit budget, Span<int> units)
     {
         int multiple = policy.RowMultiple;
         int protectedBlocks = (int)(((long)policy.LowerBound + multiple - 1) / multiple);
-        long all = (long)units.Length * _tokens;
-        if (budget >= all)
+        long[] perRow = new long[units.Length];
+        for (int i = 0; i < perRow.Length; i++)
+        {
+            perRow[i] = budget.PerRow(policy.Structured ? i : _kvHeads.At(i).Layer);
+        }
+
+        long all = budget.PerToken * _tokens;
+        if (budget.Units >= all)
         {
             units.Fill(_tokens);
             return;
@@ -139,32 +148,45 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
 
         // Layer 0 only borrows its scores then: an equal score goes to the layer it was taken from.
         int tiesFrom = policy.FirstLayerLargest ? 1 : 0;
-        long affordable = budget / multiple;
+        long affordable = budget.Units / multiple;
+        int[] before = new int[units.Length];
         while (true)
         {
-            PrefixTable.Share(table, blocks, affordable, protectedBlocks, tiesFrom, units);
+            PrefixTable.Share(table, blocks, affordable, perRow, protectedBlocks, tiesFrom, units);
+            long taken = 0;
             long used = 0;
             for (int i = 0; i < units.Length; i++)
             {
-                units[i] = (int)Math.Min(_tokens, (long)units[i] * multiple);
-                used += units[i];
+                long rows = (long)units[i] * multiple;
+                taken += rows * perRow[i];
+                units[i] = (int)Math.Min(_tokens, rows);
+                used += units[i] * perRow[i];
             }
 
-            long more = (budget - used) / multiple;
-            if (more == 0 || used == all)
+            // Where layers' rows take more or less of the budget, more of it may have given up a short block for a whole one.
+            if (used > budget.Units)
+            {
+                before.CopyTo(units);
+                return;
+            }
+
+            long next = (budget.Units + taken - used) / multiple;
+            if (next <= affordable || used == all)
             {
                 return;
             }
 
-            affordable += more;
+            units.CopyTo(before);
+            affordable = next;
         }
     }
 
     // s of all KV heads of a layer. Float32, in the reference's order: sums run upwards from the first head, then one division.
     private void ScoreLayer(int layer, Span<float> destination, Span<float> row)
     {
-        int group = scores.GroupSize;
-        for (int head = 0; head < _heads; head++)
+        int group = scores.GroupSize(layer);
+        int heads = _kvHeads[layer];
+        for (int head = 0; head < heads; head++)
         {
             Span<float> sum = Head(destination, head);
             if (policy.Aggregate == TaskAggregate.Max)
@@ -196,13 +218,13 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         {
             Span<float> mean = row;
             Head(destination, 0).CopyTo(mean);
-            for (int head = 1; head < _heads; head++)
+            for (int head = 1; head < heads; head++)
             {
                 TensorPrimitives.Add(mean, Head(destination, head), mean);
             }
 
-            TensorPrimitives.Divide(mean, _heads, mean);
-            for (int head = 0; head < _heads; head++)
+            TensorPrimitives.Divide(mean, heads, mean);
+            for (int head = 0; head < heads; head++)
             {
                 TensorPrimitives.Add(Head(destination, head), mean, Head(destination, head));
             }
@@ -212,13 +234,13 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
     private Span<float> Head(Span<float> scores, int head) => scores.Slice(head * _tokens, _tokens);
 
     // The keys of c[t] = mean (or maximum) over heads of the t-th highest score.
-    private void SortComposite(Scratch scratch, Span<uint> destination)
+    private void SortComposite(Scratch scratch, int heads, Span<uint> destination)
     {
-        if (policy.Composite == CompositeScore.Max || _heads == 1)
+        if (policy.Composite == CompositeScore.Max || heads == 1)
         {
             Span<uint> best = scratch.Best;
             ScoreOrder.SortKeys(scratch.Head(0), best, scratch.Spare, scratch.Histogram);
-            for (int head = 1; head < _heads; head++)
+            for (int head = 1; head < heads; head++)
             {
                 ScoreOrder.SortKeys(scratch.Head(head), scratch.Sorted, scratch.Spare, scratch.Histogram);
                 TensorPrimitives.Min<uint>(best, scratch.Sorted, best);
@@ -230,7 +252,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
 
         Span<float> sum = scratch.Row;
         sum.Clear();
-        for (int head = 0; head < _heads; head++)
+        for (int head = 0; head < heads; head++)
         {
             Span<uint> sorted = scratch.Sorted;
             ScoreOrder.SortKeys(scratch.Head(head), sorted, scratch.Spare, scratch.Histogram);
@@ -241,7 +263,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         }
 
         // Adding and dividing round, but never change the order: c does not rise with t.
-        TensorPrimitives.Divide(sum, _heads, sum);
+        TensorPrimitives.Divide(sum, heads, sum);
         for (int block = 0; block < destination.Length; block++)
         {
             destination[block] = ScoreOrder.Key(sum[block * policy.RowMultiple]);
@@ -263,11 +285,11 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         }
     }
 
-    private void ForEachLayer(Action<int, Scratch> body) => LayerLoop.ForEach(scores.Layers, () => new Scratch(_heads, _tokens), body);
+    private void ForEachLayer(Action<int, Scratch> body) => LayerLoop.ForEach(scores.Layers, () => new Scratch(_kvHeads.Most, _tokens), body);
 
     private PlanException NotFinite(int layer)
     {
-        for (int head = 0; head < scores.Heads; head++)
+        for (int head = 0; head < scores.Heads[layer]; head++)
         {
             ReadOnlySpan<float> row = scores.Values(_attention, layer, head);
             if (ScoreOrder.FirstNotFinite(row) is { } token)
@@ -276,7 +298,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
             }
         }
 
-        for (int head = 0; head < _heads && policy.ValueNorm; head++)
+        for (int head = 0; head < _kvHeads[layer] && policy.ValueNorm; head++)
         {
             ReadOnlySpan<float> row = scores.ValueNorms(layer, head);
             if (ScoreOrder.FirstNotFinite(row) is { } token)
@@ -296,11 +318,9 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
         private readonly float[] _row;
         private readonly uint[] _keys;
         private readonly int[] _histogram;
-        private readonly int _heads;
 
         public Scratch(int heads, int tokens)
         {
-            _heads = heads;
             _tokens = tokens;
             _scores = ArrayPool<float>.Shared.Rent(checked(heads * tokens));
             _row = ArrayPool<float>.Shared.Rent(tokens);
@@ -308,7 +328,7 @@ internal sealed class KVComposeWork(KVCompose policy, AttentionScores scores) : 
             _histogram = ArrayPool<int>.Shared.Rent(ScoreOrder.HistogramLength);
         }
 
-        public Span<float> Scores => _scores.AsSpan(0, _heads * _tokens);
+        public Span<float> Scores(int heads) => _scores.AsSpan(0, heads * _tokens);
 
         public Span<float> Row => _row.AsSpan(0, _tokens);
 

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
@@ -70,13 +71,13 @@ public sealed record KVzip : RowPolicy, IRowScorer
         ArgumentNullException.ThrowIfNull(scores);
         Statistic attention = Attention;
         int sinks = Math.Min(Sinks, scores.PrefixTokens);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
-            scores.Values(attention, layer, head * scores.GroupSize).CopyTo(row);
-            for (int member = 1; member < scores.GroupSize; member++)
+            scores.Values(attention, layer, head * scores.GroupSize(layer)).CopyTo(row);
+            for (int member = 1; member < scores.GroupSize(layer); member++)
             {
-                TensorPrimitives.Max(row, scores.Values(attention, layer, head * scores.GroupSize + member), row);
+                TensorPrimitives.Max(row, scores.Values(attention, layer, head * scores.GroupSize(layer) + member), row);
             }
 
             row[..sinks].Fill(1);
@@ -86,16 +87,16 @@ public sealed record KVzip : RowPolicy, IRowScorer
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
-        (int layers, int heads, int tokens) = (scores.Layers, scores.KvHeads, scores.Tokens);
+        (HeadLayout kvHeads, int tokens) = (scores.KvHeads, scores.Tokens);
         using var ranked = RankedRows.Of(this, scores, 0);
         if (Layerwise)
         {
-            int rows = (int)(KeptOf((long)heads * tokens) ?? Budget.LayerRows(layers, heads, tokens, cost));
-            return ranked.Plan(ranked.CountByLayer(rows), (long)rows * layers);
+            return ranked.Plan(ranked.CountByLayer(
+                layer => (int)(KeptOf((long)kvHeads[layer] * tokens) ?? Budget.LayerRows(kvHeads, layer, tokens, cost))));
         }
 
-        long all = KeptOf((long)layers * heads * tokens) ?? Budget.RaggedRows(layers, heads, tokens, cost);
-        return ranked.PlanOverall(all);
+        RowLimit limit = Budget.RaggedRows(kvHeads, tokens, cost);
+        return ranked.PlanOverall(KeptOf((long)kvHeads.Total * tokens) is { } kept ? limit.WithUnits(kept) : limit);
     }
 
     // Null where the budget is no ratio.

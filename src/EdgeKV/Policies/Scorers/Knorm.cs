@@ -19,7 +19,7 @@ public sealed record Knorm : ScoredPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             TensorPrimitives.Negate(scores.KeyNorms(layer, head), destination.Slice(head * scores.Tokens, scores.Tokens));
         }

@@ -28,7 +28,7 @@ public sealed record LearnedScorer : AttentionScorer, IReadingScorer
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             scores.Learned(layer, head).CopyTo(destination[(head * scores.Tokens)..]);
         }

@@ -22,7 +22,7 @@ public sealed record ObservedAttention : ScoredPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
             scores.CopyGroupMean(WindowAttention.All, layer, head, row);

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 
@@ -22,17 +23,15 @@ public sealed class ProbeCorrection : IEquatable<ProbeCorrection>
     private readonly ReadOnlyMemory<float> _values;
 
     /// <summary>A correction that was found.</summary>
-    /// <param name="layers">Layers, 1 and up.</param>
-    /// <param name="kvHeads">KV heads of a layer, 1 and up.</param>
-    /// <param name="values">[layers, kvHeads, 3]; not copied.</param>
-    /// <exception cref="ArgumentException">A size is out of its range, the values do not fit them, or one is not a finite number.</exception>
-    public ProbeCorrection(int layers, int kvHeads, ReadOnlyMemory<float> values)
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <param name="values">Three of each KV head; not copied.</param>
+    /// <exception cref="ArgumentException">The values do not fit the heads, or one is not a finite number.</exception>
+    public ProbeCorrection(HeadLayout kvHeads, ReadOnlyMemory<float> values)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(kvHeads, 1);
-        if (values.Length != (long)layers * kvHeads * Terms)
+        ArgumentNullException.ThrowIfNull(kvHeads);
+        if (values.Length != (long)kvHeads.Total * Terms)
         {
-            throw new ArgumentException($"{values.Length} numbers are not {Terms} for each of {layers} layers x {kvHeads} KV heads.", nameof(values));
+            throw new ArgumentException($"{values.Length} numbers are not {Terms} for each of {kvHeads} KV heads.", nameof(values));
         }
 
         if (!TensorPrimitives.IsFiniteAll(values.Span))
@@ -40,26 +39,22 @@ public sealed class ProbeCorrection : IEquatable<ProbeCorrection>
             throw new ArgumentException("A correction is of finite numbers.", nameof(values));
         }
 
-        Layers = layers;
         KvHeads = kvHeads;
         _values = values;
     }
 
-    /// <summary>Layers.</summary>
-    public int Layers { get; }
-
-    /// <summary>KV heads of a layer.</summary>
-    public int KvHeads { get; }
+    /// <summary>KV heads of each layer.</summary>
+    public HeadLayout KvHeads { get; }
 
     /// <inheritdoc/>
     public bool Equals(ProbeCorrection? other) =>
-        other is not null && Layers == other.Layers && KvHeads == other.KvHeads && _values.Span.SequenceEqual(other._values.Span);
+        other is not null && KvHeads.Equals(other.KvHeads) && _values.Span.SequenceEqual(other._values.Span);
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as ProbeCorrection);
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Layers, KvHeads, _values.Span[0]);
+    public override int GetHashCode() => HashCode.Combine(KvHeads, _values.Span[0]);
 
     /// <summary>The correction that a profile's table holds.</summary>
     /// <exception cref="ProfileException">The table is another version's or of another question, or its numbers are not three for each KV head.</exception>
@@ -71,10 +66,10 @@ public sealed class ProbeCorrection : IEquatable<ProbeCorrection>
                 $"The profile's table {table.Name} is of another question than this version asks; make it again with `edgekv calibrate MODEL --for {table.Name}`.");
         }
 
-        ProfileArray array = table.Array(Coefficients, 3);
+        (HeadLayout kvHeads, ReadOnlyMemory<float> values) = table.ByHead(Coefficients, after: 1);
         try
         {
-            return new ProbeCorrection(array.Shape[0], array.Shape[1], array.Values);
+            return new ProbeCorrection(kvHeads, values);
         }
         catch (ArgumentException e)
         {
@@ -83,27 +78,26 @@ public sealed class ProbeCorrection : IEquatable<ProbeCorrection>
     }
 
     /// <summary>Refuses a correction of another model.</summary>
-    /// <param name="layers">Layers of the scores.</param>
-    /// <param name="kvHeads">KV heads of a layer of the scores.</param>
+    /// <param name="kvHeads">KV heads of each layer of the scores.</param>
     /// <param name="policy">Whose correction it is.</param>
     /// <exception cref="PlanException">It is another model's.</exception>
-    internal void ThrowIfNotOf(int layers, int kvHeads, string policy)
+    internal void ThrowIfNotOf(HeadLayout kvHeads, string policy)
     {
-        if (layers != Layers || kvHeads != KvHeads)
+        if (!KvHeads.Equals(kvHeads))
         {
             throw new PlanException(
-                $"{policy} has a correction of {Layers} layers x {KvHeads} KV heads, but the scores are of {layers} x {kvHeads}: give that of this model.");
+                $"{policy} has a correction of {KvHeads} KV heads, but the scores are of {kvHeads}: give that of this model.");
         }
     }
 
     /// <summary>Turns one KV head's logarithms of the probe's attention into its scores.</summary>
-    /// <param name="layer">0 to Layers - 1.</param>
-    /// <param name="kvHead">0 to KvHeads - 1.</param>
+    /// <param name="layer">0 to layers - 1.</param>
+    /// <param name="kvHead">0 to the layer's KV heads - 1.</param>
     /// <param name="learned">Learned scores, one for each row.</param>
     /// <param name="seen">Natural logarithms of the probe's attention, [rows]; takes the scores.</param>
     internal void Apply(int layer, int kvHead, ReadOnlySpan<float> learned, Span<float> seen)
     {
-        ReadOnlySpan<float> own = _values.Span.Slice((layer * KvHeads + kvHead) * Terms, Terms);
+        ReadOnlySpan<float> own = _values.Span.Slice((KvHeads.First(layer) + kvHead) * Terms, Terms);
         TensorPrimitives.Multiply(seen, own[1], seen);
         TensorPrimitives.MultiplyAdd(learned, own[0], seen, seen);
         TensorPrimitives.Add(seen, own[2], seen);

@@ -53,8 +53,8 @@ public sealed record ProbedScorer : AttentionScorer, ICalibratedPolicy
     {
         ArgumentNullException.ThrowIfNull(scores);
         ProbeCorrection correction = Given;
-        correction.ThrowIfNotOf(scores.Layers, scores.KvHeads, Name);
-        for (int head = 0; head < scores.KvHeads; head++)
+        correction.ThrowIfNotOf(scores.KvHeads, Name);
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             Span<float> row = destination.Slice(head * scores.Tokens, scores.Tokens);
             scores.CopyGroupMean(Probe, layer, head, row);

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 
@@ -31,8 +32,8 @@ public sealed record QFilters : ScoredPolicy, ICalibratedPolicy
     /// <inheritdoc/>
     ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile)
     {
-        ProfileArray directions = ICalibratedPolicy.Table(profile, PolicyName).Array(QueryDirections.Directions, 3);
-        return this with { Directions = new QueryDirections(directions.Shape[0], directions.Shape[1], directions.Values) };
+        (HeadLayout kvHeads, ReadOnlyMemory<float> directions) = ICalibratedPolicy.Table(profile, PolicyName).ByHead(QueryDirections.Directions, after: 1);
+        return this with { Directions = new QueryDirections(kvHeads, directions) };
     }
 
     /// <inheritdoc/>

@@ -34,8 +34,8 @@ public abstract record ScoredPolicy : RowPolicy, IRowScorer
     {
         int rows = EqualRows(scores, cost);
         using var ranked = RankedRows.Of(ForRatio(RatioOf(scores, cost)), scores, rows);
-        int[] counts = new int[scores.Layers * scores.KvHeads];
+        int[] counts = new int[ranked.Lists];
         counts.AsSpan().Fill(rows);
-        return ranked.Plan(counts, (long)rows * counts.Length);
+        return ranked.Plan(counts);
     }
 }

@@ -66,7 +66,7 @@ public sealed record SnapKV : ScoredPolicy
         Statistic attention = Attention;
         float[] rented = ArrayPool<float>.Shared.Rent(scores.Tokens);
         Span<float> mean = rented.AsSpan(0, scores.Tokens);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             // Pooling and means are linear: one pooling serves the whole group.
             scores.CopyGroupMean(attention, layer, head, mean);

@@ -47,7 +47,7 @@ public sealed record SumScorer : AttentionScorer, ICalibratedPolicy
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        Span<float> sum = destination[..(scores.KvHeads * scores.Tokens)];
+        Span<float> sum = destination[..(scores.KvHeads[layer] * scores.Tokens)];
         Logarithms(_parts[0], scores, layer, sum);
         float[] rented = ArrayPool<float>.Shared.Rent(sum.Length);
         foreach (IRowScorer part in _parts.AsSpan(1))

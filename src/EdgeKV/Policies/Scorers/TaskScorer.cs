@@ -41,7 +41,7 @@ public sealed record TaskScorer : AttentionScorer
     {
         ArgumentNullException.ThrowIfNull(scores);
         TaskAttention attention = Attention;
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             scores.CopyGroupMean(attention, layer, head, destination.Slice(head * scores.Tokens, scores.Tokens));
         }

@@ -32,13 +32,13 @@ public sealed record Tova : ScoredPolicy
         ArgumentNullException.ThrowIfNull(scores);
         Span<float> mean = destination[..scores.Tokens];
         scores.Values(LastQuery, layer, 0).CopyTo(mean);
-        for (int head = 1; head < scores.Heads; head++)
+        for (int head = 1; head < scores.Heads[layer]; head++)
         {
             TensorPrimitives.Add(mean, scores.Values(LastQuery, layer, head), mean);
         }
 
-        TensorPrimitives.Divide(mean, scores.Heads, mean);
-        for (int head = 1; head < scores.KvHeads; head++)
+        TensorPrimitives.Divide(mean, scores.Heads[layer], mean);
+        for (int head = 1; head < scores.KvHeads[layer]; head++)
         {
             mean.CopyTo(destination.Slice(head * scores.Tokens, scores.Tokens));
         }

@@ -54,7 +54,7 @@ public sealed record WeightedScorer : IRowScorer, ICalibratedPolicy
         Scorer.Score(scores, layer, destination);
         float[] rented = ArrayPool<float>.Shared.Rent(scores.Tokens);
         Span<float> weights = rented.AsSpan(0, scores.Tokens);
-        for (int head = 0; head < scores.KvHeads; head++)
+        for (int head = 0; head < scores.KvHeads[layer]; head++)
         {
             if (Weight.IsPerAttentionHead)
             {

@@ -1,50 +1,53 @@
 using System.Buffers;
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Numerics;
+using EdgeKV.Planning;
 
 namespace EdgeKV.Policies.Selection;
 
-/// <summary>The keys of one KV head's rows, by position; lists are numbered layer * kvHeads + kvHead.</summary>
+/// <summary>The keys of one KV head's rows, by position; lists are numbered layer after layer.</summary>
 internal delegate ReadOnlySpan<uint> KeyList(int list);
 
 /// <summary>
 /// Where a ranking of all lists together ends: every row before <see cref="End"/> is in, and of the rows equal to it each list's first
 /// <see cref="Ties"/>. Equal rows go to the lower layer, then the lower KV head, then the earlier position.
+/// Where rows of some layers take more of the budget than those of others, less than one row of it may be left over.
 /// </summary>
 internal sealed class GlobalCut
 {
-    private readonly int _layers;
-    private readonly int _heads;
+    private readonly HeadLayout _kvHeads;
+    private readonly RowLimit _costs;
     private readonly KeyList _keys;
     private readonly Lock _merging = new();
 
-    private GlobalCut(int layers, int heads, KeyList keys)
+    private GlobalCut(HeadLayout kvHeads, RowLimit costs, KeyList keys)
     {
-        _layers = layers;
-        _heads = heads;
+        _kvHeads = kvHeads;
+        _costs = costs;
         _keys = keys;
-        Before = new int[layers * heads];
+        Before = new int[kvHeads.Total];
         Ties = new int[Before.Length];
     }
 
     /// <summary>The key at which it ends.</summary>
     public uint End { get; private set; }
 
-    /// <summary>Rows of every list before the key, [layers, kvHeads].</summary>
+    /// <summary>Rows of every list before the key.</summary>
     public int[] Before { get; }
 
-    /// <summary>Rows of every list that are equal to the key and in, [layers, kvHeads].</summary>
+    /// <summary>Rows of every list that are equal to the key and in.</summary>
     public int[] Ties { get; }
 
     /// <summary>The cut after the best rows.</summary>
-    /// <param name="layers">Layers.</param>
-    /// <param name="heads">KV heads of a layer.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
     /// <param name="keys">The lists' keys; asked from many threads.</param>
     /// <param name="limit">Rows with this key or a higher one stay out, however few the others are; null: the budget alone decides.</param>
-    /// <param name="budget">The most rows that are in, 0 to all there are.</param>
-    public static GlobalCut Find(int layers, int heads, KeyList keys, uint? limit, long budget)
+    /// <param name="costs">What a row takes of the budget.</param>
+    /// <param name="budget">Units of the budget for the rows that are in, 0 to what all there are take.</param>
+    public static GlobalCut Find(HeadLayout kvHeads, KeyList keys, uint? limit, RowLimit costs, long budget)
     {
-        GlobalCut cut = new(layers, heads, keys);
+        GlobalCut cut = new(kvHeads, costs, keys);
         if (limit is { } end && cut.Count(end) <= budget)
         {
             cut.End = end;
@@ -60,10 +63,14 @@ internal sealed class GlobalCut
     // What is left of the budget goes to equal rows, lower layers and KV heads first.
     private void ShareTies(long left)
     {
-        for (int i = 0; i < Ties.Length; i++)
+        for (int layer = 0; layer < _kvHeads.Layers; layer++)
         {
-            Ties[i] = (int)Math.Min(left, Ties[i]);
-            left -= Ties[i];
+            long perRow = _costs.PerRow(layer);
+            for (int list = _kvHeads.First(layer); list < _kvHeads.First(layer + 1); list++)
+            {
+                Ties[list] = (int)Math.Min(left / perRow, Ties[list]);
+                left -= Ties[list] * perRow;
+            }
         }
     }
 
@@ -77,7 +84,7 @@ internal sealed class GlobalCut
 
         uint mask = 0;
         uint key = 0;
-        int[] counters = new int[ScoreOrder.Digits];
+        long[] counters = new long[ScoreOrder.Digits];
         for (int shift = 2 * ScoreOrder.DigitBits; shift >= 0; shift -= ScoreOrder.DigitBits)
         {
             counters.AsSpan().Clear();
@@ -95,49 +102,50 @@ internal sealed class GlobalCut
         return key;
     }
 
-    private void CountDigits(uint mask, uint prefix, int shift, int[] counters) =>
-        LayerLoop.ForEach(_layers, static () => new Counters(), (layer, scratch) =>
+    private void CountDigits(uint mask, uint prefix, int shift, long[] counters) =>
+        LayerLoop.ForEach(_kvHeads.Layers, static () => new Counters(), (layer, scratch) =>
         {
             Span<int> own = scratch.Span;
             own.Clear();
-            for (int head = 0; head < _heads; head++)
+            for (int list = _kvHeads.First(layer); list < _kvHeads.First(layer + 1); list++)
             {
-                ScoreOrder.CountDigits(_keys(layer * _heads + head), mask, prefix, shift, own);
+                ScoreOrder.CountDigits(_keys(list), mask, prefix, shift, own);
             }
 
+            TensorPrimitives.ConvertTruncating<int, long>(own, scratch.Units);
             lock (_merging)
             {
-                TensorPrimitives.Add<int>(counters, own, counters);
+                TensorPrimitives.MultiplyAdd(scratch.Units, _costs.PerRow(layer), counters, counters);
             }
         });
 
-    // Rows of every head before a key, and those equal to it; returns the rows before it over all heads.
+    // Rows of every head before a key, and those equal to it; returns the units that the rows before it take over all heads.
     private long Count(uint key)
     {
-        Parallel.For(0, _layers, layer =>
+        Parallel.For(0, _kvHeads.Layers, layer =>
         {
-            for (int head = 0; head < _heads; head++)
+            for (int list = _kvHeads.First(layer); list < _kvHeads.First(layer + 1); list++)
             {
-                int list = layer * _heads + head;
                 (Before[list], Ties[list]) = ScoreOrder.Count(_keys(list), key);
             }
         });
-        long total = 0;
-        foreach (int rows in Before)
-        {
-            total += rows;
-        }
-
-        return total;
+        return _costs.Of(Before);
     }
 
     // One thread's counters of a digit.
     private sealed class Counters : IDisposable
     {
         private readonly int[] _counters = ArrayPool<int>.Shared.Rent(ScoreOrder.Digits);
+        private readonly long[] _units = ArrayPool<long>.Shared.Rent(ScoreOrder.Digits);
 
         public Span<int> Span => _counters.AsSpan(0, ScoreOrder.Digits);
 
-        public void Dispose() => ArrayPool<int>.Shared.Return(_counters);
+        public Span<long> Units => _units.AsSpan(0, ScoreOrder.Digits);
+
+        public void Dispose()
+        {
+            ArrayPool<int>.Shared.Return(_counters);
+            ArrayPool<long>.Shared.Return(_units);
+        }
     }
 }

@@ -27,9 +27,9 @@ internal static class OutputWeights
         {
             float[] rented = ArrayPool<float>.Shared.Rent(scores.Tokens);
             Span<float> norms = rented.AsSpan(0, scores.Tokens);
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
-                int list = layer * scores.KvHeads + head;
+                int list = scores.KvHeads.First(layer) + head;
                 scores.CopyGroupMean(Norms, layer, head, norms);
                 if (!Multiply(ranked.Keys(list), norms, ranked.AreLogarithms))
                 {
@@ -41,8 +41,9 @@ internal static class OutputWeights
         });
         if (broken < int.MaxValue)
         {
+            (int layer, int head) = scores.KvHeads.At(broken);
             throw new PlanException(
-                $"Layer {broken / scores.KvHeads}, KV head {broken % scores.KvHeads} has {Norms} by which a score is not a finite number.");
+                $"Layer {layer}, KV head {head} has {Norms} by which a score is not a finite number.");
         }
     }
 

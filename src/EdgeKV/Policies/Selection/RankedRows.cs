@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
+using EdgeKV.Models;
 using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Scoring;
@@ -16,7 +17,7 @@ internal sealed class RankedRows : IDisposable
     private readonly IRowScorer _scorer;
     private readonly AttentionScores _scores;
     private readonly int _tokens;
-    private readonly int _heads;
+    private readonly HeadLayout _kvHeads;
     private uint[]? _keys;
 
     private RankedRows(IRowScorer scorer, AttentionScores scores)
@@ -24,8 +25,8 @@ internal sealed class RankedRows : IDisposable
         _scorer = scorer;
         _scores = scores;
         _tokens = scores.Tokens;
-        _heads = scores.KvHeads;
-        long rows = (long)scores.Layers * _heads * _tokens;
+        _kvHeads = scores.KvHeads;
+        long rows = (long)_kvHeads.Total * _tokens;
         if (rows > Array.MaxLength)
         {
             throw new PlanException($"A context of {_tokens} tokens is too long to be planned at once.");
@@ -34,8 +35,8 @@ internal sealed class RankedRows : IDisposable
         _keys = ArrayPool<uint>.Shared.Rent((int)rows);
     }
 
-    /// <summary>KV heads of all layers, which is how many lists of rows there are: list layer * kvHeads + kvHead.</summary>
-    public int Lists => _scores.Layers * _heads;
+    /// <summary>KV heads of all layers, which is how many lists of rows there are: layer after layer.</summary>
+    public int Lists => _kvHeads.Total;
 
     /// <summary>Whether the scores behind the keys are logarithms.</summary>
     public bool AreLogarithms => _scorer.AreLogarithms;
@@ -74,13 +75,13 @@ internal sealed class RankedRows : IDisposable
     public Span<uint> Keys(int list) => _keys.AsSpan(list * _tokens, _tokens);
 
     /// <summary>The keys of all of a layer's rows, one KV head after another.</summary>
-    public Span<uint> LayerKeys(int layer) => _keys.AsSpan(layer * _heads * _tokens, _heads * _tokens);
+    public Span<uint> LayerKeys(int layer) => _keys.AsSpan(_kvHeads.First(layer) * _tokens, _kvHeads[layer] * _tokens);
 
     /// <summary>Ranks every KV head's best rows above all others.</summary>
     /// <param name="rows">So many of a list, 0 to all.</param>
     public void ProtectBest(Func<int, int> rows) => ForEachLayer((layer, counters) =>
     {
-        for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+        for (int list = _kvHeads.First(layer); list < _kvHeads.First(layer + 1); list++)
         {
             ProtectBest(Keys(list), rows(list), counters);
         }
@@ -88,14 +89,14 @@ internal sealed class RankedRows : IDisposable
 
     /// <summary>Ranks every layer's best rows, all its KV heads together, above all others.</summary>
     /// <param name="rows">So many of a layer, 0 to all.</param>
-    public void ProtectBestOfLayers(int rows) => ForEachLayer((layer, counters) => ProtectBest(LayerKeys(layer), rows, counters));
+    public void ProtectBestOfLayers(Func<int, int> rows) => ForEachLayer((layer, counters) => ProtectBest(LayerKeys(layer), rows(layer), counters));
 
     /// <summary>
     /// How many rows each KV head has where its own best ones are sure and the best of all the layer's heads together fill up the layer. Keys stay what they are.
     /// </summary>
     /// <param name="rows">Rows of a layer, 0 to all.</param>
-    /// <param name="safe">Best rows of each head that are sure, 0 to rows / kvHeads.</param>
-    public int[] CountByLayer(int rows, int safe = 0)
+    /// <param name="safe">Best rows of each head that are sure, 0 to the layer's rows by its KV heads.</param>
+    public int[] CountByLayer(Func<int, int> rows, int safe = 0)
     {
         int[] counts = new int[Lists];
         ForEachLayer((layer, counters) =>
@@ -106,19 +107,19 @@ internal sealed class RankedRows : IDisposable
             {
                 keys.CopyTo(rented);
                 keys = rented.AsSpan(0, keys.Length);
-                for (int head = 0; head < _heads; head++)
+                for (int head = 0; head < _kvHeads[layer]; head++)
                 {
                     ProtectBest(keys.Slice(head * _tokens, _tokens), safe, counters);
                 }
             }
 
-            (uint end, int ties) = ScoreOrder.Cut(keys, rows, counters);
-            for (int head = 0; head < _heads; head++)
+            (uint end, int ties) = ScoreOrder.Cut(keys, rows(layer), counters);
+            for (int head = 0; head < _kvHeads[layer]; head++)
             {
                 (int before, int equal) = ScoreOrder.Count(keys.Slice(head * _tokens, _tokens), end);
                 int taken = Math.Min(equal, ties);
                 ties -= taken;
-                counts[layer * _heads + head] = before + taken;
+                counts[_kvHeads.First(layer) + head] = before + taken;
             }
 
             ArrayPool<uint>.Shared.Return(rented);
@@ -127,24 +128,24 @@ internal sealed class RankedRows : IDisposable
     }
 
     /// <summary>How many of the best rows of all layers together lie in each KV head.</summary>
-    /// <param name="rows">The most rows, 0 to all.</param>
+    /// <param name="budget">The most rows.</param>
     /// <param name="limit">Rows with this key or a higher one stay out; null: none does.</param>
-    public int[] CountOverall(long rows, uint? limit = null) => Counts(CutOverall(rows, limit));
+    public int[] CountOverall(RowLimit budget, uint? limit = null) => Counts(CutOverall(budget, limit));
 
     /// <summary>The plan of the best rows of all layers together.</summary>
-    /// <param name="rows">The most rows, 0 to all.</param>
+    /// <param name="budget">The most rows.</param>
     /// <param name="limit">Rows with this key or a higher one stay out; null: none does.</param>
-    public CompressionPlan PlanOverall(long rows, uint? limit = null)
+    public CompressionPlan PlanOverall(RowLimit budget, uint? limit = null)
     {
-        GlobalCut cut = CutOverall(rows, limit);
-        return Plan(Counts(cut), rows, (list, _) => (cut.End, cut.Ties[list]));
+        GlobalCut cut = CutOverall(budget, limit);
+        return Plan(Counts(cut), budget, (list, _) => (cut.End, cut.Ties[list]));
     }
 
     /// <summary>The plan in which every KV head keeps its best rows.</summary>
-    /// <param name="counts">Rows of every KV head, [layers, kvHeads], taken over.</param>
-    /// <param name="maxRows">The most rows that may stay.</param>
-    public CompressionPlan Plan(int[] counts, long maxRows) =>
-        Plan(counts, maxRows, (list, counters) => ScoreOrder.Cut(Keys(list), counts[list], counters));
+    /// <param name="counts">Rows of every KV head, layer after layer, taken over.</param>
+    /// <param name="limit">The most rows that may stay; null: the counts cannot be more.</param>
+    public CompressionPlan Plan(int[] counts, RowLimit? limit = null) =>
+        Plan(counts, limit, (list, counters) => ScoreOrder.Cut(Keys(list), counts[list], counters));
 
     /// <summary>Work over the layers in parallel.</summary>
     /// <param name="body">Takes the layer and a thread's counters, as <see cref="ScoreOrder.Cut"/> needs them.</param>
@@ -172,7 +173,7 @@ internal sealed class RankedRows : IDisposable
         }
     }
 
-    private GlobalCut CutOverall(long rows, uint? limit) => GlobalCut.Find(_scores.Layers, _heads, list => Keys(list), limit, rows);
+    private GlobalCut CutOverall(RowLimit budget, uint? limit) => GlobalCut.Find(_kvHeads, list => Keys(list), limit, budget, budget.Units);
 
     private static int[] Counts(GlobalCut cut)
     {
@@ -182,7 +183,7 @@ internal sealed class RankedRows : IDisposable
     }
 
     // cut: the key at which a list ends, and how many of its rows equal to it stay.
-    private CompressionPlan Plan(int[] counts, long maxRows, Func<int, int[], (uint End, int Ties)> cut)
+    private CompressionPlan Plan(int[] counts, RowLimit? limit, Func<int, int[], (uint End, int Ties)> cut)
     {
         int[] starts = new int[counts.Length];
         long total = 0;
@@ -200,13 +201,15 @@ internal sealed class RankedRows : IDisposable
         int[] positions = GC.AllocateUninitializedArray<int>((int)total);
         ForEachLayer((layer, counters) =>
         {
-            for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+            for (int list = _kvHeads.First(layer); list < _kvHeads.First(layer + 1); list++)
             {
                 (uint end, int ties) = cut(list, counters);
                 ScoreOrder.Positions(Keys(list), end, positions.AsSpan(starts[list], counts[list]), ties);
             }
         });
-        return CompressionPlan.Adopt(_scores.Layers, _heads, _tokens, counts, positions, maxRows);
+        return limit is null
+            ? CompressionPlan.Adopt(_kvHeads, _tokens, counts, positions)
+            : CompressionPlan.Adopt(_kvHeads, _tokens, counts, positions, limit);
     }
 
     // Scores are written where their keys will be: one copy.
@@ -225,7 +228,7 @@ internal sealed class RankedRows : IDisposable
             }
 
             ScoreOrder.Keys(written, keys);
-            for (int list = layer * _heads; list < (layer + 1) * _heads; list++)
+            for (int list = _kvHeads.First(layer); list < _kvHeads.First(layer + 1); list++)
             {
                 protect(list).Rank(Keys(list), 0, _tokens);
             }
@@ -242,7 +245,7 @@ internal sealed class RankedRows : IDisposable
         foreach (Statistic statistic in _scorer.Request.Statistics)
         {
             string kind = statistic.IsPerAttentionHead ? "attention head" : "KV head";
-            for (int head = 0; head < (statistic.IsPerAttentionHead ? _scores.Heads : _heads); head++)
+            for (int head = 0; head < _scores.Geometry.Rows(statistic.IsPerAttentionHead)[layer]; head++)
             {
                 ReadOnlySpan<float> row = _scores.Values(statistic, layer, head);
                 if (ScoreOrder.FirstNotFinite(row) is { } broken)

@@ -82,12 +82,12 @@ public class CriticalKVTests
 
         int[] counts = ragged
             ? new AdaKV { Scorer = scorer, Ratio = ratio, Composed = ((CriticalAdaKV)policy).Composed }.Plan(scores).Counts.ToArray()
-            : [.. Enumerable.Repeat(kept, scores.Layers * scores.KvHeads)];
+            : [.. Enumerable.Repeat(kept, scores.KvHeads.Total)];
         for (int list = 0; list < counts.Length; list++)
         {
             Assert.Equal(
                 KeptByDefinition(scorer, scores, list, kept, counts[list], stage),
-                plan.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray());
+                plan.Positions(scores.KvHeads.At(list).Layer, scores.KvHeads.At(list).Head).ToArray());
         }
     }
 
@@ -102,9 +102,8 @@ public class CriticalKVTests
     // Both stages by sorting.
     private static IEnumerable<int> KeptByDefinition(IRowScorer scorer, AttentionScores scores, int list, int rows, int count, double stage)
     {
-        int layer = list / scores.KvHeads;
-        int head = list % scores.KvHeads;
-        float[] all = new float[scores.KvHeads * scores.Tokens];
+        (int layer, int head) = scores.KvHeads.At(list);
+        float[] all = new float[scores.KvHeads[layer] * scores.Tokens];
         scorer.Score(scores, layer, all);
         float[] score = all[(head * scores.Tokens)..((head + 1) * scores.Tokens)];
         float[] norms = new float[scores.Tokens];

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
@@ -67,11 +68,11 @@ public class FastGenTests
         CompressionPlan plan = StatisticScores.AssertSound(policy, scores);
 
         StatisticScores.AssertKeeps(plan, new ProtectedRows(policy.Sinks, 0));
-        for (int list = 0; list < scores.Layers * scores.KvHeads; list++)
+        for (int list = 0; list < scores.KvHeads.Total; list++)
         {
             Assert.Equal(
-                KeptByDefinition(policy, scores, list / scores.KvHeads, list % scores.KvHeads),
-                plan.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray());
+                KeptByDefinition(policy, scores, scores.KvHeads.At(list).Layer, scores.KvHeads.At(list).Head),
+                plan.Positions(scores.KvHeads.At(list).Layer, scores.KvHeads.At(list).Head).ToArray());
         }
     }
 
@@ -88,10 +89,10 @@ public class FastGenTests
         CompressionPlan part = policy.Plan(scores);
         CompressionPlan whole = (policy with { Recovery = low + (1 - low) * random.NextDouble() }).Plan(scores);
 
-        for (int list = 0; list < scores.Layers * scores.KvHeads; list++)
+        for (int list = 0; list < scores.KvHeads.Total; list++)
         {
-            Assert.Empty(part.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray()
-                .Except(whole.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray()));
+            Assert.Empty(part.Positions(scores.KvHeads.At(list).Layer, scores.KvHeads.At(list).Head).ToArray()
+                .Except(whole.Positions(scores.KvHeads.At(list).Layer, scores.KvHeads.At(list).Head).ToArray()));
         }
     }
 
@@ -127,7 +128,7 @@ public class FastGenTests
         var seen = new WindowAttention(int.MaxValue);
         using AttentionScores given = Handmade();
         using AttentionScores scores = new(
-            1, 1, 1, 10, [new(seen, new StatisticValues(TestScores.Buffer(given.Values(seen, 0, 0).ToArray()), 10))])
+            CacheGeometry.Uniform(1, 1, 1, 1, 1), 10, [new(seen, new StatisticValues(TestScores.Buffer(given.Values(seen, 0, 0).ToArray()), 10))])
         {
             TokenMasks = Tokens,
         };

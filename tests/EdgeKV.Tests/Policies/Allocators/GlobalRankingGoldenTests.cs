@@ -36,6 +36,6 @@ public class GlobalRankingGoldenTests
         // The reference protects no last positions.
         CompressionPlan plan = new GlobalSettings { Budget = Budget.FromRatio(ratio), Recent = 0 }.Plan(golden.Scores);
 
-        Assert.Equal(KeepBits.ToPlan(golden.LearnedMask(ratio), plan.Layers, plan.KvHeads, plan.ContextTokens), plan);
+        Assert.Equal(KeepBits.ToPlan(golden.LearnedMask(ratio), plan.KvHeads, plan.ContextTokens), plan);
     }
 }

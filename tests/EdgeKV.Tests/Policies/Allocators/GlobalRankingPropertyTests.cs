@@ -15,7 +15,7 @@ public class GlobalRankingPropertyTests
         var random = new Random(seed);
         using AttentionScores scores = RandomScores(random);
         GlobalSettings policy = RandomPolicy(random, scores.Tokens);
-        long budget = policy.Budget!.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
+        long budget = policy.Budget!.RaggedRows(scores.KvHeads, scores.Tokens).Units;
 
         CompressionPlan plan = policy.Plan(scores);
 
@@ -30,17 +30,17 @@ public class GlobalRankingPropertyTests
         var random = new Random(seed + 10_000);
         using AttentionScores scores = RandomScores(random);
         GlobalSettings policy = RandomPolicy(random, scores.Tokens) with { Threshold = null };
-        long budget = policy.Budget!.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
+        long budget = policy.Budget!.RaggedRows(scores.KvHeads, scores.Tokens).Units;
         int first = Math.Min(policy.Protected, scores.Tokens);
         int recent = Math.Min(policy.Recent, scores.Tokens - first);
-        bool fits = (long)(first + recent) * scores.Layers * scores.KvHeads <= budget;
+        bool fits = (long)(first + recent) * scores.KvHeads.Total <= budget;
 
         CompressionPlan plan = policy.Plan(scores);
 
         Assert.Equal(budget, plan.TotalRows);
         for (int layer = 0; layer < scores.Layers; layer++)
         {
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 int[] positions = plan.Positions(layer, head).ToArray();
                 Assert.Equal(positions.Distinct().Order(), positions);
@@ -96,7 +96,7 @@ public class GlobalRankingPropertyTests
     {
         for (int layer = 0; layer < whole.Layers; layer++)
         {
-            for (int head = 0; head < whole.KvHeads; head++)
+            for (int head = 0; head < whole.KvHeads[layer]; head++)
             {
                 Assert.Subset(
                     new HashSet<int>(whole.Positions(layer, head).ToArray()), new HashSet<int>(part.Positions(layer, head).ToArray()));

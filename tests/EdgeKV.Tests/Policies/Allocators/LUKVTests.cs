@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
@@ -64,18 +65,18 @@ public class LUKVTests
     [Fact]
     public void ShareRows_Fractions_GoToTheLargestThenToTheLowerHead()
     {
-        Assert.Equal([6, 4, 5], LUKV.ShareRows([0.55, 0.45, 0.5], 15, 10, 0));
-        Assert.Equal([3, 4, 8], LUKV.ShareRows([0.34, 0.36, 0.8], 15, 10, 0));
+        Assert.Equal([6, 4, 5], LUKV.ShareRows([0.55, 0.45, 0.5], [1, 1, 1], 15, 10, 0));
+        Assert.Equal([3, 4, 8], LUKV.ShareRows([0.34, 0.36, 0.8], [1, 1, 1], 15, 10, 0));
 
         // Shares of 20 rows for a budget of 10, and of 10 rows for one of 20.
-        Assert.Equal([4, 6], LUKV.ShareRows([0.8, 1.2], 10, 10, 0));
-        Assert.Equal([8, 12], LUKV.ShareRows([0.2, 0.3], 20, 20, 0));
+        Assert.Equal([4, 6], LUKV.ShareRows([0.8, 1.2], [1, 1], 10, 10, 0));
+        Assert.Equal([8, 12], LUKV.ShareRows([0.2, 0.3], [1, 1], 20, 20, 0));
 
         // What a full head cannot take, the others get; at last one whose share is none.
-        Assert.Equal([10, 6], LUKV.ShareRows([0.9, 0.1], 16, 10, 0));
-        Assert.Equal([10, 6], LUKV.ShareRows([0.9, 0], 16, 10, 0));
-        Assert.Equal([0, 0], LUKV.ShareRows([0.9, 0], 0, 10, 0));
-        Assert.Equal([3, 3, 4], LUKV.ShareRows([0, 0.1, 0.9], 10, 10, 3));
+        Assert.Equal([10, 6], LUKV.ShareRows([0.9, 0.1], [1, 1], 16, 10, 0));
+        Assert.Equal([10, 6], LUKV.ShareRows([0.9, 0], [1, 1], 16, 10, 0));
+        Assert.Equal([0, 0], LUKV.ShareRows([0.9, 0], [1, 1], 0, 10, 0));
+        Assert.Equal([3, 3, 4], LUKV.ShareRows([0, 0.1, 0.9], [1, 1, 1], 10, 10, 3));
     }
 
     [Theory]
@@ -88,7 +89,7 @@ public class LUKVTests
         int least = random.Next(0, Math.Min(tokens, 6) + 1);
         long budget = random.NextInt64((long)least * shares.Length, (long)tokens * shares.Length + 1);
 
-        int[] counts = LUKV.ShareRows(shares, budget, tokens, least);
+        int[] counts = LUKV.ShareRows(shares, [.. shares.Select(_ => 1L)], budget, tokens, least);
 
         Assert.Equal(budget, counts.Sum(rows => (long)rows));
         double[] rows = RowsByDefinition(shares, budget, tokens, least);
@@ -104,7 +105,7 @@ public class LUKVTests
     public void Plan_RandomCurves_KeepsFirstAndLastRowsAndTheBudget(int seed)
     {
         var random = new Random(seed);
-        var sizes = ModelSizes.Random(random);
+        var sizes = RandomGeometry.Of(random);
         int tokens = random.Next(2, 90);
         LUKV policy = new()
         {
@@ -118,14 +119,14 @@ public class LUKVTests
 
         CompressionPlan plan = StatisticScores.AssertSound(policy, scores);
 
-        long budget = policy.Budget.RaggedRows(sizes.Layers, sizes.KvHeads, tokens);
+        long budget = policy.Budget.RaggedRows(sizes.KvHeads, tokens).Units;
         Assert.Equal(budget, plan.TotalRows);
         if (policy.Scorer is Knorm)
         {
             StatisticScores.AssertKeeps(plan, new ProtectedRows(policy.Sinks, policy.Recent));
         }
 
-        int least = (int)Math.Min(policy.Sinks + policy.Recent, budget / (sizes.Layers * sizes.KvHeads));
+        int least = (int)Math.Min(policy.Sinks + policy.Recent, budget / (sizes.KvHeads.Total));
         Assert.All(plan.Counts.ToArray(), rows => Assert.True(rows >= least));
     }
 
@@ -134,7 +135,7 @@ public class LUKVTests
     {
         using AttentionScores scores = Norms(2, 10, TestScores.Random(1, 20));
         float[] even = Shares(2, (percent, _) => percent / 100.0);
-        LUKVCurves curves = new(1, 2, [new("knorm", even), new(LUKVCurves.AnyScorer, Shares(2, SecondFirst))]);
+        LUKVCurves curves = new(HeadLayout.Uniform(1, 2), [new("knorm", even), new(LUKVCurves.AnyScorer, Shares(2, SecondFirst))]);
         LUKV policy = new() { Scorer = new Knorm(), Curves = curves, Ratio = 0.5, Sinks = 0, Recent = 0 };
 
         Assert.Equal(["any scorer", "knorm"], curves.Scorers);
@@ -169,15 +170,15 @@ public class LUKVTests
         broken[0] = float.NaN;
 
         Assert.Contains("no curve for 'any scorer'", Error("knorm", good), StringComparison.Ordinal);
-        Assert.Contains("has 98 shares; [99, 1, 1] needs 99", Error("any scorer", good[1..]), StringComparison.Ordinal);
+        Assert.Contains("has 98 shares; 1 layers x 1 KV heads at 99 ratios need 99", Error("any scorer", good[1..]), StringComparison.Ordinal);
         Assert.Contains("has 0.4 for layer 0, KV head 0 at 51 %", Error("any scorer", falling), StringComparison.Ordinal);
         Assert.Contains("at 99 %", Error("any scorer", large), StringComparison.Ordinal);
         Assert.Contains("at 1 %", Error("any scorer", broken), StringComparison.Ordinal);
-        Assert.Throws<ArgumentOutOfRangeException>(() => new LUKVCurves(0, 1, []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new LUKVCurves(HeadLayout.Uniform(0, 1), []));
         Assert.Throws<ArgumentOutOfRangeException>(() => new LUKV { Sinks = -1 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new LUKV { Recent = -1 });
 
-        static string Error(string scorer, float[] curve) => Assert.Throws<ArgumentException>(() => new LUKVCurves(1, 1, [new(scorer, curve)])).Message;
+        static string Error(string scorer, float[] curve) => Assert.Throws<ArgumentException>(() => new LUKVCurves(HeadLayout.Uniform(1, 1), [new(scorer, curve)])).Message;
     }
 
     [Fact]
@@ -211,14 +212,14 @@ public class LUKVTests
 
     private static double SecondFirst(int percent, int list) => Math.Clamp(percent / 50.0 - (list == 0 ? 1 : 0), 0, 1);
 
-    private static LUKVCurves RandomCurves(Random random, ModelSizes sizes)
+    private static LUKVCurves RandomCurves(Random random, CacheGeometry sizes)
     {
-        double[] powers = [.. Enumerable.Range(0, sizes.Layers * sizes.KvHeads).Select(_ => Math.Exp(2 * random.NextDouble() - 1))];
+        double[] powers = [.. Enumerable.Range(0, sizes.KvHeads.Total).Select(_ => Math.Exp(2 * random.NextDouble() - 1))];
         return new LUKVCurves(
-            sizes.Layers, sizes.KvHeads, [new(LUKVCurves.AnyScorer, Shares(powers.Length, (percent, list) => Math.Pow(percent / 100.0, powers[list])))]);
+            sizes.KvHeads, [new(LUKVCurves.AnyScorer, Shares(powers.Length, (percent, list) => Math.Pow(percent / 100.0, powers[list])))]);
     }
 
-    private static LUKVCurves Curves(int heads, Func<int, int, double> removed) => new(1, heads, [new(LUKVCurves.AnyScorer, Shares(heads, removed))]);
+    private static LUKVCurves Curves(int heads, Func<int, int, double> removed) => new(HeadLayout.Uniform(1, heads), [new(LUKVCurves.AnyScorer, Shares(heads, removed))]);
 
     private static float[] Shares(int lists, Func<int, int, double> removed) =>
     [

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
@@ -17,7 +18,7 @@ public class RazorAttentionTests
     [InlineData(4, 3, new[] { 0, 6, 7, 8, 9 })]
     public void Plan_Heads_CutsTheOthers(int recent, int divisor, int[] kept)
     {
-        using AttentionScores scores = new(3, 4, 2, 10, []);
+        using AttentionScores scores = new(CacheGeometry.Uniform(3, 4, 2, 1, 1), 10, []);
 
         CompressionPlan plan = new RazorAttention { Heads = Heads, Sinks = 1, Recent = recent, RecentDivisor = divisor }.Plan(scores);
 
@@ -35,7 +36,7 @@ public class RazorAttentionTests
     [InlineData(20_010, 4006)]
     public void Plan_Defaults_KeepFourAndTheLastFourThousandOrOneInFive(int tokens, int kept)
     {
-        using AttentionScores scores = new(1, 1, 1, tokens, []);
+        using AttentionScores scores = new(CacheGeometry.Uniform(1, 1, 1, 1, 1), tokens, []);
 
         Assert.Equal(kept, new RazorAttention { Heads = new([[]]) }.Plan(scores).TotalRows);
     }
@@ -45,11 +46,11 @@ public class RazorAttentionTests
     public void Plan_RandomHeads_KeepsItsPromises(int seed)
     {
         var random = new Random(seed);
-        var sizes = ModelSizes.Random(random);
+        var sizes = RandomGeometry.Of(random);
         using AttentionScores scores = RandomScores.For(ScoreRequest.None, sizes, random, random.Next(1, 90));
-        bool[] whole = [.. Enumerable.Range(0, sizes.Layers * sizes.KvHeads).Select(_ => random.Next(2) == 0)];
-        HeadsByLayer heads = new(Enumerable.Range(0, sizes.Layers).Select(
-            layer => Enumerable.Range(0, sizes.KvHeads).Where(head => whole[layer * sizes.KvHeads + head])));
+        bool[] whole = [.. Enumerable.Range(0, sizes.KvHeads.Total).Select(_ => random.Next(2) == 0)];
+        HeadsByLayer heads = new(Enumerable.Range(0, sizes.Layers.Count).Select(
+            layer => Enumerable.Range(0, sizes.KvHeads[layer]).Where(head => whole[sizes.KvHeads.First(layer) + head])));
         var policy = new RazorAttention { Heads = heads, Sinks = random.Next(0, 9), Recent = random.Next(0, 90), RecentDivisor = random.Next(1, 9) };
 
         CompressionPlan plan = StatisticScores.AssertSound(policy, scores);
@@ -63,7 +64,7 @@ public class RazorAttentionTests
     [Fact]
     public void Plan_BudgetBelowItsRows_IsRefused()
     {
-        using AttentionScores scores = new(3, 2, 2, 10, []);
+        using AttentionScores scores = new(CacheGeometry.Uniform(3, 2, 2, 1, 1), 10, []);
         var policy = new RazorAttention { Heads = Heads, Sinks = 1, Recent = 2 };
 
         // 3 heads of 10 rows and 3 of 3.
@@ -77,7 +78,7 @@ public class RazorAttentionTests
     [Fact]
     public void Plan_NoHeadsOrAnotherModels_SaysWhatIsNeeded()
     {
-        using AttentionScores scores = new(3, 2, 1, 10, []);
+        using AttentionScores scores = new(CacheGeometry.Uniform(3, 2, 1, 1, 1), 10, []);
 
         Assert.Contains("Heads", Assert.Throws<ArgumentException>(() => new RazorAttention().Plan(scores)).Message, StringComparison.Ordinal);
         Assert.Contains(

@@ -131,15 +131,16 @@ public class SimLayerKVTests
         if (policy.Threshold is null)
         {
             // One layer more would have passed the budget.
-            long budget = policy.Budget.CompositeRows(scores.Layers, scores.KvHeads, scores.Tokens) * scores.KvHeads;
-            Assert.True(plan.TotalRows + (scores.Tokens - kept) * scores.KvHeads > budget || plan.Ratio == 0);
+            RowLimit budget = policy.Budget.CompositeRows(scores.KvHeads, scores.Tokens);
+            long last = Enumerable.Range(0, scores.Layers).Where(layer => plan.Rows(layer, 0) < scores.Tokens).Select(budget.PerRow).DefaultIfEmpty(0).Max();
+            Assert.True(budget.Of(plan.Counts) + (scores.Tokens - kept) * last > budget.Units || plan.Ratio == 0);
             return;
         }
 
         for (int layer = 0; layer < scores.Layers; layer++)
         {
             bool cut = kept < scores.Tokens && Laziness(policy, scores, layer) > policy.Threshold;
-            Assert.Equal((cut ? kept : scores.Tokens) * scores.KvHeads, plan.Rows(layer));
+            Assert.Equal((cut ? kept : scores.Tokens) * scores.KvHeads[layer], plan.Rows(layer));
         }
     }
 
@@ -147,6 +148,6 @@ public class SimLayerKVTests
     {
         IEnumerable<int> seen = Enumerable.Range(0, scores.Tokens - 1)
             .Where(token => token < policy.Sinks || token >= scores.Tokens - 1 - policy.Recent);
-        return seen.Average(token => Enumerable.Range(0, scores.Heads).Average(head => (double)scores.Values(LastQuery, layer, head)[token])) * seen.Count();
+        return seen.Average(token => Enumerable.Range(0, scores.Heads[layer]).Average(head => (double)scores.Values(LastQuery, layer, head)[token])) * seen.Count();
     }
 }

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Configuration;
@@ -110,7 +111,7 @@ public class WrapperTests
     [Fact]
     public void ChunkKV_ProtectedRows_BringTheirChunks()
     {
-        using AttentionScores scores = new(1, 1, 1, 9, []);
+        using AttentionScores scores = new(CacheGeometry.Uniform(1, 1, 1, 1, 1), 9, []);
 
         // Sinks 0 and 1, and with 4 rows the last 2: their chunks of 3 rank first.
         CompressionPlan plan = new ChunkKV { Scorer = new StreamingLLM { Sinks = 2 }, Length = 3, Ratio = 0.34, }.Plan(scores);

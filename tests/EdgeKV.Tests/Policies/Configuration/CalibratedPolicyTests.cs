@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
+using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Configuration;
@@ -62,7 +63,7 @@ public sealed class CalibratedPolicyTests : IDisposable
 
         var policy = (ProbedScorer)Completed(new ProbedScorer { Recent = 9 }, profile);
 
-        Assert.Equal(new ProbeCorrection(1, 2, new float[] { 1, 2, 3, 4, 5, 6 }), policy.Correction);
+        Assert.Equal(new ProbeCorrection(HeadLayout.Uniform(1, 2), new float[] { 1, 2, 3, 4, 5, 6 }), policy.Correction);
         Assert.Equal(9, policy.Recent);
         Assert.Empty(Missing(policy));
         Assert.Empty(Missing(new GlobalRanking(new LearnedScorer())));
@@ -97,13 +98,13 @@ public sealed class CalibratedPolicyTests : IDisposable
 
         var policy = (LUKV)Completed(new LUKV { Scorer = new QFilters(), Sinks = 7 }, profile);
 
-        Assert.Equal(new LUKVCurves(1, 1, [new("q-filters", keys), new("any scorer", any)]), policy.Curves);
+        Assert.Equal(new LUKVCurves(HeadLayout.Uniform(1, 1), [new("q-filters", keys), new("any scorer", any)]), policy.Curves);
         Assert.NotNull(((QFilters)policy.Scorer).Directions);
         Assert.Equal(7, policy.Sinks);
         Assert.Empty(Missing(policy));
 
         profile = Profile(Table("lu-kv", new ProfileArray("any scorer", [98, 1, 1], any.AsMemory(1))));
-        Assert.Contains("[99, 1, 1] needs 99", Assert.Throws<ProfileException>(() => Completed(new LUKV(), profile)).Message, StringComparison.Ordinal);
+        Assert.Contains("1 layers x 1 KV heads at 99 ratios need 99", Assert.Throws<ProfileException>(() => Completed(new LUKV(), profile)).Message, StringComparison.Ordinal);
     }
 
     [Fact]

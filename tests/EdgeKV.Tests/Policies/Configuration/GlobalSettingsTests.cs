@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Configuration;
@@ -318,7 +319,7 @@ public class GlobalSettingsTests
     [InlineData(nameof(RowScore.Probed), "probed")]
     public void Name_AnySource_IsThePolicysAndTheRequestNamesTheScores(string source, string scores)
     {
-        GlobalRanking policy = new GlobalSettings { Source = Enum.Parse<RowScore>(source), Correction = new ProbeCorrection(1, 1, new float[3]) }.ToPolicy();
+        GlobalRanking policy = new GlobalSettings { Source = Enum.Parse<RowScore>(source), Correction = new ProbeCorrection(HeadLayout.Uniform(1, 1), new float[3]) }.ToPolicy();
 
         Assert.Equal("global", policy.Name);
         Assert.Equal(scores, policy.Request.Name);

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Allocators;
@@ -16,7 +17,7 @@ public sealed class PolicyResolverTests : IDisposable
 {
     private static readonly ContextRoom Fits = new(Tokens: 100, Limit: 140, Question: 40);
     private static readonly ContextRoom Full = new(Tokens: 101, Limit: 140, Question: 40);
-    private static readonly ProbeCorrection Correction = new(1, 2, new float[] { 1, 2, 3, 4, 5, 6 });
+    private static readonly ProbeCorrection Correction = new(HeadLayout.Uniform(1, 2), new float[] { 1, 2, 3, 4, 5, 6 });
 
     private readonly string _folder = Directory.CreateTempSubdirectory("edgekv-resolver-").FullName;
 

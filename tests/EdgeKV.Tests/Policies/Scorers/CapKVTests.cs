@@ -100,7 +100,7 @@ public class CapKVTests
     private static double[] ByDefinition(CapKV policy, RowScores drawn, int layer, int kvHead)
     {
         int tokens = drawn.Scores.Tokens;
-        int group = drawn.Scores.GroupSize;
+        int group = drawn.Scores.GroupSize(0);
         double[] mean = new double[tokens];
         for (int head = kvHead * group; head < (kvHead + 1) * group; head++)
         {

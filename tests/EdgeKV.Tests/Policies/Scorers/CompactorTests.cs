@@ -156,10 +156,10 @@ public class CompactorTests
     private static double[] ByDefinition(Compactor policy, AttentionScores scores, int layer, int kvHead)
     {
         int[] counted = [.. Enumerable.Range(0, scores.Tokens).Skip(policy.Sinks).SkipLast(policy.Recent)];
-        double[][] attention = [.. Enumerable.Range(0, scores.KvHeads).Select(Pooled)];
+        double[][] attention = [.. Enumerable.Range(0, scores.KvHeads[layer]).Select(Pooled)];
         double[][] leverage =
         [
-            .. Enumerable.Range(0, scores.KvHeads).Select(head => counted.Select(
+            .. Enumerable.Range(0, scores.KvHeads[layer]).Select(head => counted.Select(
                 j => (double)scores.Values(new KeyLeverage(policy.Sketch, policy.Seed, policy.Sinks, policy.Recent), layer, head)[j]).ToArray()),
         ];
         double[] written = new double[scores.Tokens];
@@ -172,7 +172,7 @@ public class CompactorTests
 
         double[] Pooled(int head)
         {
-            double[] weighed = [.. counted.Select(j => scores.ValueNorms(layer, head)[j] * Enumerable.Range(head * scores.GroupSize, scores.GroupSize)
+            double[] weighed = [.. counted.Select(j => scores.ValueNorms(layer, head)[j] * Enumerable.Range(head * scores.GroupSize(layer), scores.GroupSize(layer))
                 .Average(a => (double)scores.Values(new BlockAttention(policy.Block, policy.Sinks, policy.Recent), layer, a)[j]))];
             return [.. weighed.Select((own, i) => (weighed.ElementAtOrDefault(i - 1) + own + weighed.ElementAtOrDefault(i + 1)) / 3)];
         }

@@ -128,19 +128,19 @@ public class CompressKVTests
     public void ShareRows_HandmadeErrors_FollowsTheAlgorithm()
     {
         // m = 32, M = 120: 32 + round(0.9 * 8 * 3) = 54, 32 + round(2.4) = 34, 32; all fit.
-        Assert.Equal([54, 34, 32], CompressKV.ShareRows([0.9, 0.1, 0], 40, 1000));
+        Assert.Equal([54, 34, 32], CompressKV.ShareRows([0.9, 0.1, 0], 40, 1000, _ => 1));
 
         // M = the context's 50: layer 0 stops there, the 4 rows left go round layers 1 and 2.
-        Assert.Equal([50, 36, 34], CompressKV.ShareRows([0.9, 0.1, 0], 40, 50));
+        Assert.Equal([50, 36, 34], CompressKV.ShareRows([0.9, 0.1, 0], 40, 50, _ => 1));
 
         // m = B: nothing to share.
-        Assert.Equal([7, 7, 7], CompressKV.ShareRows([0.9, 0.1, 0], 7, 50));
+        Assert.Equal([7, 7, 7], CompressKV.ShareRows([0.9, 0.1, 0], 7, 50, _ => 1));
 
         // Halves round to even: 32 + round(4.5) and 32 + round(1.5).
-        Assert.Equal([36, 34], CompressKV.ShareRows([0.75, 0.25], 35, 1000));
+        Assert.Equal([36, 34], CompressKV.ShareRows([0.75, 0.25], 35, 1000, _ => 1));
 
         // 34, 33, 33 are one too many: it goes from the smallest error, of equal ones from the lower layer.
-        Assert.Equal([34, 32, 33], CompressKV.ShareRows([0.6, 0.2, 0.2], 33, 1000));
+        Assert.Equal([34, 32, 33], CompressKV.ShareRows([0.6, 0.2, 0.2], 33, 1000, _ => 1));
     }
 
     [Fact]
@@ -157,7 +157,7 @@ public class CompressKVTests
             double sum = errors.Sum();
             errors = [.. errors.Select(error => error / sum)];
 
-            int[] rows = CompressKV.ShareRows(errors, mean, tokens);
+            int[] rows = CompressKV.ShareRows(errors, mean, tokens, _ => 1);
 
             Assert.Equal((long)mean * layers, rows.Sum(own => (long)own));
             Assert.All(rows, own => Assert.InRange(own, Math.Min(32, mean), Math.Min(3L * mean, tokens)));
@@ -175,7 +175,7 @@ public class CompressKVTests
         JsonElement calibration = Read(Golden(), "compresskv_calibration.json");
         int[] expected = Ints(calibration.GetProperty("rows").GetProperty(ratio.ToString(CultureInfo.InvariantCulture)));
 
-        Assert.Equal(expected, CompressKV.ShareRows(Calibration(calibration).LayerErrors, (int)CompressionRatio.Keep(1000, ratio), 1000));
+        Assert.Equal(expected, CompressKV.ShareRows(Calibration(calibration).LayerErrors, (int)CompressionRatio.Keep(1000, ratio), 1000, _ => 1));
     }
 
     [Theory]

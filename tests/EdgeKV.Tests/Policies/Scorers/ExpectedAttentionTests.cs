@@ -82,7 +82,7 @@ public class ExpectedAttentionTests
     private static double[] ByDefinition(ExpectedAttention policy, RowScores drawn, int layer, int kvHead)
     {
         int tokens = drawn.Scores.Tokens;
-        int group = drawn.Scores.GroupSize;
+        int group = drawn.Scores.GroupSize(0);
         double[] scores = new double[tokens];
         for (int head = kvHead * group; head < (kvHead + 1) * group; head++)
         {

@@ -13,7 +13,6 @@ internal static class KVComposeByDefinition
     public static CompressionPlan Plan(KVCompose policy, AttentionScores scores, long budget)
     {
         int layers = scores.Layers;
-        int heads = scores.KvHeads;
         int tokens = scores.Tokens;
         float[][][] s = new float[layers][][];
         for (int l = 0; l < layers; l++)
@@ -43,24 +42,25 @@ internal static class KVComposeByDefinition
         }
 
         int[] rows = Share(policy, units, tokens, budget);
-        int[] counts = new int[layers * heads];
+        int[] counts = new int[scores.KvHeads.Total];
         List<int> positions = [];
         for (int i = 0; i < counts.Length; i++)
         {
-            counts[i] = policy.Structured ? rows[i / heads] : rows[i];
-            float[] own = s[i / heads][i % heads];
+            (int layer, int head) = scores.KvHeads.At(i);
+            counts[i] = policy.Structured ? rows[layer] : rows[i];
+            float[] own = s[layer][head];
             positions.AddRange(Enumerable.Range(0, tokens).OrderByDescending(j => own[j]).ThenBy(j => j).Take(counts[i]).Order());
         }
 
-        return new CompressionPlan(layers, heads, tokens, counts, positions.ToArray());
+        return new CompressionPlan(scores.KvHeads, tokens, counts, positions.ToArray());
     }
 
     private static float[][] LayerScores(KVCompose policy, AttentionScores scores, int layer)
     {
-        int group = scores.GroupSize;
+        int group = scores.GroupSize(layer);
         var maxima = new TaskAttention(policy.TaskSet, AttentionAggregate.Max);
         var sums = new TaskAttention(policy.TaskSet, AttentionAggregate.Sum);
-        float[][] s = new float[scores.KvHeads][];
+        float[][] s = new float[scores.KvHeads[layer]][];
         for (int h = 0; h < s.Length; h++)
         {
             s[h] = new float[scores.Tokens];

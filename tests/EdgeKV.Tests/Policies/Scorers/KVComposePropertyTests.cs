@@ -16,8 +16,8 @@ public class KVComposePropertyTests
         using AttentionScores scores = RandomScores(random);
         KVCompose policy = RandomPolicy(random, scores.Tokens);
         long budget = policy.Structured
-            ? policy.Budget.CompositeRows(scores.Layers, scores.KvHeads, scores.Tokens)
-            : policy.Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
+            ? policy.Budget.CompositeRows(scores.KvHeads, scores.Tokens).Units
+            : policy.Budget.RaggedRows(scores.KvHeads, scores.Tokens).Units;
 
         CompressionPlan plan = policy.Plan(scores);
 
@@ -32,11 +32,11 @@ public class KVComposePropertyTests
         var random = new Random(seed + 10_000);
         using AttentionScores scores = RandomScores(random);
         KVCompose policy = RandomPolicy(random, scores.Tokens);
-        int headsPerUnit = policy.Structured ? scores.KvHeads : 1;
+        int headsPerUnit = policy.Structured ? scores.KvHeads[0] : 1;
         long budget = policy.Structured
-            ? policy.Budget.CompositeRows(scores.Layers, scores.KvHeads, scores.Tokens)
-            : policy.Budget.RaggedRows(scores.Layers, scores.KvHeads, scores.Tokens);
-        int units = scores.Layers * scores.KvHeads / headsPerUnit;
+            ? policy.Budget.CompositeRows(scores.KvHeads, scores.Tokens).Units
+            : policy.Budget.RaggedRows(scores.KvHeads, scores.Tokens).Units;
+        int units = scores.KvHeads.Total / headsPerUnit;
 
         CompressionPlan plan = policy.Plan(scores);
 
@@ -65,7 +65,7 @@ public class KVComposePropertyTests
 
         for (int layer = 0; layer < scores.Layers; layer++)
         {
-            for (int head = 0; head < scores.KvHeads; head++)
+            for (int head = 0; head < scores.KvHeads[layer]; head++)
             {
                 Assert.Subset(
                     new HashSet<int>(more.Positions(layer, head).ToArray()),

@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
@@ -140,27 +141,27 @@ public class KVzipTests
     {
         var rows =
             from layer in Enumerable.Range(0, scores.Layers)
-            from head in Enumerable.Range(0, scores.KvHeads)
+            from head in Enumerable.Range(0, scores.KvHeads[layer])
             from token in Enumerable.Range(0, scores.Tokens)
-            let seen = Enumerable.Range(head * scores.GroupSize, scores.GroupSize).Max(member => scores.Values(new ReconstructionAttention(), layer, member)[token])
+            let seen = Enumerable.Range(head * scores.GroupSize(layer), scores.GroupSize(layer)).Max(member => scores.Values(new ReconstructionAttention(), layer, member)[token])
             let score = token >= scores.PrefixTokens ? seen : token < policy.Sinks ? 1 : 0
             orderby score descending, layer, head, token
-            select (Layer: layer, List: layer * scores.KvHeads + head, Token: token);
+            select (Layer: layer, List: scores.KvHeads.First(layer) + head, Token: token);
         var kept = rows.GroupBy(row => policy.Layerwise ? row.Layer : 0).SelectMany(part => part.SkipLast((int)(part.Count() * policy.Ratio!.Value))).ToArray();
-        int[] counts = [.. Enumerable.Range(0, scores.Layers * scores.KvHeads).Select(list => kept.Count(row => row.List == list))];
+        int[] counts = [.. Enumerable.Range(0, scores.KvHeads.Total).Select(list => kept.Count(row => row.List == list))];
         int[] positions = [.. kept.OrderBy(row => row.List).ThenBy(row => row.Token).Select(row => row.Token)];
-        return new CompressionPlan(scores.Layers, scores.KvHeads, scores.Tokens, counts, positions);
+        return new CompressionPlan(scores.KvHeads, scores.Tokens, counts, positions);
     }
 
     private static float[] Scored(KVzip policy, AttentionScores scores)
     {
-        float[] written = new float[scores.KvHeads * scores.Tokens];
+        float[] written = new float[scores.KvHeads[0] * scores.Tokens];
         policy.Score(scores, 0, written);
         return written;
     }
 
     private static AttentionScores Scores(float[] values, int layers, int heads, int kvHeads, int tokens, int prefix) =>
-        new(layers, heads, kvHeads, tokens, [new(new ReconstructionAttention(), new StatisticValues(TestScores.Buffer(values), 9))])
+        new(CacheGeometry.Uniform(layers, heads, kvHeads, 1, 1), tokens, [new(new ReconstructionAttention(), new StatisticValues(TestScores.Buffer(values), 9))])
         {
             PrefixTokens = prefix,
         };

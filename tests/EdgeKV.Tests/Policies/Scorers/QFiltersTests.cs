@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Tests.Scoring;
@@ -10,7 +11,7 @@ public class QFiltersTests
     public void Score_ThreeKeys_IsTheNegativeProductWithTheDirection()
     {
         using RowScores scores = Of([1, 2, -3, 1, 0, -1]);
-        var policy = new QFilters { Directions = new QueryDirections(1, 1, new[] { 1f, 2f }), Ratio = 0.3 };
+        var policy = new QFilters { Directions = new QueryDirections(HeadLayout.Uniform(1, 1), new[] { 1f, 2f }), Ratio = 0.3 };
 
         Assert.Equal([-5, 1, 2], ScorerAssert.Scores(policy, scores.For(policy)));
         Assert.Equal([1, 2], policy.Plan(scores.Scores).Positions(0, 0).ToArray());
@@ -20,7 +21,7 @@ public class QFiltersTests
     public void Plan_EqualRows_KeepsEarlierPosition()
     {
         using RowScores scores = Of([1, 2, 1, 2, 1, 2]);
-        var policy = new QFilters { Directions = new QueryDirections(1, 1, new[] { 1f, 2f }), Ratio = 0.3 };
+        var policy = new QFilters { Directions = new QueryDirections(HeadLayout.Uniform(1, 1), new[] { 1f, 2f }), Ratio = 0.3 };
 
         Assert.Equal([0, 1], policy.Plan(scores.For(policy)).Positions(0, 0).ToArray());
     }
@@ -40,9 +41,9 @@ public class QFiltersTests
     {
         using RowScores scores = Of([1, 2, 1, 2, 1, 2]);
 
-        PlanException error = Assert.Throws<PlanException>(() => scores.For(new QFilters { Directions = new QueryDirections(1, 2, new float[6]) }));
+        PlanException error = Assert.Throws<PlanException>(() => scores.For(new QFilters { Directions = new QueryDirections(HeadLayout.Uniform(1, 2), new float[6]) }));
 
-        Assert.Equal("The directions of queries are [1, 2, 3]; keys of this model need [1, 1, 2].", error.Message);
+        Assert.Equal("The directions of queries are of 1 layers x 2 KV heads, 3 elements each; keys of this model are of 1 layers x 1, 2 in layer 0.", error.Message);
     }
 
     [Fact]
@@ -67,27 +68,27 @@ public class QFiltersTests
     [Fact]
     public void Plan_RandomRows_HasTheProperties() =>
         ScorerAssert.Properties(
-            new QFilters { Directions = new QueryDirections(2, 3, Same()) }, (seed, order) => RowScores.Random(seed, 40, order: order));
+            new QFilters { Directions = new QueryDirections(HeadLayout.Uniform(2, 3), Same()) }, (seed, order) => RowScores.Random(seed, 40, order: order));
 
     [Fact]
     public void Directions_OfTheSameNumbers_AreEqual()
     {
-        var one = new QueryDirections(1, 2, new[] { 1f, 2f });
+        var one = new QueryDirections(HeadLayout.Uniform(1, 2), new[] { 1f, 2f });
 
-        Assert.Equal(one, new QueryDirections(1, 2, new[] { 1f, 2f }));
-        Assert.Equal(new QFilters { Directions = one }.Request, new QFilters { Directions = new QueryDirections(1, 2, new[] { 1f, 2f }) }.Request);
-        Assert.NotEqual(one, new QueryDirections(1, 2, new[] { 1f, 3f }));
-        Assert.NotEqual(one, new QueryDirections(2, 1, new[] { 1f, 2f }));
+        Assert.Equal(one, new QueryDirections(HeadLayout.Uniform(1, 2), new[] { 1f, 2f }));
+        Assert.Equal(new QFilters { Directions = one }.Request, new QFilters { Directions = new QueryDirections(HeadLayout.Uniform(1, 2), new[] { 1f, 2f }) }.Request);
+        Assert.NotEqual(one, new QueryDirections(HeadLayout.Uniform(1, 2), new[] { 1f, 3f }));
+        Assert.NotEqual(one, new QueryDirections(HeadLayout.Uniform(2, 1), new[] { 1f, 2f }));
     }
 
     [Fact]
     public void Directions_ThatCannotBe_Throw()
     {
-        Assert.Throws<ArgumentException>(() => new QueryDirections(2, 3, new float[7]));
-        Assert.Throws<ArgumentException>(() => new QueryDirections(2, 3, Array.Empty<float>()));
-        Assert.Throws<ArgumentException>(() => new QueryDirections(1, 1, new[] { float.NaN }));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new QueryDirections(0, 1, new float[1]));
-        Assert.Throws<ArgumentOutOfRangeException>(() => new QueryDirections(1, 1, new float[1]).Of(0, 1).Length);
+        Assert.Throws<ArgumentException>(() => new QueryDirections(HeadLayout.Uniform(2, 3), new float[7]));
+        Assert.Throws<ArgumentException>(() => new QueryDirections(HeadLayout.Uniform(2, 3), Array.Empty<float>()));
+        Assert.Throws<ArgumentException>(() => new QueryDirections(HeadLayout.Uniform(1, 1), new[] { float.NaN }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new QueryDirections(HeadLayout.Uniform(0, 1), new float[1]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new QueryDirections(HeadLayout.Uniform(1, 1), new float[1]).Of(0, 1).Length);
     }
 
     private static RowScores Of(float[] keys) => RowScores.Of(new TestRows(1, 1, 3, keys), heads: 1);
@@ -104,6 +105,6 @@ public class QFiltersTests
             values[i] = random.NextSingle() - 0.5f;
         }
 
-        return new QueryDirections(2, 3, values);
+        return new QueryDirections(HeadLayout.Uniform(2, 3), values);
     }
 }

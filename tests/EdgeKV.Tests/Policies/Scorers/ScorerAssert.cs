@@ -12,7 +12,7 @@ internal static class ScorerAssert
     /// <summary>A policy's scores, [layers, kvHeads, tokens].</summary>
     public static float[] Scores(IRowScorer scorer, AttentionScores scores)
     {
-        int layer = scores.KvHeads * scores.Tokens;
+        int layer = scores.KvHeads[0] * scores.Tokens;
         float[] written = new float[scores.Layers * layer];
         written.AsSpan().Fill(float.NaN);
         for (int l = 0; l < scores.Layers; l++)
@@ -32,16 +32,16 @@ internal static class ScorerAssert
     {
         float[] own = Scores(scorer, scores);
         ProtectedRows safe = scorer.Protect(scores.Tokens, scores.Tokens);
-        for (int list = 0; list < scores.Layers * scores.KvHeads; list++)
+        for (int list = 0; list < scores.KvHeads.Total; list++)
         {
-            double[] expected = definition(list / scores.KvHeads, list % scores.KvHeads);
+            double[] expected = definition(scores.KvHeads.At(list).Layer, scores.KvHeads.At(list).Head);
             double scale = expected.Skip(safe.First).SkipLast(safe.Last).Select(Math.Abs).DefaultIfEmpty().Max();
             for (int token = safe.First; token < scores.Tokens - safe.Last; token++)
             {
                 float score = own[list * scores.Tokens + token];
                 Assert.True(
                     Math.Abs(score - expected[token]) <= tolerance * scale,
-                    $"layer {list / scores.KvHeads}, KV head {list % scores.KvHeads}, token {token}: {score} for {expected[token]}");
+                    $"layer and KV head {scores.KvHeads.At(list)}, token {token}: {score} for {expected[token]}");
             }
         }
     }
@@ -73,7 +73,7 @@ internal static class ScorerAssert
             HoldsTheBest(policy, scores, less, high);
             for (int layer = 0; layer < less.Layers; layer++)
             {
-                for (int head = 0; head < less.KvHeads; head++)
+                for (int head = 0; head < less.KvHeads[layer]; head++)
                 {
                     int[] kept = less.Positions(layer, head).ToArray();
                     Assert.Subset(new HashSet<int>(more.Positions(layer, head).ToArray()), new HashSet<int>(kept));
@@ -89,7 +89,7 @@ internal static class ScorerAssert
         int rows = (int)CompressionRatio.Keep(tokens, ratio);
         float[] own = Scores(policy, scores);
         ProtectedRows safe = policy.Protect(tokens, rows);
-        for (int list = 0; list < scores.Layers * scores.KvHeads; list++)
+        for (int list = 0; list < scores.KvHeads.Total; list++)
         {
             IEnumerable<int> best = Enumerable.Range(0, tokens)
                 .OrderBy(j => j < safe.First ? 0 : j >= tokens - safe.Last ? 1 : 2)
@@ -98,7 +98,7 @@ internal static class ScorerAssert
                 .ThenBy(j => j)
                 .Take(rows)
                 .Order();
-            Assert.Equal(best, plan.Positions(list / scores.KvHeads, list % scores.KvHeads).ToArray());
+            Assert.Equal(best, plan.Positions(scores.KvHeads.At(list).Layer, scores.KvHeads.At(list).Head).ToArray());
         }
     }
 }

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Scorers;
@@ -11,7 +12,7 @@ public class ScorerTests
     [Fact]
     public void StreamingLLM_TenTokens_KeepsSinksAndTheEnd()
     {
-        using AttentionScores scores = new(2, 2, 1, 10, []);
+        using AttentionScores scores = new(CacheGeometry.Uniform(2, 2, 1, 1, 1), 10, []);
 
         Assert.Equal([0, 1, 2, 3, 7, 8, 9], Kept(new StreamingLLM { Budget = Budget.FromRows(7) }, scores));
         Assert.Equal([0, 8, 9], Kept(new StreamingLLM { Sinks = 1, Budget = Budget.FromRows(3) }, scores));
@@ -95,7 +96,7 @@ public class ScorerTests
     [Fact]
     public void Random_Seeds_DrawOtherRowsInEveryLayerAndHead()
     {
-        using AttentionScores scores = new(3, 2, 2, 400, []);
+        using AttentionScores scores = new(CacheGeometry.Uniform(3, 2, 2, 1, 1), 400, []);
         CompressionPlan plan = new RandomRows { Ratio = 0.5 }.Plan(scores);
 
         Assert.Equal(plan, new RandomRows { Ratio = 0.5 }.Plan(scores));
@@ -125,9 +126,7 @@ public class ScorerTests
     }
 
     internal static AttentionScores Scores(Statistic statistic, int heads, int kvHeads, int tokens, float[] values, long queries = 0) => new(
-        values.Length / tokens / (statistic.IsPerAttentionHead ? heads : kvHeads),
-        heads,
-        kvHeads,
+        CacheGeometry.Uniform(values.Length / tokens / (statistic.IsPerAttentionHead ? heads : kvHeads), heads, kvHeads, 1, 1),
         tokens,
         [new(statistic, new StatisticValues(TestScores.Buffer(values), queries))]);
 
@@ -135,7 +134,7 @@ public class ScorerTests
 
     private static float[] Scored(IRowScorer scorer, AttentionScores scores)
     {
-        float[] written = new float[scores.KvHeads * scores.Tokens];
+        float[] written = new float[scores.KvHeads[0] * scores.Tokens];
         written.AsSpan().Fill(float.NaN);
         scorer.Score(scores, 0, written);
         return written;
