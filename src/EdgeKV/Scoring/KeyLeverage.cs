@@ -4,6 +4,65 @@ using EdgeKV.Numerics;
 
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// How far each key stands out from the others of its KV head, [layers, kvHeads, tokens], 0 to 1: its leverage
+/// x[j]^T (X^T X + 0.01 I)^-1 x[j], with x = (k - mean of all k)^T P, k the cached key before position encoding and P a random matrix
+/// [headSize, sketch] of normal numbers divided by sqrt(sketch), another one for every layer and KV head (Compactor, arXiv 2507.08143; NVIDIA/kvpress,
+/// leverage_press). Tokens that are left out count nowhere and have 0.
+/// </summary>
+/// <remarks>
+/// No pass. Costs a read of the cached keys and tokens * sketch * (headSize + sketch) multiplications per KV head, in parallel over layers; memory of a layer's
+/// keys in float32 and tokens * sketch numbers per thread. Keys that the cache rounds are as it rounded them. Where rounding leaves the matrix no
+/// factor, 0.01 grows tenfold until it has one, as in the reference.
+/// </remarks>
+public sealed record KeyLeverage : Statistic
+{
+    /// <summary>Columns of the sketch that the reference takes.</summary>
+    public const int DefaultSketch = 48;
+
+    /// <summary>The most columns of a sketch: more than a key has channels tell nothing new.</summary>
+    public const int MaxSketch = 1024;
+
+    /// <summary>Leverage in a random sketch.</summary>
+    /// <param name="sketch">Columns of the random matrix, 1 to <see cref="MaxSketch"/>.</param>
+    /// <param name="seed">Which matrices are drawn.</param>
+    /// <param name="first">First positions that are left out, 0 and up.</param>
+    /// <param name="last">Last positions that are left out, 0 and up.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
+    public KeyLeverage(int sketch = DefaultSketch, int seed = 0, int first = 0, int last = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(sketch, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(sketch, MaxSketch);
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegative(last);
+        Sketch = sketch;
+        Seed = seed;
+        First = first;
+        Last = last;
+    }
+
+    /// <summary>Columns of the random matrix.</summary>
+    public int Sketch { get; }
+
+    /// <summary>Which matrices are drawn.</summary>
+    public int Seed { get; }
+
+    /// <summary>First positions that are left out.</summary>
+    public int First { get; }
+
+    /// <summary>Last positions that are left out.</summary>
+    public int Last { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "key leverage";
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new LeverageScores(rows, this);
+
+    private protected override string Describe() => $"key leverage({Sketch})";
+}
+
 /// <summary>Computes <see cref="KeyLeverage"/> from cached keys, a layer at a time.</summary>
 /// <param name="rows">Reads the keys.</param>
 /// <param name="statistic">What is wanted of them.</param>

@@ -5,6 +5,46 @@ using MathNet.Numerics.LinearAlgebra.Double;
 
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// What each value adds to what its head can give out, [layers, kvHeads, tokens], 0 and up (CapKV, arXiv 2604.25975). Tokens that are left out have 0.
+/// Costs the pass of <see cref="QueryMoments"/>.
+/// </summary>
+/// <remarks>
+/// Per attention head, over the tokens from <paramref name="First"/> on: w[j] = exp(<paramref name="Sharpness"/> (cos(k[j], u') - the largest of them)) with
+/// u' as in <see cref="FutureAttention"/>; w[j] v[j]^T (I + sum over i of w[i] v[i] v[i]^T)^-1 v[j]; mean over the attention heads of the KV head. A key or
+/// a mean query of length 0 has a cosine of 0.
+/// </remarks>
+/// <param name="First">First positions that are left out, 0 and up.</param>
+/// <param name="Ahead">Positions after the context at which queries are expected, 1 and up.</param>
+/// <param name="Sharpness">How sharply keys are told apart by their cosine, 0 (not at all) and up.</param>
+/// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
+public sealed record ValueCapacity(int First, int Ahead, double Sharpness) : Statistic
+{
+    /// <summary>First positions that are left out.</summary>
+    public int First { get; } = First >= 0
+        ? First
+        : throw new ArgumentOutOfRangeException(nameof(First), First, "First positions are 0 and up.");
+
+    /// <summary>Positions after the context at which queries are expected.</summary>
+    public int Ahead { get; } = Ahead >= 1
+        ? Ahead
+        : throw new ArgumentOutOfRangeException(nameof(Ahead), Ahead, "Positions ahead are 1 and up.");
+
+    /// <summary>How sharply keys are told apart by their cosine.</summary>
+    public double Sharpness { get; } = Sharpness >= 0 && double.IsFinite(Sharpness)
+        ? Sharpness
+        : throw new ArgumentOutOfRangeException(nameof(Sharpness), Sharpness, "A sharpness is a finite number of 0 and up.");
+
+    /// <inheritdoc/>
+    public override string Name => "value capacity";
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new ValueCapacityScores(rows, seen, this);
+
+    internal override IReadOnlyList<Statistic> MadeOf => [new KeyNorms(), new QueryMoments(QueryMoment.Mean, First)];
+}
+
 /// <summary>Works out <see cref="ValueCapacity"/>.</summary>
 /// <param name="rows">The keys and values.</param>
 /// <param name="seen">Has <see cref="KeyNorms"/> and the mean of the queries.</param>

@@ -2,6 +2,45 @@ using EdgeKV.Native;
 
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// The largest attention that each context token gets while the model repeats the context chunk by chunk, [layers, heads, tokens], 0 to 1
+/// (KVzip, arXiv 2505.23416, section 3). Costs a pass over the context, and needs room for one chunk and its instruction at a time.
+/// </summary>
+/// <remarks>
+/// The context after the template's prefix (<see cref="AttentionScores.PrefixTokens"/>) is cut into chunks. For each, these are fed on top of the
+/// full cache and taken back: "\n\nRepeat the previous context exactly.", for later chunks "\n\nRepeat the part of the previous context exactly,
+/// starting with" and the last 8 tokens of the chunk before; the chat template's turn change to the model; the chunk. The softmax is over the
+/// first 4 tokens that stand before the chunk, the chunk, and the tokens fed up to the query: weights of long contexts stay comparable. A token
+/// counts in its own chunk only; tokens of the prefix have 0. Wording and sizes are those of NVIDIA/kvpress, kvzip_press.
+/// </remarks>
+public sealed record ReconstructionAttention : Statistic
+{
+    /// <summary>Tokens of a chunk that the reference takes.</summary>
+    public const int DefaultChunk = 2048;
+
+    /// <summary>The maxima over chunks of one length.</summary>
+    /// <param name="chunk">Tokens of a chunk, 1 and up; the last one may be shorter.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="chunk"/> is below 1.</exception>
+    public ReconstructionAttention(int chunk = DefaultChunk)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(chunk, 1);
+        Chunk = chunk;
+    }
+
+    /// <summary>Tokens of a chunk, 1 and up; the last one may be shorter.</summary>
+    public int Chunk { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "reconstruction";
+
+    internal override StatisticReader Reader => ReconstructionReader.Instance;
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => $"reconstruction({Chunk})";
+}
+
 /// <summary>Feeds the chunks of a reconstruction, each after its instruction, with scoring on, and takes each back (KVzip, arXiv 2505.23416, section 3).</summary>
 internal sealed class ReconstructionReader : StatisticReader
 {

@@ -4,6 +4,21 @@ using LLama.Native;
 
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// Predicted natural logarithms of the attention that a repeat pass would give (<see cref="RepeatTaskSet"/>), [layers, kvHeads, tokens], made by
+/// the prefill itself: no pass. Any finite value, most below 0; comparable between all layers, KV heads and contexts of one model.
+/// </summary>
+public sealed record Learned : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "learned";
+
+    internal override StatisticReader Reader => LearnedReader.Instance;
+
+    /// <inheritdoc/>
+    public override bool NeedsFullCache => false;
+}
+
 /// <summary>Reads learned scores, which the native library recorded as tokens were decoded. Rows that a compact cache has no more score below all others.</summary>
 internal sealed class LearnedReader : StatisticReader
 {

@@ -1,5 +1,20 @@
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// Plain products of the cached keys, position encoding applied, with one direction for each layer and KV head, [layers, kvHeads, tokens]
+/// (Q-Filters, arXiv 2503.02812). No pass.
+/// </summary>
+/// <param name="Directions">The directions, of the model that the context was read by.</param>
+public sealed record KeyProducts(QueryDirections Directions) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "key products";
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new KeyProductScores(rows, this);
+}
+
 /// <summary>Works out <see cref="KeyProducts"/>.</summary>
 internal sealed class KeyProductScores : ILayerStatistic
 {

@@ -3,6 +3,42 @@ using System.Numerics.Tensors;
 
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// The attention to be expected from queries after the context, [layers, heads, tokens], 0 to 1, the sum over the tokens from
+/// <paramref name="First"/> on being 1 (expected attention, arXiv 2510.00636). Tokens before that have 0. Costs the pass of <see cref="QueryMoments"/>.
+/// </summary>
+/// <remarks>
+/// u and C are mean and covariance of these tokens' queries before position encoding, Q is the mean rotation of the positions ahead, u' = Qu,
+/// C' = QCQ^T; softmax over j of k[j] u' / sqrt(d) + k[j]^T C' k[j] / (2d), with k the cached keys and d the head size.
+/// </remarks>
+/// <param name="First">First positions that are left out, 0 and up.</param>
+/// <param name="Ahead">Positions after the context at which queries are expected, 1 and up.</param>
+/// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
+public sealed record FutureAttention(int First, int Ahead) : Statistic
+{
+    /// <summary>First positions that are left out.</summary>
+    public int First { get; } = First >= 0
+        ? First
+        : throw new ArgumentOutOfRangeException(nameof(First), First, "First positions are 0 and up.");
+
+    /// <summary>Positions after the context at which queries are expected.</summary>
+    public int Ahead { get; } = Ahead >= 1
+        ? Ahead
+        : throw new ArgumentOutOfRangeException(nameof(Ahead), Ahead, "Positions ahead are 1 and up.");
+
+    /// <inheritdoc/>
+    public override string Name => "future attention";
+
+    /// <inheritdoc/>
+    public override bool IsPerAttentionHead => true;
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new FutureAttentionScores(rows, seen, this);
+
+    internal override IReadOnlyList<Statistic> MadeOf => [new QueryMoments(QueryMoment.Mean, First), new QueryMoments(QueryMoment.Covariance, First)];
+}
+
 /// <summary>Works out <see cref="FutureAttention"/>.</summary>
 /// <param name="rows">The keys.</param>
 /// <param name="seen">Has mean and covariance of the queries.</param>

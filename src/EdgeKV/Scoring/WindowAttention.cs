@@ -3,6 +3,38 @@ using EdgeKV.Native;
 namespace EdgeKV.Scoring;
 
 /// <summary>
+/// The attention that the context's own last queries pay to each of its tokens, summed, [layers, heads, tokens]: every query's weights over
+/// all that it sees, itself included, make 1. The queries are taken back and fed once more; windows of several lengths share the longest one's.
+/// </summary>
+public sealed record WindowAttention : Statistic
+{
+    /// <summary>The sum over a window.</summary>
+    /// <param name="queries">Length of the window, 1 and up; a window longer than the context is the whole context.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="queries"/> is below 1.</exception>
+    public WindowAttention(int queries)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(queries, 1);
+        Queries = queries;
+    }
+
+    /// <summary>The sum over all queries of the context, however long it is: the whole context is fed once more.</summary>
+    public static WindowAttention All { get; } = new(int.MaxValue);
+
+    /// <summary>Length of the window in queries, 1 and up; <see cref="int.MaxValue"/>: all. What was summed is <see cref="AttentionScores.Queries"/>.</summary>
+    public int Queries { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "window";
+
+    internal override StatisticReader Reader => WindowReader.Instance;
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => Queries == int.MaxValue ? "window(all)" : $"window({Queries})";
+}
+
+/// <summary>
 /// Takes back the end of the context and feeds it once more: the longest window with scoring on, in segments (what each window has beyond the
 /// next shorter one), and before it what the query moments need. A window's aggregate is that of its segments together. One pass serves all windows
 /// and query moments of a request.

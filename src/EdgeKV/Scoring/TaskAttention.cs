@@ -3,6 +3,25 @@ using EdgeKV.Native;
 namespace EdgeKV.Scoring;
 
 /// <summary>
+/// The attention that the tokens of a task set pay to each context token, [layers, heads, tokens]: softmax over the context and the task
+/// tokens up to the query, only the context's columns kept. Costs a pass over the task set; all aggregates of one task set share it.
+/// </summary>
+/// <param name="TaskSet">The tokens whose attention is seen.</param>
+/// <param name="Aggregate">How their weights become one number.</param>
+public sealed record TaskAttention(TaskSet TaskSet, AttentionAggregate Aggregate) : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => TaskSet.Name;
+
+    internal override StatisticReader Reader => TaskSet is WindowTaskSet ? WindowReader.Instance : TaskReader.Instance;
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => Aggregate == AttentionAggregate.Max ? $"max({Name})" : $"sum({Name})";
+}
+
+/// <summary>
 /// Feeds a task set on top of the context with scoring on, and takes it back (KVCompose, arXiv 2509.05165, section 3). All aggregates of one task set
 /// share the pass.
 /// </summary>

@@ -3,6 +3,35 @@ using EdgeKV.Native;
 
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// As <see cref="WindowAttention"/>, each query's weights times its position, summed, [layers, heads, tokens]: later queries count more (FINCH, arXiv
+/// 2408.00167). The queries are taken back and fed once more, one by one.
+/// </summary>
+public sealed record LateWindowAttention : Statistic
+{
+    /// <summary>The sum over a window.</summary>
+    /// <param name="queries">Length of the window, 1 and up; a window longer than the context is the whole context.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="queries"/> is below 1.</exception>
+    public LateWindowAttention(int queries)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(queries, 1);
+        Queries = queries;
+    }
+
+    /// <summary>Length of the window in queries, 1 and up.</summary>
+    public int Queries { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "window";
+
+    internal override StatisticReader Reader => LateWindowReader.Instance;
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => $"late window({Queries})";
+}
+
 /// <summary>Takes back the end of the context and feeds it once more token by token, with scoring on (FINCH, arXiv 2408.00167).</summary>
 internal sealed class LateWindowReader : StatisticReader
 {

@@ -3,6 +3,22 @@ using System.Numerics.Tensors;
 
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// How much each key lies along its head's others, [layers, kvHeads, tokens], -1 to 1: its cosine to the mean of k / ||k|| over the context, k
+/// the cached key, position encoding applied (KeyDiff, arXiv 2504.15364). A key of length 0 is like nothing: 0. No pass.
+/// </summary>
+public sealed record KeyLikeness : Statistic
+{
+    /// <inheritdoc/>
+    public override string Name => "key likeness";
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new KeyLikenessScores(rows, seen);
+
+    internal override IReadOnlyList<Statistic> MadeOf => [new KeyNorms()];
+}
+
 /// <summary>Works out <see cref="KeyLikeness"/>.</summary>
 /// <param name="rows">The keys.</param>
 /// <param name="seen">Has <see cref="KeyNorms"/>.</param>

@@ -4,6 +4,57 @@ using EdgeKV.Native;
 namespace EdgeKV.Scoring;
 
 /// <summary>
+/// The attention that each context token gets inside blocks of the context without causality, [layers, heads, tokens]: a query sees every key of its
+/// block, later ones too, and no other; softmax over the plain products of the two, position encoding applied, without the model's scale; the sum over the
+/// block's queries, so that the sums of a block add up to its length (Compactor, arXiv 2507.08143). Tokens outside of all blocks have 0.
+/// </summary>
+/// <remarks>
+/// The tokens of the blocks are taken back and fed once more in batches of whole blocks, so a block must fit the session's batch. Costs that pass, which
+/// <see cref="QueryMoments"/> share where they leave out equally many tokens, and block * headSize multiplications per attention head and token
+/// beside it; memory of some 12 bytes per attention head, token of a batch and token of a block, in one layer at a time. Needs a model that rotates
+/// queries and keys last (RoPE).
+/// </remarks>
+public sealed record BlockAttention : Statistic
+{
+    /// <summary>Tokens of a block that the reference takes (NVIDIA/kvpress, non_causal_attention_press).</summary>
+    public const int DefaultBlock = 256;
+
+    /// <summary>The sums inside blocks of some length.</summary>
+    /// <param name="block">Tokens of a block, 1 and up; the last one may be shorter.</param>
+    /// <param name="first">First positions that belong to no block, 0 and up: the first block follows them.</param>
+    /// <param name="last">Last positions that belong to no block, 0 and up.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
+    public BlockAttention(int block = DefaultBlock, int first = 0, int last = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(block, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegative(last);
+        Block = block;
+        First = first;
+        Last = last;
+    }
+
+    /// <summary>Tokens of a block, 1 and up; the last one may be shorter.</summary>
+    public int Block { get; }
+
+    /// <summary>First positions that belong to no block.</summary>
+    public int First { get; }
+
+    /// <summary>Last positions that belong to no block.</summary>
+    public int Last { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "blocks";
+
+    internal override StatisticReader Reader => BlockReader.Instance;
+
+    /// <inheritdoc/>
+    public override bool NeedsAttention => true;
+
+    private protected override string Describe() => $"blocks({Block})";
+}
+
+/// <summary>
 /// Takes back the context from the first block on and feeds it once more in batches of whole blocks, whose attention is read after each
 /// (Compactor, arXiv 2507.08143). Query moments of one first token are taken in the same pass.
 /// </summary>

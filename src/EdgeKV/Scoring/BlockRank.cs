@@ -4,6 +4,46 @@ using EdgeKV.Numerics;
 
 namespace EdgeKV.Scoring;
 
+/// <summary>
+/// Each token's rank in its block by how unevenly its key and value spread over their channels, 0 for the lowest, divided by the block's length,
+/// [layers, kvHeads, tokens], 0 to below 1 (LagKV, arXiv 2504.04704). Of equal tokens the earlier one ranks higher. No pass.
+/// </summary>
+/// <remarks>
+/// After the first positions the context is cut into whole blocks. Of a block, per channel, x = (k - min) / (max - min) with min and max over the next
+/// block, 0 for a channel that does not vary there; the standard deviation of x over the channels (divided by channels - 1); softmax of that over the block's
+/// tokens. The same for values; the mean of both is what ranks. Tokens of the last whole block, before the first and after the last have 0. Memory: the keys
+/// or the values of one layer in float32 per thread.
+/// </remarks>
+public sealed record BlockRank : Statistic
+{
+    /// <summary>The rank in blocks of some length.</summary>
+    /// <param name="first">First positions that belong to no block, 0 and up.</param>
+    /// <param name="block">Tokens of a block, 1 and up.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
+    public BlockRank(int first, int block)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfLessThan(block, 1);
+        First = first;
+        Block = block;
+    }
+
+    /// <summary>First positions that belong to no block.</summary>
+    public int First { get; }
+
+    /// <summary>Tokens of a block.</summary>
+    public int Block { get; }
+
+    /// <inheritdoc/>
+    public override string Name => "block rank";
+
+    internal override bool IsMadeOfRows => true;
+
+    internal override ILayerStatistic OfRows(ICacheRows rows, AttentionScores seen) => new BlockRankScores(rows, this);
+
+    private protected override string Describe() => $"block rank({Block})";
+}
+
 /// <summary>Works out <see cref="BlockRank"/>.</summary>
 /// <param name="rows">The keys and values.</param>
 /// <param name="statistic">What is wanted of them.</param>
