@@ -25,8 +25,8 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
             cat report.txt | edgekv ask -d - -q "Who wrote it?" --kv-memory 16MiB --json > run.json
           Let the ratio follow the document, but remove at least half:
             edgekv ask -d report.txt -q "Who wrote it?" --threshold -6.5 --ratio 0.5
-          Keep what the questions look at, with no second reading:
-            edgekv ask -d report.txt -q "Who wrote it?" --score question
+          Keep what a second reading looks at, for a document full of facts:
+            edgekv ask -d report.txt -q "Who wrote it?" --score repeat
 
         Exit codes: 0 done, 2 usage, 3 model, 4 document, 5 memory, 130 interrupted, 1 anything else.
         """;
