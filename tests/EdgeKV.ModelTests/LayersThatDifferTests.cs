@@ -1,4 +1,5 @@
 using EdgeKV.Compression;
+using EdgeKV.Engine;
 using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
@@ -7,6 +8,7 @@ using EdgeKV.Policies.Configuration;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Sessions;
+using LLama.Native;
 
 namespace EdgeKV.ModelTests;
 
@@ -48,6 +50,33 @@ public sealed class LayersThatDifferTests
 
         Assert.Equal(new CacheGeometry(new AttentionLayer(0, 4, 1, 64, 64), new AttentionLayer(1, 6, 3, 64, 64), new AttentionLayer(2, 8, 2, 64, 64)), openElm.Geometry);
         Assert.Equal(new CacheGeometry(new AttentionLayer(0, 8, 2, 64, 64), new AttentionLayer(3, 4, 4, 64, 64)), deci.Geometry);
+    }
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void Clear_AfterCompression_PositionsCanBeShifted(TinyModel tiny)
+    {
+        int[] tokens = TinyModels.RandomTokens(100, 3);
+        float[] shifted = Shifted(compress: true);
+        Assert.Equal(Shifted(compress: false), shifted);
+
+        float[] Shifted(bool compress)
+        {
+            using LLamaSharp.Foreign foreign = LLamaSharp.Foreign.Tiny(tiny);
+            using KvContext kv = KvContext.Attach(foreign.Context);
+            if (compress)
+            {
+                foreign.Decode(tokens, 0);
+                kv.Apply(Plans.Ragged(kv.Model.Geometry.KvHeads, tokens.Length, 5));
+                kv.Clear();
+            }
+
+            foreign.Decode(tokens.AsSpan(0, 20), 0);
+            foreign.Context.NativeHandle.MemorySequenceRemove((LLamaSeqId)0, 5, 10);
+            foreign.Context.NativeHandle.MemorySequenceAdd((LLamaSeqId)0, 10, -1, -5);
+            Assert.Equal(DecodeResult.Ok, foreign.Decode(tokens.AsSpan(20, 1), 15));
+            return [.. foreign.Context.NativeHandle.GetLogitsIth(0)];
+        }
     }
 
     [Theory]

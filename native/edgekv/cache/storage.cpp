@@ -119,9 +119,18 @@ layer_storage allocate_nothing(ggml_backend_buffer_type_t buft, ggml_type type_k
     storage.ctx = new_context(2);
     storage.k   = ggml_new_tensor_3d(storage.ctx.get(), type_k, 0, n_ctx, 1);
     storage.v   = ggml_new_tensor_3d(storage.ctx.get(), type_v, 0, n_ctx, 1);
-    storage.buffer.reset(ggml_backend_buft_alloc_buffer(buft, 0));
-    storage.k->buffer = storage.buffer.get();
-    storage.v->buffer = storage.buffer.get();
+
+    // a graph over all layers takes a tensor without an address for one that it has to allocate
+    storage.buffer.reset(ggml_backend_buft_alloc_buffer(buft, ggml_backend_buft_get_alignment(buft)));
+    if (!storage.buffer) {
+        fail(EDGEKV_E_MEMORY, "memory for a layer without KV heads could not be had from %s", ggml_backend_buft_name(buft));
+    }
+    void * base = ggml_backend_buffer_get_base(storage.buffer.get());
+    for (ggml_tensor * tensor : { storage.k, storage.v }) {
+        if (ggml_backend_tensor_alloc(storage.buffer.get(), tensor, base) != GGML_STATUS_SUCCESS) {
+            fail(EDGEKV_E_MEMORY, "%s refuses a tensor of a layer without KV heads", ggml_backend_buft_name(buft));
+        }
+    }
     return storage;
 }
 

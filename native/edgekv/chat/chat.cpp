@@ -37,7 +37,12 @@ std::string reason(const std::exception & e) {
             text = text.substr(std::string(prefix).size());
         }
     }
-    text = text.substr(0, text.find('\n'));
+    size_t end = text.find('\n');
+    if (end != std::string::npos && end > 0 && text[end - 1] == ':') {
+        text[end] = ' '; // what comes next is the reason
+        end       = text.find('\n');
+    }
+    text = text.substr(0, end);
     return text.size() > 300 ? text.substr(0, 300) + "..." : text;
 }
 
@@ -209,10 +214,25 @@ std::string override_of(const llama_model * model, const char * chat_template) {
     return "";
 }
 
-json grammar_of(const common_chat_params & params) {
+// A sampler made of a grammar that llama.cpp refuses is a null pointer, which a sampler chain does not survive.
+void check_grammar(const std::string & grammar, const llama_vocab * vocab) {
+    if (!vocab) {
+        return;
+    }
+    llama_sampler * sampler = llama_sampler_init_grammar(vocab, grammar.c_str(), "root");
+    if (!sampler) {
+        fail(EDGEKV_E_ARGUMENT,
+             "llama.cpp refuses the grammar of the JSON schema or of the tools: a length or a number of items is too large, a minimum is "
+             "above its maximum, or nothing fits");
+    }
+    llama_sampler_free(sampler);
+}
+
+json grammar_of(const common_chat_params & params, const llama_vocab * vocab) {
     if (params.grammar.empty()) {
         return nullptr;
     }
+    check_grammar(params.grammar, vocab);
     json patterns = json::array();
     json tokens   = json::array();
     for (const auto & trigger : params.grammar_triggers) {
@@ -287,7 +307,7 @@ std::string render(const llama_model * model, const char * chat_template, const 
             { "prompt", params.prompt },
             { "pieces", pieces_of(params.prompt, controls) },
             { "bos", vocab && llama_vocab_get_add_bos(vocab) ? llama_vocab_bos(vocab) : -1 },
-            { "grammar", grammar_of(params) },
+            { "grammar", grammar_of(params, vocab) },
             { "stops", params.additional_stops },
             { "thinking",
               { { "supported", params.supports_thinking }, { "start", params.thinking_start_tag }, { "end", params.thinking_end_tag } } },

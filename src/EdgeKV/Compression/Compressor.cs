@@ -87,6 +87,9 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
 
         context.ThrowIfEmpty("compress");
         context.Model.EnsureSupported();
+
+        // Before rows are merged, which cannot be taken back.
+        RowCosts.EnsureRoom(context.Model, options);
     }
 
     private CompressionReport Apply(CompressionPlan plan, Planned planned, double? speedBefore)
@@ -137,7 +140,20 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
             MergedRows = merged.Sum(head => (long)head.Dropped.Length),
             Merging = options.Merge ? merging : null,
         };
-        return options.MeasureTokens == 0 ? report : report with { TokensPerSecondAfter = MeasureSpeed() };
+        return options.MeasureTokens == 0 ? report : report with { TokensPerSecondAfter = MeasureSpeedUnlessStopped() };
+    }
+
+    // The cache has been rewritten by now: whoever stops the measurement gets the report without it.
+    private double? MeasureSpeedUnlessStopped()
+    {
+        try
+        {
+            return MeasureSpeed();
+        }
+        catch (OperationCanceledException)
+        {
+            return null;
+        }
     }
 
     /// <summary>Times single-token decode steps and takes them back.</summary>

@@ -17,9 +17,22 @@ internal static class RowCosts
     private const int DeviceOffset = 256;
     private const int HostOffset = 32;
 
+    /// <summary>Refuses more room than a context can ever use.</summary>
+    /// <exception cref="EdgeKVException">Room or step is above the model's window.</exception>
+    public static void EnsureRoom(EdgeModel model, CompressOptions options)
+    {
+        if (options.Room > model.Window || options.Align > model.Window)
+        {
+            throw new EdgeKVException(
+                $"Room for {options.Room} tokens in steps of {options.Align} is more than the model's window of {model.Window} tokens. Give at most that much.");
+        }
+    }
+
     /// <summary>The cost for a context whose cache is rewritten with given options.</summary>
+    /// <exception cref="EdgeKVException">Room or step is above the model's window.</exception>
     public static RowCost Of(NativeContext context, CompressOptions options)
     {
+        EnsureRoom(context.Model, options);
         bool onDevice = context.Get(NativeCacheKey.OnDevice) != 0;
         int room = options.Room == 0 ? DefaultRoom : options.Room;
         int align = options.Align > 0 ? options.Align : onDevice ? DeviceAlign : 1;

@@ -49,6 +49,11 @@ public sealed record GenerationOptions
     internal void Validate()
     {
         ArgumentNullException.ThrowIfNull(Stops);
+        foreach (string stop in Stops)
+        {
+            ArgumentNullException.ThrowIfNull(stop, nameof(Stops));
+        }
+
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxTokens, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(TopK);
         Check(float.IsFinite(Temperature) && Temperature >= 0, nameof(Temperature), Temperature, "0 and above");

@@ -147,6 +147,33 @@ public sealed class AnswerFormTests(ModelFixture fixture)
         Assert.Contains(json.GetProperty("colour").GetString(), (string[])["red", "green"]);
     }
 
+    [Theory]
+    [InlineData("""{"type":"object","properties":{"summary":{"type":"string","maxLength":4000}},"required":["summary"]}""", "grammar")]
+    [InlineData("""{"type":"string","minLength":3000}""", "grammar")]
+    [InlineData("""{"type":"string","minLength":9,"maxLength":3}""", "grammar")]
+    [InlineData("""{"type":"array","minItems":5,"maxItems":2,"items":{"type":"integer"}}""", "grammar")]
+    [InlineData("""{"type":"string","pattern":"^a{5,2}$"}""", "grammar")]
+    [InlineData("""{"anyOf":[]}""", "grammar")]
+    [InlineData("""{"type":"string","pattern":"abc"}""", "Pattern must start with")]
+    public void Chat_JsonSchemaThatHasNoGrammar_IsRefusedWithTheReason(string schema, string reason)
+    {
+        ChatTemplate template = new(Model.Weights!.NativeHandle);
+        EdgeKVException refusal = Assert.ThrowsAny<EdgeKVException>(() => template.Render([ChatMessage.User("Hello.")], new ChatTemplateOptions { JsonSchema = schema }));
+        Assert.Contains(reason, refusal.Message, StringComparison.Ordinal);
+        Assert.ThrowsAny<EdgeKVException>(() => Model.CreateSession(ModelFixture.Options with { Chat = new ChatTemplateOptions { JsonSchema = schema } }).PrefillAsync("A text.").GetAwaiter().GetResult());
+    }
+
+    [Theory]
+    [InlineData("[]")]
+    [InlineData("\"text\"")]
+    [InlineData("{\"type\":")]
+    public void Chat_JsonSchemaThatIsNoObject_IsRefusedByName(string schema)
+    {
+        ChatTemplate template = new(Model.Weights!.NativeHandle);
+        ArgumentException refusal = Assert.Throws<ArgumentException>(() => template.Render([ChatMessage.User("Hello.")], new ChatTemplateOptions { JsonSchema = schema }));
+        Assert.Contains("JsonSchema", refusal.Message, StringComparison.Ordinal);
+    }
+
     private async Task<AnswerResult> Generate(EdgeSession session, ChatPrompt chat, string says, string prefix)
     {
         int[] prompt = Model.TokenizeQuestion(Question, prefix);

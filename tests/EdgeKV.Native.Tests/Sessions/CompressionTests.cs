@@ -56,6 +56,34 @@ public sealed class CompressionTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task CompressAsync_CancelledWhileTheCompactCacheIsMeasured_ReportsTheCompression()
+    {
+        using EdgeSession session = await fixture.Reader();
+        using CancellationTokenSource source = new();
+        CompressionReport report = await session.CompressAsync(
+            new KVCompose { Ratio = 0.5 }, new CompressOptions { MeasureTokens = 8 }, new AfterRewriting(source), source.Token);
+
+        Assert.True(source.IsCancellationRequested);
+        Assert.True(session.Cache.IsCompact);
+        Assert.Null(report.TokensPerSecondAfter);
+        Assert.NotNull(report.TokensPerSecondBefore);
+    }
+
+    [Theory]
+    [InlineData(100_000, 0, true)]
+    [InlineData(int.MaxValue, 0, false)]
+    [InlineData(0, int.MaxValue, false)]
+    public async Task CompressAsync_RoomAboveTheWindow_IsRefusedAndTheCacheIsWhole(int room, int align, bool merge)
+    {
+        using EdgeSession session = await fixture.Reader();
+        EdgeKVException refusal = await Assert.ThrowsAsync<EdgeKVException>(
+            () => session.CompressAsync(new KVCompose { Ratio = 0.5 }, new CompressOptions { Room = room, Align = align, Merge = merge }));
+        Assert.Contains("window", refusal.Message, StringComparison.Ordinal);
+        Assert.False(session.Cache.IsCompact);
+        Assert.NotEmpty(await ModelFixture.Answer(session, Question));
+    }
+
+    [Fact]
     public async Task CompressAsync_AgainstCompactRows_IsRefusedWithTheReason()
     {
         using EdgeSession session = await fixture.Reader();
@@ -212,6 +240,20 @@ public sealed class CompressionTests(ModelFixture fixture)
     private sealed class Collector(List<CompressionProgress> stages) : IProgress<CompressionProgress>
     {
         public void Report(CompressionProgress value) => stages.Add(value);
+    }
+
+    private sealed class AfterRewriting(CancellationTokenSource source) : IProgress<CompressionProgress>
+    {
+        private bool _applied;
+
+        public void Report(CompressionProgress value)
+        {
+            _applied |= value.Stage == CompressionStage.Applying;
+            if (_applied && value.Stage == CompressionStage.Measuring)
+            {
+                source.Cancel();
+            }
+        }
     }
 
     private sealed class Canceller(CancellationTokenSource source, CompressionStage stage) : IProgress<CompressionProgress>

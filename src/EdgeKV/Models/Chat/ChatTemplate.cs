@@ -231,8 +231,14 @@ public sealed class ChatTemplate
         });
         if (options.JsonSchema is { } schema)
         {
+            JsonElement parsed = Parsed(schema, nameof(options.JsonSchema));
+            if (parsed.ValueKind != JsonValueKind.Object)
+            {
+                throw new ArgumentException($"{nameof(options.JsonSchema)} is a JSON object such as {{\"type\": \"object\"}}, not {parsed.ValueKind}.");
+            }
+
             writer.WritePropertyName("json_schema");
-            Parsed(schema, "the answer").WriteTo(writer);
+            parsed.WriteTo(writer);
         }
 
         if (options.Variables is { } variables)
