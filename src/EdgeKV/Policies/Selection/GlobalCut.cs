@@ -21,11 +21,18 @@ internal sealed class GlobalCut
     private readonly KeyList _keys;
     private readonly Lock _merging = new();
 
+    // What a row takes of the budget in some layer, each number once, and which of them a layer's rows take.
+    private readonly long[] _perRow;
+    private readonly int[] _perRowOf;
+
     private GlobalCut(HeadLayout kvHeads, RowLimit costs, KeyList keys)
     {
         _kvHeads = kvHeads;
         _costs = costs;
         _keys = keys;
+        long[] perRow = [.. Enumerable.Range(0, kvHeads.Layers).Select(costs.PerRow)];
+        _perRow = [.. perRow.Distinct()];
+        _perRowOf = Array.ConvertAll(perRow, units => _perRow.IndexOf(units));
         Before = new int[kvHeads.Total];
         Ties = new int[Before.Length];
     }
@@ -84,15 +91,15 @@ internal sealed class GlobalCut
 
         uint mask = 0;
         uint key = 0;
-        long[] counters = new long[ScoreOrder.Digits];
+        int[] counters = new int[_perRow.Length * ScoreOrder.Digits];
         for (int shift = 2 * ScoreOrder.DigitBits; shift >= 0; shift -= ScoreOrder.DigitBits)
         {
             counters.AsSpan().Clear();
             CountDigits(mask, key, shift, counters);
             int digit = 0;
-            while (counters[digit] < budget)
+            for (long units = Units(counters, digit); units < budget; units = Units(counters, ++digit))
             {
-                budget -= counters[digit++];
+                budget -= units;
             }
 
             key |= (uint)digit << shift;
@@ -102,7 +109,20 @@ internal sealed class GlobalCut
         return key;
     }
 
-    private void CountDigits(uint mask, uint prefix, int shift, long[] counters) =>
+    // What the rows of a digit take of the budget.
+    private long Units(ReadOnlySpan<int> counters, int digit)
+    {
+        long units = 0;
+        for (int i = 0; i < _perRow.Length; i++)
+        {
+            units += counters[(i * ScoreOrder.Digits) + digit] * _perRow[i];
+        }
+
+        return units;
+    }
+
+    // Rows by digit, counted apart for layers whose rows take different parts of the budget.
+    private void CountDigits(uint mask, uint prefix, int shift, int[] counters) =>
         LayerLoop.ForEach(_kvHeads.Layers, static () => new Counters(), (layer, scratch) =>
         {
             Span<int> own = scratch.Span;
@@ -112,10 +132,10 @@ internal sealed class GlobalCut
                 ScoreOrder.CountDigits(_keys(list), mask, prefix, shift, own);
             }
 
-            TensorPrimitives.ConvertTruncating<int, long>(own, scratch.Units);
+            Span<int> all = counters.AsSpan(_perRowOf[layer] * ScoreOrder.Digits, ScoreOrder.Digits);
             lock (_merging)
             {
-                TensorPrimitives.MultiplyAdd(scratch.Units, _costs.PerRow(layer), counters, counters);
+                TensorPrimitives.Add<int>(all, own, all);
             }
         });
 
@@ -136,16 +156,9 @@ internal sealed class GlobalCut
     private sealed class Counters : IDisposable
     {
         private readonly int[] _counters = ArrayPool<int>.Shared.Rent(ScoreOrder.Digits);
-        private readonly long[] _units = ArrayPool<long>.Shared.Rent(ScoreOrder.Digits);
 
         public Span<int> Span => _counters.AsSpan(0, ScoreOrder.Digits);
 
-        public Span<long> Units => _units.AsSpan(0, ScoreOrder.Digits);
-
-        public void Dispose()
-        {
-            ArrayPool<int>.Shared.Return(_counters);
-            ArrayPool<long>.Shared.Return(_units);
-        }
+        public void Dispose() => ArrayPool<int>.Shared.Return(_counters);
     }
 }
