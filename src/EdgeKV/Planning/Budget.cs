@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Numerics;
 using EdgeKV.Models;
 using EdgeKV.Numerics;
 
@@ -136,7 +135,7 @@ public sealed record Budget
         for (int layer = 0; layer < perRow.Length; layer++)
         {
             perRow[layer] = (Bytes is null ? 1 : cost.Bytes(layer)) * (composite ? kvHeads[layer] : 1);
-            unit = (long)BigInteger.GreatestCommonDivisor(unit, perRow[layer]);
+            unit = Divisor(unit, perRow[layer]);
         }
 
         long perToken = 0;
@@ -155,6 +154,17 @@ public sealed record Budget
         return Bytes is not null && !IsOneSize(kvHeads, cost)
             ? new RowLimit(kvHeads, units, perRow, composite, unit, "bytes")
             : new RowLimit(kvHeads, units, perRow, composite, Bytes is null ? unit : unit / cost.Bytes(0), "rows");
+    }
+
+    // The greatest that both have in common; the other one's where one is 0.
+    private static long Divisor(long one, long other)
+    {
+        while (other != 0)
+        {
+            (one, other) = (other, one % other);
+        }
+
+        return one;
     }
 
     private static bool IsOneSize(HeadLayout kvHeads, RowCost cost) =>

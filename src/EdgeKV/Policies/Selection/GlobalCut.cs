@@ -92,14 +92,16 @@ internal sealed class GlobalCut
         uint mask = 0;
         uint key = 0;
         int[] counters = new int[_perRow.Length * ScoreOrder.Digits];
+        long[] units = new long[ScoreOrder.Digits];
         for (int shift = 2 * ScoreOrder.DigitBits; shift >= 0; shift -= ScoreOrder.DigitBits)
         {
             counters.AsSpan().Clear();
             CountDigits(mask, key, shift, counters);
+            Weigh(counters, units);
             int digit = 0;
-            for (long units = Units(counters, digit); units < budget; units = Units(counters, ++digit))
+            while (units[digit] < budget)
             {
-                budget -= units;
+                budget -= units[digit++];
             }
 
             key |= (uint)digit << shift;
@@ -109,16 +111,16 @@ internal sealed class GlobalCut
         return key;
     }
 
-    // What the rows of a digit take of the budget.
-    private long Units(ReadOnlySpan<int> counters, int digit)
+    // What the rows of every digit take of the budget.
+    private void Weigh(ReadOnlySpan<int> counters, Span<long> units)
     {
-        long units = 0;
+        units.Clear();
+        Span<long> rows = stackalloc long[ScoreOrder.Digits];
         for (int i = 0; i < _perRow.Length; i++)
         {
-            units += counters[(i * ScoreOrder.Digits) + digit] * _perRow[i];
+            TensorPrimitives.ConvertTruncating(counters.Slice(i * ScoreOrder.Digits, ScoreOrder.Digits), rows);
+            TensorPrimitives.MultiplyAdd(rows, _perRow[i], units, units);
         }
-
-        return units;
     }
 
     // Rows by digit, counted apart for layers whose rows take different parts of the budget.
