@@ -1,9 +1,9 @@
 using System.Text;
 using EdgeKV.Generation;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Native.Tests;
 using EdgeKV.Sessions;
-using EdgeKV.Measurements.Subjects;
 
 [assembly: AssemblyFixture(typeof(ModelFixture))]
 

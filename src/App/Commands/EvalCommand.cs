@@ -5,8 +5,8 @@ using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Evaluation;
 using EdgeKV.Models;
-using EdgeKV.Policies.Configuration;
 using EdgeKV.Policies.Allocators;
+using EdgeKV.Policies.Configuration;
 using EdgeKV.Profiles;
 
 namespace EdgeKV.Cli.Commands;

@@ -1,10 +1,10 @@
 using System.Text;
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
 using EdgeKV.Scoring;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.App.Tests.Commands;
 

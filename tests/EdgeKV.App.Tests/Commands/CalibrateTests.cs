@@ -1,7 +1,7 @@
 using EdgeKV.Cli.Commands;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.App.Tests.Commands;
 

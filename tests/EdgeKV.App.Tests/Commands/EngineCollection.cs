@@ -1,5 +1,5 @@
-using EdgeKV.Models;
 using EdgeKV.Measurements.Subjects;
+using EdgeKV.Models;
 
 namespace EdgeKV.App.Tests.Commands;
 

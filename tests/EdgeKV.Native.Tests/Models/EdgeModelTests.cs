@@ -1,10 +1,10 @@
 using System.Buffers;
 using System.Text.Json;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Models.Chat;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 

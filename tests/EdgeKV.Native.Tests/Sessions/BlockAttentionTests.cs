@@ -1,10 +1,10 @@
 using EdgeKV.Compression;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 

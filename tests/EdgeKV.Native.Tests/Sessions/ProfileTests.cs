@@ -1,11 +1,11 @@
 using EdgeKV.Compression;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Profiles;
 using EdgeKV.Sessions;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 

@@ -1,12 +1,12 @@
 using System.Numerics.Tensors;
 using EdgeKV.Compression;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 

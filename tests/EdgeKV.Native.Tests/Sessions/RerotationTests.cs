@@ -1,4 +1,5 @@
 using EdgeKV.Compression;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
@@ -6,7 +7,6 @@ using EdgeKV.Policies.Scorers;
 using EdgeKV.Reading;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Native.Tests;
 

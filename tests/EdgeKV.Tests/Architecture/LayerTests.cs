@@ -1,6 +1,6 @@
 using System.Reflection;
-using EdgeKV.Policies;
 using EdgeKV.Measurements.Subjects;
+using EdgeKV.Policies;
 
 namespace EdgeKV.Tests.Architecture;
 

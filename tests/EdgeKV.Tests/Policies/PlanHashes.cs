@@ -207,7 +207,7 @@ internal sealed class PlanHashes : IDisposable
         }
 
         bool isGolden = _golden.Has(statistic) && statistic is Learned or TaskAttention { Aggregate: AttentionAggregate.Max };
-                float[] values = isGolden
+        float[] values = isGolden
             ? [.. Enumerable.Range(0, _golden.Layers).SelectMany(layer => _golden.Values(statistic, layer).ToArray())]
             : Draw($"{statistic} of {_golden.Tokens}", _golden.Geometry.Rows(statistic.IsPerAttentionHead).Total * _golden.Tokens);
         long queries = statistic is WindowAttention window ? Math.Min(window.Queries, _golden.Tokens) : 16;

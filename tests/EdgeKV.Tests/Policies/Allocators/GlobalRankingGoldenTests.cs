@@ -1,6 +1,6 @@
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Configuration;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Tests.Policies.Allocators;
 

@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using EdgeKV.Measurements.Subjects;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
-using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.Tests.Policies.Scorers;
 
