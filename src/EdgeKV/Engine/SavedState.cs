@@ -8,17 +8,16 @@ namespace EdgeKV.Engine;
 /// <param name="Model">The model.</param>
 /// <param name="TypeK">The ggml_type of keys.</param>
 /// <param name="TypeV">The ggml_type of values.</param>
-/// <param name="RowBytes">Bytes of one KV head's key and value of one token in the first layer.</param>
+/// <param name="RowBytes">Bytes of one KV head's key and value of one token, by layer.</param>
 /// <param name="Limit">Positions that a full cache can hold.</param>
-internal sealed record StatePlace(EdgeModel Model, long TypeK, long TypeV, long RowBytes, int Limit)
+internal sealed record StatePlace(EdgeModel Model, long TypeK, long TypeV, long[] RowBytes, int Limit)
 {
     /// <summary>Bytes of one token in all layers and KV heads.</summary>
-    public long BytesPerToken => Model.Geometry.Layers.Sum(layer => layer.KvHeads
-        * (KvMemory.Bytes(layer.HeadSizeK, CacheTypes.Of(TypeK)) + KvMemory.Bytes(layer.HeadSizeV, CacheTypes.Of(TypeV))));
+    public long BytesPerToken => RowBytes.Select((bytes, layer) => Model.Geometry.KvHeads[layer] * bytes).Sum();
 
     /// <summary>A context that is there.</summary>
     public static StatePlace Of(NativeContext context, int limit) => new(
-        context.Model, context.Get(NativeCacheKey.TypeK), context.Get(NativeCacheKey.TypeV), context.Get(NativeCacheKey.RowBytes), limit);
+        context.Model, context.Get(NativeCacheKey.TypeK), context.Get(NativeCacheKey.TypeV), CacheStateReader.RowBytes(context), limit);
 }
 
 /// <summary>A state that was read and found whole, in memory until it is given to a context.</summary>

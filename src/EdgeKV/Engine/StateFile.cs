@@ -192,7 +192,7 @@ internal static unsafe class StateFile
             throw new EdgeKVException("The saved session is of another model.");
         }
 
-        if (header.TypeK != place.TypeK || header.TypeV != place.TypeV || header.RowBytes != place.RowBytes)
+        if (header.TypeK != place.TypeK || header.TypeV != place.TypeV || header.RowBytes != place.RowBytes[0])
         {
             throw new EdgeKVException("The saved session is of another cache type than the context.");
         }

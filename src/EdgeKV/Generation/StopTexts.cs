@@ -40,21 +40,17 @@ internal sealed class StopTexts
             return piece;
         }
 
-        _held += piece;
-        int shown = _texts.Select(text => _held.IndexOf(text, StringComparison.Ordinal)).Where(index => index >= 0).DefaultIfEmpty(-1).Min();
-        IsFound = shown >= 0;
+        // Most pieces have nothing to do with a text and are handed on as they are.
+        string held = _held.Length == 0 ? piece : _held + piece;
+        int shown = FirstText(held);
+        IsFound = shown < held.Length;
         if (!IsFound)
         {
-            shown = 0;
-            while (shown < _held.Length && !_texts.Any(text => text.AsSpan().StartsWith(_held.AsSpan(shown))))
-            {
-                shown++;
-            }
+            shown = FirstBeginning(held);
         }
 
-        string show = _held[..shown];
-        _held = IsFound ? string.Empty : _held[shown..];
-        return show;
+        _held = IsFound ? string.Empty : held[shown..];
+        return held[..shown];
     }
 
     /// <summary>The characters that were held back, at the end of an answer.</summary>
@@ -63,5 +59,35 @@ internal sealed class StopTexts
         string rest = _held;
         _held = string.Empty;
         return rest;
+    }
+
+    // Where the first of the texts begins; the end where there is none.
+    private int FirstText(string held)
+    {
+        int first = held.Length;
+        foreach (string text in _texts)
+        {
+            int found = held.IndexOf(text, StringComparison.Ordinal);
+            first = found < 0 ? first : Math.Min(first, found);
+        }
+
+        return first;
+    }
+
+    // From where on the characters may be the beginning of a text; the end where they are not.
+    private int FirstBeginning(string held)
+    {
+        for (int start = 0; start < held.Length; start++)
+        {
+            foreach (string text in _texts)
+            {
+                if (text.AsSpan().StartsWith(held.AsSpan(start)))
+                {
+                    return start;
+                }
+            }
+        }
+
+        return held.Length;
     }
 }

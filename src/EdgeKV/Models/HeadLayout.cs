@@ -34,7 +34,9 @@ public sealed class HeadLayout : IEquatable<HeadLayout>
         }
 
         _first = [.. first];
-        IsUniform = Enumerable.Range(0, Layers).All(layer => this[layer] == this[0]);
+        int[] each = [.. Enumerable.Range(0, Layers).Select(layer => this[layer])];
+        Most = each.Max();
+        IsUniform = each.Min() == Most;
     }
 
     /// <summary>Layers, 1 and up.</summary>
@@ -47,7 +49,7 @@ public sealed class HeadLayout : IEquatable<HeadLayout>
     public bool IsUniform { get; }
 
     /// <summary>The most heads of a layer.</summary>
-    public int Most => Enumerable.Range(0, Layers).Max(layer => this[layer]);
+    public int Most { get; }
 
     /// <summary>Heads of a layer, 1 and up.</summary>
     /// <param name="layer">0 to Layers - 1.</param>

@@ -33,7 +33,7 @@ internal sealed class SessionContext(EdgeModel model, SessionOptions options, Ch
         get
         {
             long type = (long)options.CacheType.ToGgml();
-            return new StatePlace(model, type, type, model.KvMemory.BytesPerRow(0, options.CacheType), options.ContextSize > 0 ? options.ContextSize : model.Window);
+            return new StatePlace(model, type, type, RowBytes(), options.ContextSize > 0 ? options.ContextSize : model.Window);
         }
     }
 
@@ -91,6 +91,9 @@ internal sealed class SessionContext(EdgeModel model, SessionOptions options, Ch
         }
     }
 
+    private long[] RowBytes() =>
+        [.. Enumerable.Range(0, model.Geometry.Layers.Count).Select(layer => model.KvMemory.BytesPerRow(layer, options.CacheType))];
+
     private CacheState Empty() => new()
     {
         Layout = CacheLayout.Full,
@@ -101,7 +104,7 @@ internal sealed class SessionContext(EdgeModel model, SessionOptions options, Ch
         Rows = 0,
         Room = 0,
         Bytes = 0,
-        RowBytes = [.. Enumerable.Range(0, model.Geometry.Layers.Count).Select(layer => model.KvMemory.BytesPerRow(layer, options.CacheType))],
+        RowBytes = RowBytes(),
         ContextSize = 0,
         Limit = Limit,
         Sequences = 0,

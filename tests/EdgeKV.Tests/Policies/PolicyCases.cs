@@ -68,11 +68,9 @@ internal static class PolicyCases
         {
             Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false, Permutes = false,
         },
-
-        // The mean over the heads is rounded in the heads' order.
         new("ada over kvcompose", (random, _) => new AdaKV { Scorer = new KVCompose(), Alpha = random.NextDouble() })
         {
-            Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false, Permutes = false,
+            Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false,
         },
         new("ada composed", (random, tokens) => new AdaKV { Scorer = Snap(random, tokens), Composed = true }) { Rows = null, IsNested = false, Permutes = false },
         new("critical over snapkv", (random, tokens) => new CriticalKV { Scorer = Snap(random, tokens), FirstStage = random.NextDouble() }) { IsNested = false },

@@ -22,13 +22,13 @@ internal static class RandomScores
     }
 
     /// <summary>
-    /// Scores without ties, one attention head for each KV head: no sum over a group whose rounding the heads' order could decide.
+    /// Scores all but without ties, one attention head for each KV head. Sums over heads are exact, so that the heads' order decides no rounding.
     /// Head h gets what head order[h] would have; without an order each its own.
     /// </summary>
     public static AttentionScores Permuted(ScoreRequest request, int layers, int heads, int tokens, int seed, int[]? order) =>
         Of(request, CacheGeometry.Uniform(layers, heads, heads, 1, 1), tokens, statistic =>
         {
-            float[] values = TestScores.Random(seed++, layers * heads * tokens);
+            float[] values = TestScores.Exact(seed++, layers * heads * tokens);
             float[] permuted = new float[values.Length];
             for (int row = 0; row < layers * heads; row++)
             {

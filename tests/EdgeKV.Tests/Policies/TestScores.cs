@@ -66,6 +66,19 @@ internal static class TestScores
         return values;
     }
 
+    /// <summary>Multiples of 2^-21 below 1: sums of a few of them are exact in float32.</summary>
+    public static float[] Exact(int seed, int length)
+    {
+        var random = new Random(seed);
+        float[] values = new float[length];
+        for (int i = 0; i < length; i++)
+        {
+            values[i] = random.Next(1 << 21) / (float)(1 << 21);
+        }
+
+        return values;
+    }
+
     /// <summary>Few levels, so that ties are everywhere.</summary>
     public static float[] Tied(int seed, int length, int levels)
     {

@@ -64,7 +64,8 @@ public sealed record ChunkKV : ScorerWrapper
                 KeepChunks(ranked, scores.KvHeads, layer, scores.Tokens, kept, counters)));
         }
 
-        return ranked.Plan(counts);
+        // Whole chunks may pass keep(tokens), a bound given in rows or bytes they may not.
+        return ranked.Plan(counts, Budget.Ratio is null ? Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost) : null);
     }
 
     private int Chunks(int tokens, int rows)
