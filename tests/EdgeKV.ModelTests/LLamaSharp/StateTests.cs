@@ -64,6 +64,29 @@ public sealed class StateTests : IDisposable
         Assert.Equal(File.ReadAllBytes(_path), bytes);
     }
 
+    [Theory]
+    [InlineData((GGMLType)30)] // BF16, which LLamaSharp does not name.
+    [InlineData(GGMLType.GGML_TYPE_F16)]
+    public async Task SaveAsync_OfAnyElementType_IsLoadedByAContextOfTheSame(GGMLType type)
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        int[] tokens = TinyModels.RandomTokens(Context + 1, 4);
+        void OfType(ModelParams parameters) => (parameters.TypeK, parameters.TypeV) = (type, type);
+        using Foreign saved = Foreign.Tiny(change: OfType);
+        using KvContext kv = KvContext.Attach(saved.Context);
+        saved.Decode(tokens.AsSpan(0, Context), 0);
+        await kv.SaveAsync(_path, cancellation);
+
+        using Foreign other = Foreign.Tiny(change: OfType);
+        using KvContext loaded = KvContext.Attach(other.Context);
+        await loaded.LoadAsync(_path, cancellation);
+
+        Assert.Equal(tokens[..Context], loaded.State.Tokens.ToArray());
+        saved.Decode(tokens.AsSpan(Context), Context);
+        other.Decode(tokens.AsSpan(Context), Context);
+        Assert.Equal(saved.Context.NativeHandle.GetLogitsIth(0).ToArray(), other.Context.NativeHandle.GetLogitsIth(0).ToArray());
+    }
+
     [Fact]
     public async Task LoadState_Refused_MarksTheContextAsFailedUntilItIsCleared()
     {
