@@ -17,7 +17,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 10;
+    public const uint AbiVersion = 11;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -32,6 +32,9 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library)]
     public static partial void edgekv_log_error_clear();
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial byte* edgekv_load_error(string path);
 
     [LibraryImport(Library)]
     public static partial NativeStatus edgekv_cache_fits(

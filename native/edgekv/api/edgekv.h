@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 10
+#define EDGEKV_ABI_VERSION 11
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -68,6 +68,9 @@ EDGEKV_API const char * edgekv_last_error(void);
 // The first error line that ggml or llama.cpp logged on this thread since the last edgekv_log_error_clear(), "" when there was none: what LLamaSharp's exceptions leave out.
 EDGEKV_API const char * edgekv_log_error(void);
 EDGEKV_API void         edgekv_log_error_clear(void);
+
+// Why the last load of a model file failed, on whatever thread; "" when it did not. Valid until the thread's next call.
+EDGEKV_API const char * edgekv_load_error(const char * path);
 
 // EDGEKV_OK when the memory for a full cache of n_ctx cells is there; type_k, type_v: of ggml_type. EDGEKV_E_MEMORY with what is needed and left, EDGEKV_E_UNSUPPORTED when heads of this size cannot be
 // kept in the type.

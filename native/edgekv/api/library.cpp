@@ -4,6 +4,8 @@
 
 #include "llama-host.h"
 
+#include <string>
+
 using namespace edgekv;
 
 uint32_t edgekv_abi_version(void) {
@@ -20,6 +22,12 @@ const char * edgekv_log_error(void) {
 
 void edgekv_log_error_clear(void) {
     llama_log_first_error().clear();
+}
+
+const char * edgekv_load_error(const char * path) {
+    static thread_local std::string reason;
+    reason = llama_load_error(path);
+    return reason.c_str();
 }
 
 int32_t edgekv_backends_load(const char * folder, const char * cpu) {

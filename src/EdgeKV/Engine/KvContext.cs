@@ -131,6 +131,7 @@ public sealed class KvContext : IDisposable
     /// <param name="allLogits">Whether the logits of every token are wanted rather than those of the last.</param>
     /// <returns>Logits after the last token, [vocabulary]; valid until the context is used again or disposed.</returns>
     /// <exception cref="ContextWindowException">More tokens than the cache can hold.</exception>
+    /// <exception cref="ModelException">The model computes no numbers.</exception>
     /// <exception cref="ObjectDisposedException">The view or the context has been disposed.</exception>
     public ReadOnlySpan<float> Decode(scoped ReadOnlySpan<int> tokens, bool allLogits = false)
     {
@@ -152,13 +153,16 @@ public sealed class KvContext : IDisposable
     /// <param name="index">From 0, or negative from the end; -1 unless all logits were asked for.</param>
     /// <returns>[vocabulary]; valid until the context is used again or disposed.</returns>
     /// <exception cref="SessionStateException">There are no logits of that token.</exception>
+    /// <exception cref="ModelException">The model computes no numbers.</exception>
     /// <exception cref="ObjectDisposedException">The view or the context has been disposed.</exception>
     public ReadOnlySpan<float> Logits(int index = -1)
     {
         ThrowIfDisposed();
         try
         {
-            return Context.NativeHandle.GetLogitsIth(index);
+            ReadOnlySpan<float> logits = Context.NativeHandle.GetLogitsIth(index);
+            ModelNumbers.EnsureLogit(logits[0]);
+            return logits;
         }
         catch (LLama.Exceptions.GetLogitsInvalidIndexException e)
         {

@@ -146,11 +146,28 @@ internal sealed unsafe class NativeContext
     }
 
     /// <summary>Feeds tokens at the next positions. On failure nothing has been fed.</summary>
+    /// <exception cref="ModelException">The model computes no numbers.</exception>
     public void Feed(ReadOnlySpan<int> tokens, NativeLogits logits, in WorkPart part)
     {
+        int start = Position;
         fixed (int* pointer = tokens)
         {
             Run(new DecodeCall(pointer, tokens.Length, logits), part);
+        }
+
+        if (logits == NativeLogits.None)
+        {
+            return;
+        }
+
+        try
+        {
+            ModelNumbers.EnsureLogit(Handle.GetLogitsIth(-1)[0]);
+        }
+        catch (ModelException)
+        {
+            Rollback(start);
+            throw;
         }
     }
 

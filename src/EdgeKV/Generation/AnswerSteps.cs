@@ -150,7 +150,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
 
                 long start = Stopwatch.GetTimestamp();
                 FeedPicked(_cancellation);
-                int token = _sampling is null ? Greedy.Pick(_context.Logits()) : (int)_sampling.Sample(_native.Handle, -1);
+                int token = _sampling is null ? Greedy.Pick(_context.Logits()) : Sample(_sampling);
                 _decodeTime += Stopwatch.GetElapsedTime(start);
                 if (_context.Model.IsEnd(token) || _stops?.Contains(token) == true)
                 {
@@ -210,6 +210,13 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
                 MinP = _options.MinP,
                 Seed = _options.Seed,
             });
+    }
+
+    // llama.cpp's samplers sort by logits and assert on what they find: NaN must not get there.
+    private int Sample(ISamplingPipeline sampling)
+    {
+        ModelNumbers.EnsureLogits(_context.Logits());
+        return (int)sampling.Sample(_native.Handle, -1);
     }
 
     private int[] HeaderOf(AnswerPrompt prompt)

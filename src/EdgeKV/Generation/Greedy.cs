@@ -8,7 +8,14 @@ public static class Greedy
 {
     /// <summary>The likeliest token.</summary>
     /// <param name="logits">[vocabulary].</param>
-    public static int Pick(ReadOnlySpan<float> logits) => TensorPrimitives.IndexOfMax(logits);
+    /// <exception cref="ModelException">A logit is NaN.</exception>
+    public static int Pick(ReadOnlySpan<float> logits)
+    {
+        // The first NaN counts as the largest number.
+        int token = TensorPrimitives.IndexOfMax(logits);
+        ModelNumbers.EnsureLogit(logits[token]);
+        return token;
+    }
 
     /// <summary>
     /// Continues from the context's last logits, picking and feeding the likeliest token until the model ends its turn, a number of tokens is reached, the caller says

@@ -51,7 +51,7 @@ internal static class ModelLoader
         }
         catch (LoadWeightsFailedException e)
         {
-            throw new ModelException($"The model {path} cannot be loaded: {LogError() ?? e.Message}", e);
+            throw new ModelException($"The model {path} cannot be loaded: {ErrorOf(path) ?? e.Message}", e);
         }
     }
 
@@ -79,8 +79,8 @@ internal static class ModelLoader
         }
     }
 
-    private static unsafe string? LogError() =>
-        Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_log_error()) is { Length: > 0 } text ? text : null;
+    private static unsafe string? ErrorOf(string path) =>
+        Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_load_error(path)) is { Length: > 0 } text ? text : null;
 
     // An exception must not unwind through native frames: it is kept, and loading is stopped.
     private sealed class Receiver(IProgress<double>? progress, CancellationTokenSource stop) : IProgress<float>

@@ -94,6 +94,7 @@ internal sealed class StreamingReader(KvContext context, GlobalRanking policy, R
 
             using (AttentionScores chunk = ReadScores(position, count))
             {
+                chunk.ThrowIfNone();
                 Lap(ref scoring, ref began);
                 plan = planner.Next(chunk);
                 Lap(ref planning, ref began);

@@ -213,6 +213,19 @@ public sealed class AttentionScores : IDisposable
         }
     }
 
+    /// <summary>Refuses scores of a model that computes no numbers.</summary>
+    /// <exception cref="ModelException">A score is NaN.</exception>
+    internal void ThrowIfNone()
+    {
+        foreach (Statistic statistic in _values.Keys)
+        {
+            for (int layer = 0; layer < Layers; layer++)
+            {
+                ModelNumbers.EnsureScores(Values(statistic, layer), statistic.ToString());
+            }
+        }
+    }
+
     /// <summary>Takes over what another statistic gave. Before anybody else reads these scores.</summary>
     /// <param name="statistic">One that is not there yet.</param>
     /// <param name="given">Its numbers.</param>

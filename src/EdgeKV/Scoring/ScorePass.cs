@@ -26,6 +26,7 @@ internal static class ScorePass
             }
 
             scores.Keep(request);
+            scores.ThrowIfNone();
             return scores;
         }
         catch

@@ -67,14 +67,29 @@ internal static class ContextFactory
     private static unsafe LLamaContext Create(EdgeModel model, ModelParams parameters)
     {
         NativeMethods.edgekv_log_error_clear();
+        LLamaContext context;
         try
         {
-            return model.Weights.CreateContext(parameters);
+            context = model.Weights.CreateContext(parameters);
         }
         catch (Exception e) when (e is RuntimeError or LoadWeightsFailedException)
         {
+            throw Failed(e);
+        }
+
+        // LLamaSharp 0.30.0 hands out a context without a handle when llama.cpp makes none.
+        if (context.NativeHandle.IsInvalid)
+        {
+            context.Dispose();
+            throw Failed(null);
+        }
+
+        return context;
+
+        static EdgeKVException Failed(Exception? inner)
+        {
             string? reason = Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_log_error());
-            throw new EdgeKVException($"llama.cpp could not make a context: {(string.IsNullOrEmpty(reason) ? e.Message : reason)}", e);
+            return new EdgeKVException($"llama.cpp could not make a context: {(string.IsNullOrEmpty(reason) ? inner?.Message ?? "it gives no reason" : reason)}", inner);
         }
     }
 }

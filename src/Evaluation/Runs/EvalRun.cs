@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Numerics.Tensors;
 using EdgeKV.Compression;
 using EdgeKV.Generation;
 using EdgeKV.Models;
@@ -326,7 +325,7 @@ public sealed class EvalRun
 
     private static double NegativeLogarithm(ReadOnlySpan<float> logits, int token)
     {
-        double max = TensorPrimitives.Max(logits);
+        double max = logits[Greedy.Pick(logits)];
         double sum = 0;
         foreach (float logit in logits)
         {
