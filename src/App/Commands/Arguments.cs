@@ -29,6 +29,19 @@ internal static class Arguments
             ? $"{twice.Option.Name} is given {twice.IdentifierTokenCount} times; give it once{(twice.Option.HelpName?.Contains(',') == true ? ", with commas between its values" : "")}"
             : null;
 
+    /// <summary>What is wrong with a file or folder that has no name, as an unset variable of a script gives it; null: nothing.</summary>
+    public static string? Empty(CommandResult command) => command.Children
+        .Where(result => result.Tokens.Any(token => token.Value.Length == 0))
+        .Select(result => result switch
+        {
+            OptionResult { Option: { HelpName: "FILE" or "DIR" } option } => option.Name,
+            ArgumentResult argument => argument.Argument.Name,
+            _ => null,
+        })
+        .FirstOrDefault(name => name is not null) is { } name
+            ? $"{name} is empty; give it a name, or leave it out"
+            : null;
+
     /// <summary>What is wrong with an argument that is no text; null: nothing.</summary>
     /// <param name="args">The arguments as .NET gives them.</param>
     public static string? NoText(IReadOnlyList<string> args)

@@ -23,7 +23,7 @@ internal static partial class CommandLineApp
 
             // Questions may begin with '@'; response files are not worth breaking them.
             ParseResult parsed = Create(terminal).Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
-            if (parsed.Action is not HelpWithExamples && (Arguments.Unknown(parsed) ?? Arguments.Repeated(parsed.CommandResult) ?? (parsed.Errors is [var first, ..] ? first.Message : null)) is { } error)
+            if (parsed.Action is not HelpWithExamples && (Arguments.Unknown(parsed) ?? Arguments.Repeated(parsed.CommandResult) ?? Arguments.Empty(parsed.CommandResult) ?? (parsed.Errors is [var first, ..] ? first.Message : null)) is { } error)
             {
                 return Report(terminal, ExitCode.Usage, UsageMessage(parsed, error));
             }

@@ -32,7 +32,7 @@ internal sealed record Output(string Path, OutputKind Kind, string Option)
         }
 
         bool isRegular = OutputFile.IsRegular(Path);
-        if (isRegular && new FileInfo(Path).Length > 0 && !Kind.Is(Path))
+        if (isRegular && HasContent() && !Kind.Is(Path))
         {
             if (given.FirstOrDefault(input => Lies(input.Path)) is { Name: { } folder })
             {
@@ -51,6 +51,20 @@ internal sealed record Output(string Path, OutputKind Kind, string Option)
         }
 
         OutputFile.EnsureWritable(Path);
+    }
+
+    // FileInfo tells the length of a link, not of its file.
+    private bool HasContent()
+    {
+        try
+        {
+            using FileStream file = File.OpenRead(Path);
+            return file.Length > 0;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return true;
+        }
     }
 
     private bool Lies(string folder) => Directory.Exists(folder)

@@ -23,6 +23,11 @@ internal readonly unsafe partial record struct FileFacts(FileKind Kind, ulong De
     /// <summary>What <paramref name="path"/> leads to.</summary>
     public static FileFacts Of(string path)
     {
+        if (path.Length == 0)
+        {
+            return default;
+        }
+
         if (!OperatingSystem.IsLinux())
         {
             return new FileFacts(Directory.Exists(path) ? FileKind.Folder : File.Exists(path) ? FileKind.Regular : FileKind.None, 0, 0);

@@ -81,9 +81,12 @@ public static class OutputFile
         }
     }
 
-    /// <summary>Whether a path leads to a regular file, whose content can be read and replaced. Links are followed.</summary>
+    /// <summary>
+    /// Whether a path leads to a regular file, whose content <see cref="Write"/> replaces. Links are followed. A file that takes the process's output is none under the name
+    /// /dev/stdout.
+    /// </summary>
     /// <param name="path">The path.</param>
-    public static bool IsRegular(string path) => FileFacts.Of(path).Kind == FileKind.Regular;
+    public static bool IsRegular(string path) => FileFacts.Of(path).Kind == FileKind.Regular && !TargetOf(path).IsOwnStream;
 
     /// <summary>
     /// Whether two paths lead to the same file, whatever they are called: by other spellings, symbolic links or hard links. Paths that lead to nothing are the same as none.

@@ -98,6 +98,19 @@ public sealed class StreamTests : IDisposable
         Assert.Equal(expected, code);
     }
 
+    [Theory]
+    [InlineData("> out.txt && cat out.txt")]
+    [InlineData("| cat")]
+    public async Task Bench_JsonToTheNameOfStandardOutput_ComesAfterTheTable(string output)
+    {
+        (int code, string text, _) = await ShellAsync(
+            $"{Program}bench $MODEL --policy knorm --depths 40 --ratios 0.5 --cache-types f16 --prefills 1 --passes 0 --repeats 1 --warm-up 0 --decode 1 --json /dev/stdout {output}");
+
+        Assert.Equal(0, code);
+        Assert.Contains("40 tokens, f16", text, StringComparison.Ordinal);
+        Assert.EndsWith("\n}\n", text, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Error_Full_ChangesNothingElse()
     {

@@ -115,6 +115,16 @@ public class UsageTests
         Assert.Contains(expected, error, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("info", "")]
+    [InlineData("report", "")]
+    [InlineData("report", "run", "-o", "")]
+    [InlineData("calibrate", "-o", "")]
+    [InlineData("bench", "--json", "out.json", "--against", "")]
+    [InlineData("eval", "-d", "d.jsonl", "-o", "")]
+    public async Task CommandLine_AnEmptyName_IsRefused(params string[] args) =>
+        Assert.Contains("is empty; give it a name", await FailsAsync(args), StringComparison.Ordinal);
+
     [Fact]
     public async Task Ask_EmptyQuestion_IsRefused() =>
         Assert.Contains("--question is empty", await FailsAsync(["ask", "--document", "-", "--question", " "]), StringComparison.Ordinal);

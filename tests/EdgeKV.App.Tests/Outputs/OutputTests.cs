@@ -101,11 +101,32 @@ public sealed class OutputTests : IDisposable
     [Fact]
     public async Task Bench_JsonOverWhatItComparesWith_IsRefused()
     {
-        string earlier = _folder.File("earlier.json", "{}"u8);
-        (int code, _, string error) = await RunAsync(["bench", "-m", Model(), "--json", earlier, "--against", earlier]);
+        EngineCollection.Require();
+        string earlier = Path.Combine(_folder.Path, "earlier.json");
+        Assert.Equal(0, (await RunAsync(["bench", Model(), "--json", earlier, .. Quick])).Code);
+        string before = await File.ReadAllTextAsync(earlier, TestContext.Current.CancellationToken);
 
-        Assert.True(code is 4 or 6, error);
-        Assert.Equal("{}", await File.ReadAllTextAsync(earlier, TestContext.Current.CancellationToken));
+        string error = await RefusedAsync(["bench", Model(), "--json", earlier, "--against", earlier, "--force", .. Quick]);
+
+        Assert.Contains("is also --against, which would be lost", error, StringComparison.Ordinal);
+        Assert.Equal(before, await File.ReadAllTextAsync(earlier, TestContext.Current.CancellationToken));
+        Assert.Equal(0, (await RunAsync(["bench", Model(), "--json", earlier, .. Quick])).Code);
+    }
+
+    [Fact]
+    public async Task Bench_JsonThroughALinkToAnEmptyFile_IsWrittenToTheFile()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links need rights on Windows.");
+        EngineCollection.Require();
+        string file = _folder.File("file.json", ""u8);
+        string link = Path.Combine(_folder.Path, "link.json");
+        File.CreateSymbolicLink(link, "file.json");
+
+        (int code, _, string error) = await RunAsync(["bench", Model(), "--json", link, .. Quick]);
+
+        Assert.True(code == 0, error);
+        Assert.Contains("llamaCpp", await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        Assert.Equal("file.json", new FileInfo(link).LinkTarget);
     }
 
     [Theory]
