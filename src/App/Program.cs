@@ -1,4 +1,6 @@
-using EdgeKV.Cli;
 using EdgeKV.Cli.Commands;
+using EdgeKV.Cli.Terminals;
 
-return await CommandLineApp.RunAsync(args, Terminal.FromProcess());
+Terminal terminal = Terminal.FromProcess();
+using Interruption interruption = new(terminal);
+return await CommandLineApp.RunAsync(args, terminal, interruption.Token);

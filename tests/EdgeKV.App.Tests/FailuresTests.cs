@@ -9,12 +9,14 @@ public class FailuresTests
         { new CommandException(ExitCode.Usage, "x"), 2 },
         { new ModelException("x"), 3 },
         { new UnsupportedModelException("x"), 3 },
-        { new ContextWindowException("x", 2, 1), 4 },
+        { new ContextWindowException("x", 2, 1), 5 },
+        { new CalibrationTextException("x"), 4 },
+        { new OutputException("x"), 6 },
         { new OutOfKvMemoryException("x"), 5 },
         { new OperationCanceledException(), 130 },
         { new TaskCanceledException(), 130 },
         { new NativeLibraryException("x"), 1 },
-        { new PlanException("x"), 2 },
+        { new PlanException("x"), 5 },
         { new InvalidOperationException("x"), 1 },
     };
 

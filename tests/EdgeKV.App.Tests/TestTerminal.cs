@@ -1,5 +1,5 @@
 using System.Text;
-using EdgeKV.Cli;
+using EdgeKV.Cli.Terminals;
 
 namespace EdgeKV.App.Tests;
 

@@ -30,7 +30,7 @@ internal sealed class AskPolicy
     }
 
     /// <summary>The command that makes a profile.</summary>
-    public string Calibrate => $"edgekv calibrate {_request.Model ?? _model}";
+    public string Calibrate => Hints.Calibrate(_request.Model ?? _model);
 
     /// <summary>The least score that stays, as it was given; null: none was.</summary>
     public double? Threshold => _spec.Options.Policy switch
@@ -116,8 +116,8 @@ internal sealed class AskPolicy
     private static string Text(double number) => number.ToString("R", CultureInfo.InvariantCulture);
 
     private CommandException NoProfile(string needs) => new(
-        ExitCode.Usage, $"{needs} needs a profile, and there is none for this model; make one with `{Calibrate}` or give --profile FILE.");
+        ExitCode.Model, $"{needs} needs a profile, and there is none for this model; make one with `{Calibrate}` or give --profile FILE.");
 
     private CommandException NoTable(string table, string found) => new(
-        ExitCode.Usage, $"{Asking} needs a table about the model, and {found}; make it with `{Calibrate} --for {table}`.");
+        ExitCode.Model, $"{Asking} needs a table about the model, and {found}; make it with `{Hints.Calibrate(_request.Model ?? _model, table)}`.");
 }

@@ -113,7 +113,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         if (request.ContextSize > model.Window)
         {
             throw new CommandException(
-                ExitCode.Usage,
+                ExitCode.DoesNotFit,
                 $"--context {request.ContextSize} is more than the model's window; give at most {model.Window}, or 0 for as many as the run needs.");
         }
 
@@ -135,7 +135,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 ? "read it in parts with --while-reading, shorten it or lower --max-tokens"
                 : "shorten the document, lower --max-tokens or take a model with a longer window";
             throw new CommandException(
-                ExitCode.Document,
+                ExitCode.DoesNotFit,
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"document {document.Name} is {tokens:N0} tokens long and may be {Math.Max(0, allowed):N0}: {holder} {limit:N0} also holds the question ({question:N0}) and the answer (up to {request.MaxTokens:N0}); {remedy}."));
@@ -147,7 +147,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         if (policy.Budget.Bytes is null && policy.Budget.EqualRows(model.Geometry.KvHeads, tokens) is var kept && kept > allowed)
         {
             throw new CommandException(
-                ExitCode.Document,
+                ExitCode.DoesNotFit,
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"{kept:N0} of the {tokens:N0} tokens of document {document.Name} shall stay, and with question and answer the model's window has place for {Math.Max(0, allowed):N0}; give a higher --ratio, fewer --rows or lower --max-tokens."));
@@ -188,7 +188,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
         catch (PlanException e) when (request.Budget?.Bytes is not null)
         {
-            throw new CommandException(ExitCode.Memory, $"--kv-memory cannot be met: {e.Message.TrimEnd('.')}; give more, or a smaller --cache-type.", e);
+            throw new CommandException(ExitCode.DoesNotFit, $"--kv-memory cannot be met: {e.Message.TrimEnd('.')}; give more, or a smaller --cache-type.", e);
         }
     }
 

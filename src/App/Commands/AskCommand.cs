@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Cli.Terminals;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
@@ -14,11 +15,7 @@ namespace EdgeKV.Cli.Commands;
 /// <summary><c>edgekv ask</c>: read a document, compress its KV cache, answer questions from what is left.</summary>
 internal sealed class AskCommand
 {
-    private readonly Option<string?> _model = new("--model", "-m")
-    {
-        Description = $"GGUF file; default: {ModelLocator.Variable}, then models/*.gguf of the checkout, then the user's data folder",
-        HelpName = "FILE",
-    };
+    private readonly ModelOption _model = new();
 
     private readonly Option<string> _document = new("--document", "-d")
     {
@@ -29,7 +26,7 @@ internal sealed class AskCommand
 
     private readonly Option<string[]> _questions = new("--question", "-q")
     {
-        Description = "What to ask; may be given several times, each question is asked on its own",
+        Description = $"What to ask; {Arguments.Repeatable}, each question is asked on its own",
         HelpName = "TEXT",
         Required = true,
         Arity = ArgumentArity.OneOrMore,
@@ -91,8 +88,7 @@ internal sealed class AskCommand
     private readonly Option<int> _context = OptionParsing.WholeNumber(
         "--context", "Tokens that the full cache has room for; 0: as many as this run needs", 0, 0, int.MaxValue);
 
-    private readonly Option<int> _threads = OptionParsing.WholeNumber(
-        "--threads", "Threads; 0: one for each physical core", 0, 0, 4096);
+    private readonly Option<int> _threads = OptionParsing.Threads();
 
     private readonly Option<int> _gpuLayers = OptionParsing.WholeNumber(
         "--gpu-layers", "Layers to put on the GPU; -1: all", 0, -1, int.MaxValue);
@@ -145,13 +141,14 @@ internal sealed class AskCommand
     {
         Command command = new("ask", "Read a document, remove most of its KV cache, and answer questions from what is left.")
         {
-            _document, _questions, _model,
+            _document, _questions,
             _ratio, _rows, _kvMemory, _threshold, _quality, _recent,
             _policy, _score, _profile, _taskSet,
             _compare, _whileReading, _rerotate, _merge, _json,
             _maxTokens, _temperature, _topK, _topP, _minP, _seed,
             _cacheType, _context, _threads, _gpuLayers,
         };
+        _model.AddTo(command);
         command.Validators.Add(result =>
         {
             Option[] budgets = [_ratio, _rows, _kvMemory];
@@ -305,7 +302,7 @@ internal sealed class AskCommand
             : parsed.GetValue(_ratio) is { } ratio ? Budget.FromRatio(ratio)
             : null;
         return new AskRequest(
-            parsed.GetValue(_model),
+            _model.Given(parsed),
             parsed.GetValue(_profile),
             parsed.GetRequiredValue(_document),
             parsed.GetRequiredValue(_questions),

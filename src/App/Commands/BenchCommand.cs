@@ -2,10 +2,14 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Text;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Documents;
+using EdgeKV.Cli.Outputs;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Cli.Terminals;
 using EdgeKV.Evaluation;
+using EdgeKV.Files;
 using EdgeKV.Models;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
@@ -32,11 +36,7 @@ internal sealed class BenchCommand
         ["q4_0"] = KvCacheType.Q4_0,
     };
 
-    private readonly Option<string?> _model = new("--model", "-m")
-    {
-        Description = "GGUF file; default: the model that ask would take",
-        HelpName = "FILE",
-    };
+    private readonly ModelOption _model = new();
 
     private readonly Option<int[]> _depths = OptionParsing.WholeNumbers("--depths", "Tokens of the context", [1000, 4000], 1, int.MaxValue);
 
@@ -60,7 +60,7 @@ internal sealed class BenchCommand
 
     private readonly Option<int> _decode = OptionParsing.WholeNumber("--decode", "Tokens decoded in a turn", 16, 1, BenchOptions.MostDecode);
 
-    private readonly Option<int> _threads = OptionParsing.WholeNumber("--threads", "Threads; 0: one for each physical core", 0, 0, 4096);
+    private readonly Option<int> _threads = OptionParsing.Threads();
 
     private readonly Option<string?> _document = new("--document", "-d")
     {
@@ -74,6 +74,8 @@ internal sealed class BenchCommand
         HelpName = "FILE|-",
     };
 
+    private readonly Option<bool> _force = OptionParsing.Force("--json");
+
     private readonly Option<string?> _against = new("--against")
     {
         Description = "An earlier run's --json: say what has changed by more than the spread",
@@ -84,8 +86,9 @@ internal sealed class BenchCommand
     {
         Command command = new(Name, "Time prefill, scoring, compression and decoding, beside the full cache in the same run.")
         {
-            _model, _depths, _ratios, _cacheTypes, _policy, _prefills, _passes, _repeats, _warmUp, _decode, _threads, _document, _json, _against,
+            _depths, _ratios, _cacheTypes, _policy, _prefills, _passes, _repeats, _warmUp, _decode, _threads, _document, _json, _force, _against,
         };
+        _model.AddTo(command);
         command.Validators.Add(CheckPolicy);
         command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
         return command;
@@ -109,11 +112,16 @@ internal sealed class BenchCommand
 
         // Cheap checks first: nobody wants to wait ten minutes to hear of a file that cannot be written.
         BenchReport? earlier = parsed.GetValue(_against) is { } against ? Earlier(against) : null;
-        EnsureWritable(json);
+        string path = _model.Find(parsed);
+        if (json is not null and not StandardOutput)
+        {
+            new Output(json, OutputKind.Bench, _json.Name) { Force = parsed.GetValue(_force), MayPass = true }.Ensure(
+                ("the model", path), ("the model's profile", ProfileLocator.Find(path)), (_document.Name, parsed.GetValue(_document)), (_against.Name, parsed.GetValue(_against)));
+        }
+
         Document? document = parsed.GetValue(_document) is { } source
             ? await new DocumentReader("document", "--document").ReadAsync(source, terminal.Input, ct)
             : null;
-        string path = ModelLoading.Find(parsed.GetValue(_model));
 
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync("Loading the model", progress => ModelLoading.LoadAsync(path, gpuLayers: 0, progress, ct));
@@ -148,52 +156,25 @@ internal sealed class BenchCommand
         }
         catch (EdgeKVException e)
         {
-            throw new CommandException(ExitCode.Document, $"--against {e.Message.TrimEnd('.')}; name a file that --json wrote.", e);
+            throw new CommandException(ExitCode.Data, $"--against {e.Message.TrimEnd('.')}; name a file that --json wrote.", e);
         }
     }
-
-    private static void EnsureWritable(string? json)
-    {
-        if (json is null or StandardOutput)
-        {
-            return;
-        }
-
-        bool there = File.Exists(json);
-        try
-        {
-            File.Open(json, FileMode.OpenOrCreate, FileAccess.Write).Dispose();
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            throw Unwritable(json, e);
-        }
-
-        if (!there)
-        {
-            File.Delete(json);
-        }
-    }
-
-    private static CommandException Unwritable(string json, Exception e) =>
-        new(ExitCode.Usage, $"--json {json} cannot be written: {e.Message.TrimEnd('.')}; name another file.", e);
 
     private static ICompressionPolicy PolicyOf(PolicyOptions options, EdgeModel model, int depth, Terminal terminal)
     {
         PolicySpec spec = new(options) { Questions = [Question] };
-        string calibrate = $"{CommandLineApp.Name} calibrate {model.Path}";
         PolicyNeeds needs = PolicyResolver.NeedsOf(spec);
         if (model.Profile is null && needs.Any)
         {
             throw new CommandException(
-                ExitCode.Usage,
-                $"--policy {options} needs a profile, and there is none for this model; make one with `{calibrate}{(needs.Tables is [var table, ..] ? $" --for {table}" : "")}`.");
+                ExitCode.Model,
+                $"--policy {options} needs a profile, and there is none for this model; make one with `{Hints.Calibrate(model.Path, needs.Tables is [var table, ..] ? table : null)}`.");
         }
 
         PolicyResolution resolved = PolicyResolver.Resolve(spec, () => model.Profile, new ContextRoom(depth, model.Window, model.ProbeTokens));
         if (resolved.Note is { } note)
         {
-            terminal.Error.WriteLine($"{CommandLineApp.Name}: {note}{(resolved.LacksProfile ? $"; `{calibrate}` makes one" : "")}.");
+            terminal.Say($"{note}{(resolved.LacksProfile ? $"; `{Hints.Calibrate(model.Path)}` makes one" : "")}.");
         }
 
         return resolved.Policy;
@@ -206,7 +187,7 @@ internal sealed class BenchCommand
         if (deepest > most)
         {
             throw new CommandException(
-                ExitCode.Usage,
+                ExitCode.DoesNotFit,
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"{_depths.Name} {deepest} is too deep: the model's window of {model.Window:N0} also holds the {options.TextTokens - deepest:N0} tokens of a turn; give at most {most}."));
@@ -215,7 +196,7 @@ internal sealed class BenchCommand
         if (text.Tokens.Length < options.TextTokens)
         {
             throw new CommandException(
-                ExitCode.Document,
+                ExitCode.Data,
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"document {text.Name} is {text.Tokens.Length:N0} tokens long, and {_depths.Name} {deepest} needs {options.TextTokens:N0}; give a longer one, or smaller depths."));
@@ -282,14 +263,7 @@ internal sealed class BenchCommand
 
         if (json is not null and not StandardOutput)
         {
-            try
-            {
-                File.WriteAllText(json, BenchJson.Write(report) + "\n");
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                throw Unwritable(json, e);
-            }
+            OutputFile.Write(json, file => file.Write(Encoding.UTF8.GetBytes(BenchJson.Write(report) + "\n")));
         }
     }
 }

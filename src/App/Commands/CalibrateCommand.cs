@@ -2,8 +2,11 @@ using System.CommandLine;
 using System.Globalization;
 using EdgeKV.Calibration;
 using EdgeKV.Cli.Asking;
+using EdgeKV.Cli.Outputs;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Cli.Terminals;
 using EdgeKV.Evaluation;
+using EdgeKV.Files;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
 
@@ -12,15 +15,11 @@ namespace EdgeKV.Cli.Commands;
 /// <summary><c>edgekv calibrate MODEL</c>: learns what lets the model's rows be scored while a document is read.</summary>
 internal sealed class CalibrateCommand
 {
-    private readonly Argument<string?> _model = new("MODEL")
-    {
-        Description = "GGUF file; default: the model that ask would take",
-        Arity = ArgumentArity.ZeroOrOne,
-    };
+    private readonly ModelOption _model = new();
 
     private readonly Option<string[]> _texts = new("--text", "-t")
     {
-        Description = "Files and folders to learn from; may be given several times; default: llama.cpp's documentation and sources, where the build left them",
+        Description = $"Files and folders to learn from; {Arguments.Repeatable}; default: llama.cpp's documentation and sources, where the build left them",
         HelpName = "PATH",
         Arity = ArgumentArity.OneOrMore,
     };
@@ -41,10 +40,12 @@ internal sealed class CalibrateCommand
         HelpName = "FILE",
     };
 
+    private readonly Option<bool> _force = OptionParsing.Force("--output");
+
     private readonly Option<int> _seed = OptionParsing.WholeNumber(
         "--seed", "Which parts of the texts are taken; the same seed gives the same profile", 1, 0, int.MaxValue);
 
-    private readonly Option<int> _threads = OptionParsing.WholeNumber("--threads", "Threads; 0: one for each physical core", 0, 0, 4096);
+    private readonly Option<int> _threads = OptionParsing.Threads();
 
     private readonly Option<int> _gpuLayers = OptionParsing.WholeNumber("--gpu-layers", "Layers to put on the GPU; -1: all", 0, -1, int.MaxValue);
 
@@ -53,8 +54,9 @@ internal sealed class CalibrateCommand
         Command command = new(
             "calibrate", "Learn to score a model's rows while a document is read. Goes on where it was when it was interrupted.")
         {
-            _model, _for, _texts, _tokens, _output, _seed, _threads, _gpuLayers,
+            _for, _texts, _tokens, _output, _force, _seed, _threads, _gpuLayers,
         };
+        _model.AddTo(command);
         command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
         return command;
     }
@@ -62,12 +64,13 @@ internal sealed class CalibrateCommand
     private async Task<int> RunAsync(ParseResult parsed, Terminal terminal, CancellationToken ct)
     {
         string[] names = Names(parsed.GetValue(_for) ?? []);
-        string path = ModelLoading.Find(parsed.GetValue(_model));
+        string path = _model.Find(parsed);
         string output = parsed.GetValue(_output) ?? ProfileLocator.DefaultPath(path);
-        if (Directory.Exists(output))
-        {
-            throw new CommandException(ExitCode.Usage, $"--output {output} is a folder; name the file to write.");
-        }
+
+        // What this command goes on from, and its lock, lie beside the profile.
+        OutputFile.MakeFolder(output);
+        new Output(output, OutputKind.Profile, _output.Name) { Force = parsed.GetValue(_force) }.Ensure(
+            [("the model", path), .. (parsed.GetValue(_texts) ?? []).Select(text => ($"{_texts.Name} {text}", (string?)text))]);
 
         // From before the profile is read until it is written: else two that find tables at once would each drop the other's.
         using IDisposable alone = Alone(output);
@@ -75,7 +78,7 @@ internal sealed class CalibrateCommand
         // The default makes a whole new profile; all else joins one, which must then be readable and this model's.
         bool joins = names.Except(Calibrator.Default).Any() || !names.Contains(Calibrator.Learned);
         ScoreProfile? profile = Existing(parsed.GetValue(_output) is null ? ProfileLocator.Find(path) : output, joins);
-        CalibrationTexts texts = Texts(Paths(parsed));
+        CalibrationTexts texts = CalibrationTexts.From(Paths(parsed));
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
@@ -149,21 +152,8 @@ internal sealed class CalibrateCommand
     }
 
     /// <summary>Keeps other processes from the profile and its checkpoints.</summary>
-    private static IDisposable Alone(string output)
-    {
-        try
-        {
-            Directory.GetParent(output)?.Create();
-            return FileLock.Take(output + ".lock")
-                ?? throw new CommandException(
-                    ExitCode.Usage, $"{output} is being calibrated by another process; wait for it, or name another file with --output.");
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new CommandException(
-                ExitCode.Model, $"the profile {output} cannot be written: {e.Message.TrimEnd('.')}. Name another file with --output.", e);
-        }
-    }
+    private static IDisposable Alone(string output) => FileLock.Take(output + ".lock")
+        ?? throw new OutputException($"{output} is being calibrated by another process; wait for it, or name another file with --output.");
 
     /// <summary>The profile that tables join. One that cannot be read is no reason not to learn another map, but nothing can join it.</summary>
     private static ScoreProfile? Existing(string? file, bool required)
@@ -183,24 +173,12 @@ internal sealed class CalibrateCommand
         if (parsed.GetValue(_texts) is { Length: > 0 } given)
         {
             string? missing = given.FirstOrDefault(path => !File.Exists(path) && !Directory.Exists(path));
-            return missing is null ? given : throw new CommandException(ExitCode.Document, $"--text {missing} does not exist; name a file or a folder.");
+            return missing is null ? given : throw new CommandException(ExitCode.Data, $"--text {missing} does not exist; name a file or a folder.");
         }
 
         return CalibrationTexts.Installed is { } installed
             ? [installed]
-            : throw new CommandException(ExitCode.Usage, "there are no texts beside this program to learn from; name files or folders with --text.");
-    }
-
-    private static CalibrationTexts Texts(string[] paths)
-    {
-        try
-        {
-            return CalibrationTexts.From(paths);
-        }
-        catch (ProfileException e)
-        {
-            throw new CommandException(ExitCode.Document, e.Message, e);
-        }
+            : throw new CommandException(ExitCode.Data, "there are no texts beside this program to learn from; name files or folders with --text.");
     }
 
     private sealed class StageProgress(IProgress<double> share) : IProgress<CalibrationProgress>

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
-using System.CommandLine.Parsing;
 using System.Text.RegularExpressions;
+using EdgeKV.Cli.Terminals;
 
 namespace EdgeKV.Cli.Commands;
 
@@ -15,25 +15,30 @@ internal static partial class CommandLineApp
     {
         try
         {
-            // Questions may begin with '@'; response files are not worth breaking them.
-            ParseResult parsed = Create(terminal).Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
-            if (parsed.Errors.Count > 0 && parsed.Action is not HelpWithExamples)
+            terminal.EnsureOut();
+            if (Arguments.NoText(args) is { } wrong)
             {
-                return Report(terminal, ExitCode.Usage, UsageMessage(parsed));
+                return Report(terminal, ExitCode.Usage, $"{wrong}.");
             }
 
-            int code = await parsed.InvokeAsync(
+            // Questions may begin with '@'; response files are not worth breaking them.
+            ParseResult parsed = Create(terminal).Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+            if (parsed.Action is not HelpWithExamples && (Arguments.Unknown(parsed) ?? Arguments.Repeated(parsed.CommandResult) ?? Arguments.Empty(parsed.CommandResult) ?? (parsed.Errors is [var first, ..] ? first.Message : null)) is { } error)
+            {
+                return Report(terminal, ExitCode.Usage, UsageMessage(parsed, error));
+            }
+
+            return await parsed.InvokeAsync(
                 new InvocationConfiguration
                 {
                     EnableDefaultExceptionHandler = false,
                     Output = terminal.Out,
                     Error = terminal.Error,
-                    ProcessTerminationTimeout = TimeSpan.FromSeconds(0.9),
+
+                    // Signals are the program's to handle.
+                    ProcessTerminationTimeout = null,
                 },
                 ct);
-
-            // Work that could not be stopped, such as waiting for a terminal's input, is left behind without an exception.
-            return code is 130 or 143 ? Report(terminal, ExitCode.Interrupted, "interrupted.") : code;
         }
         catch (Exception e)
         {
@@ -63,12 +68,11 @@ internal static partial class CommandLineApp
         return root;
     }
 
-    private static string UsageMessage(ParseResult parsed)
+    private static string UsageMessage(ParseResult parsed, string error)
     {
-        ParseError error = parsed.Errors[0];
         string name = parsed.CommandResult.Command.Name;
         string command = name == Name ? Name : $"{Name} {name}";
-        string message = Quoted().Replace(error.Message.ReplaceLineEndings(" "), "$1").TrimEnd('.', ' ');
+        string message = Quoted().Replace(error.ReplaceLineEndings(" "), "$1").TrimEnd('.', ' ');
         return $"{message}; see {command} --help.";
     }
 
@@ -78,7 +82,11 @@ internal static partial class CommandLineApp
 
     private static int Report(Terminal terminal, ExitCode code, string message)
     {
-        terminal.Error.WriteLine($"{Name}: {message}");
+        if (message.Length > 0)
+        {
+            terminal.Say(message);
+        }
+
         return (int)code;
     }
 }

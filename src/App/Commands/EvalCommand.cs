@@ -2,8 +2,11 @@ using System.CommandLine;
 using System.Globalization;
 using System.Security.Cryptography;
 using EdgeKV.Cli.Asking;
+using EdgeKV.Cli.Outputs;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Cli.Terminals;
 using EdgeKV.Evaluation;
+using EdgeKV.Files;
 using EdgeKV.Models;
 using EdgeKV.Policies.Allocators;
 using EdgeKV.Policies.Configuration;
@@ -16,15 +19,11 @@ internal sealed class EvalCommand
 {
     private static readonly double[] AllRatios = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
-    private readonly Option<string?> _model = new("--model", "-m")
-    {
-        Description = $"GGUF file; default: {ModelLocator.Variable}, then models/*.gguf of the checkout, then the user's data folder",
-        HelpName = "FILE",
-    };
+    private readonly ModelOption _model = new();
 
     private readonly Option<string[]> _datasets = new("--dataset", "-d")
     {
-        Description = "Data: RULER's, LongBench's or SQuAD's files, needle-in-a-haystack folders, lines of {context, question, answers}; may be given several times",
+        Description = $"Data: RULER's, LongBench's or SQuAD's files, needle-in-a-haystack folders, lines of {{context, question, answers}}; {Arguments.Repeatable}",
         HelpName = "DIR|FILE",
         Arity = ArgumentArity.OneOrMore,
     };
@@ -100,8 +99,7 @@ internal sealed class EvalCommand
     private readonly Option<string> _cacheType = OptionParsing.Choice(
         "--cache-type", "TYPE", "Type of the cache's numbers: f16, q8_0, q4_0", "f16", ["f16", "q8_0", "q4_0"]);
 
-    private readonly Option<int> _threads = OptionParsing.WholeNumber(
-        "--threads", "Threads; 0: one for each physical core", 0, 0, 4096);
+    private readonly Option<int> _threads = OptionParsing.Threads();
 
     private readonly Option<int> _gpuLayers = OptionParsing.WholeNumber(
         "--gpu-layers", "Layers to put on the GPU; -1: all", 0, -1, int.MaxValue);
@@ -110,8 +108,9 @@ internal sealed class EvalCommand
     {
         Command command = new("eval", "Measure what policies leave of a model's right answers. Goes on where it was with --resume.")
         {
-            _datasets, _synthetic, _lengths, _tasks, _haystack, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _merge, _skipLong, _model, _cacheType, _threads, _gpuLayers,
+            _datasets, _synthetic, _lengths, _tasks, _haystack, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _merge, _skipLong, _cacheType, _threads, _gpuLayers,
         };
+        _model.AddTo(command);
         command.Validators.Add(result =>
         {
             if (result.GetResult(_rows) is { Implicit: false } && result.GetResult(_ratios) is { Implicit: false })
@@ -152,15 +151,17 @@ internal sealed class EvalCommand
             QueryAware = parsed.GetValue(_queryAware),
             Merge = parsed.GetValue(_merge),
         };
-        string path = ModelLoading.Find(parsed.GetValue(_model));
+        string path = _model.Find(parsed);
 
         // Cheap checks first: nobody wants to wait for a model to hear of a mistyped path.
         string? missing = datasets.FirstOrDefault(dataset => !File.Exists(dataset) && !Directory.Exists(dataset));
         if (missing is not null)
         {
-            throw new CommandException(ExitCode.Document, $"--dataset {missing}: there is no such file or folder; check the path.");
+            throw new CommandException(ExitCode.Data, $"--dataset {missing}: there is no such file or folder; check the path.");
         }
 
+        string output = parsed.GetRequiredValue(_output);
+        EnsureOutputs(output, parsed.GetValue(_resume), [("the model", path), ("the model's profile", ProfileLocator.Find(path)), (_haystack.Name, parsed.GetValue(_haystack)), .. datasets.Select(data => (_datasets.Name, (string?)data))]);
         ReportWriter.EnsureCharts();
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
@@ -168,7 +169,6 @@ internal sealed class EvalCommand
         IReadOnlyList<EvalSample> samples = Read(datasets, Synthetic(parsed), model, parsed.GetValue(_samples), parsed.GetValue(_seed));
         CheckPolicies(options, model, path, samples);
         samples = Fitting(model, samples, parsed.GetValue(_skipLong), terminal);
-        string output = parsed.GetRequiredValue(_output);
         using (RunFolder folder = RunFolder.Open(
             output, await ManifestAsync(parsed, options, model, Names(datasets, Synthetic(parsed)), ct), parsed.GetValue(_resume)))
         {
@@ -197,17 +197,28 @@ internal sealed class EvalCommand
         return (int)ExitCode.Success;
     }
 
+    private void EnsureOutputs(string folder, bool resume, (string Name, string? Path)[] inputs)
+    {
+        RunFolder.EnsureUsable(folder, resume);
+        foreach (string file in RunFolder.FilesOf(folder))
+        {
+            if (inputs.FirstOrDefault(input => input.Path is not null && OutputFile.AreSame(file, input.Path)) is { Name: { } same })
+            {
+                throw new CommandException(ExitCode.CannotWrite, $"{file} is also {same}, which would be lost; name another folder with {_output.Name}.");
+            }
+        }
+
+        // A folder that is not there yet has nothing to lose.
+        foreach (string file in Directory.Exists(folder) ? ReportWriter.FilesOf(folder) : [])
+        {
+            new Output(file, OutputKind.Report, _output.Name) { Remedy = "move it away" }.Ensure(inputs);
+        }
+    }
+
     private static IReadOnlyList<EvalSample> Read(string[] paths, SyntheticOptions? synthetic, EdgeModel model, int count, int seed)
     {
-        try
-        {
-            IReadOnlyList<EvalSample> given = SampleChoice.Take([.. paths.SelectMany(path => Datasets.Read(path, Tokens))], count, seed);
-            return synthetic is null ? given : [.. given, .. SyntheticData.Generate(synthetic, Tokens)];
-        }
-        catch (DatasetException e)
-        {
-            throw new CommandException(ExitCode.Document, e.Message, e);
-        }
+        IReadOnlyList<EvalSample> given = SampleChoice.Take([.. paths.SelectMany(path => Datasets.Read(path, Tokens))], count, seed);
+        return synthetic is null ? given : [.. given, .. SyntheticData.Generate(synthetic, Tokens)];
 
         int Tokens(string text) => model.Tokenize(text).Length;
     }
@@ -232,8 +243,8 @@ internal sealed class EvalCommand
                 if (model.Profile is null && needs.Any)
                 {
                     throw new CommandException(
-                        ExitCode.Usage,
-                        $"--policies {policy} needs a profile, and there is none for this model; make one with `{CommandLineApp.Name} calibrate {path}{(needs.Tables is [var table, ..] ? $" --for {table}" : "")}`, or take {GlobalRanking.PolicyName}:source=repeat.");
+                        ExitCode.Model,
+                        $"--policies {policy} needs a profile, and there is none for this model; make one with `{Hints.Calibrate(path, needs.Tables is [var table, ..] ? table : null)}`, or take {GlobalRanking.PolicyName}:source=repeat.");
                 }
 
                 PolicyResolver.Resolve(spec, () => model.Profile, ContextRoom.Ample);
@@ -258,17 +269,17 @@ internal sealed class EvalCommand
             else if (!skip)
             {
                 throw new CommandException(
-                    ExitCode.Document,
+                    ExitCode.DoesNotFit,
                     string.Create(CultureInfo.InvariantCulture, $"{sample.Source}: context, question and answer take {positions:N0} tokens; the model's window holds {model.Window:N0}. Take shorter samples, or leave such ones out with --skip-long."));
             }
         }
 
         if (fitting.Count < samples.Count)
         {
-            terminal.Error.WriteLine($"{samples.Count - fitting.Count} of {samples.Count} samples are longer than the model's window and left out.");
+            terminal.Say($"{samples.Count - fitting.Count} of {samples.Count} samples are longer than the model's window and left out.");
         }
 
-        return fitting.Count > 0 ? fitting : throw new CommandException(ExitCode.Document, "no sample fits the model's window; take shorter ones.");
+        return fitting.Count > 0 ? fitting : throw new CommandException(ExitCode.DoesNotFit, "no sample fits the model's window; take shorter ones.");
     }
 
     private async Task<RunManifest> ManifestAsync(
@@ -296,7 +307,7 @@ internal sealed class EvalCommand
             Seed = parsed.GetValue(_seed),
             QueryAware = options.QueryAware,
             Merge = options.Merge,
-            Command = string.Join(' ', parsed.Tokens.Select(token => token.Value).Prepend(CommandLineApp.Name)),
+            Command = Hints.Command(parsed.Tokens.Select(token => token.Value).Prepend(CommandLineApp.Name)),
             Machine = Machine.Here.ToString(),
             Started = DateTimeOffset.UtcNow,
         };

@@ -4,7 +4,7 @@ using System.CommandLine.Invocation;
 
 namespace EdgeKV.Cli.Commands;
 
-/// <summary>The usual help, and below it commands to copy.</summary>
+/// <summary>The usual help, and below it commands to copy and the exit codes.</summary>
 internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLineAction
 {
     private const string Root =
@@ -27,8 +27,6 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
             edgekv ask -d report.txt -q "Who wrote it?" --threshold -6.5 --ratio 0.5
           Keep what a second reading looks at, for a document full of facts:
             edgekv ask -d report.txt -q "Who wrote it?" --score repeat
-
-        Exit codes: 0 done, 2 usage, 3 model, 4 document, 5 memory, 130 interrupted, 1 anything else.
         """;
 
     private const string Bench =
@@ -54,10 +52,14 @@ internal sealed class HelpWithExamples(HelpAction usual) : SynchronousCommandLin
             { Name: BenchCommand.Name } => Bench,
             _ => null,
         };
+        TextWriter output = parseResult.InvocationConfiguration.Output;
         if (examples is not null)
         {
-            parseResult.InvocationConfiguration.Output.WriteLine(examples);
+            output.WriteLine(examples);
+            output.WriteLine();
         }
+
+        output.WriteLine(ExitCodes.Help);
 
         return code;
     }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Cli.Sizing;
+using EdgeKV.Cli.Terminals;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
 
@@ -12,11 +13,7 @@ internal sealed class InfoCommand
 {
     private const long DefaultMemory = 1L << 30;
 
-    private readonly Argument<string?> _model = new("MODEL")
-    {
-        Description = "GGUF file; default: the model that ask would take",
-        Arity = ArgumentArity.ZeroOrOne,
-    };
+    private readonly ModelOption _model = new();
 
     private readonly Option<long?> _memory = OptionParsing.Size("--memory", "Memory for the KV cache [default: 1GiB]");
 
@@ -29,15 +26,16 @@ internal sealed class InfoCommand
     {
         Command command = new("info", "Show what a model's KV cache takes per token, how much context fits a given memory, and the model's profile.")
         {
-            _model, _memory, _json,
+            _memory, _json,
         };
+        _model.AddTo(command);
         command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
         return command;
     }
 
     private async Task<int> RunAsync(ParseResult parsed, Terminal terminal, CancellationToken ct)
     {
-        string path = ModelLoading.Find(parsed.GetValue(_model));
+        string path = _model.Find(parsed);
         using EdgeModel model = await ModelLoading.LoadAsync(path, gpuLayers: 0, progress: null, ct);
         ModelSizing sizing = ModelSizing.From(
             ModelFacts.Of(model), ProfileFacts.Of(model.Profile), model.Bytes, model.KvMemory, parsed.GetValue(_memory) ?? DefaultMemory);

@@ -9,7 +9,7 @@ namespace EdgeKV.Cli.Commands;
 internal static class OptionParsing
 {
     /// <summary>A whole number within bounds.</summary>
-    public static Option<int> WholeNumber(string name, string description, int fallback, int min, int max) => new(name)
+    public static Option<int> WholeNumber(string name, string description, int fallback, int min, int max, string meaning = "") => new(name)
     {
         Description = description,
         HelpName = "N",
@@ -17,7 +17,23 @@ internal static class OptionParsing
         CustomParser = result => int.TryParse(Text(result), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
             && value >= min && value <= max
                 ? value
-                : Fail(result, $"must be a whole number from {min} to {max}", fallback),
+                : Fail(result, $"must be a whole number from {min} to {max}{meaning}", fallback),
+    };
+
+    /// <summary>Threads of the engine. More than the processors spin in each other's way and may never end.</summary>
+    public static Option<int> Threads() => WholeNumber(
+        "--threads",
+        $"Threads, at most {Environment.ProcessorCount}, which are this machine's processors; 0: one for each",
+        0,
+        0,
+        Environment.ProcessorCount,
+        ", which are this machine's processors");
+
+    /// <summary>The flag that lets a file of another kind be replaced.</summary>
+    /// <param name="output">The option that names the file.</param>
+    public static Option<bool> Force(string output) => new("--force")
+    {
+        Description = $"Replace the file of {output} though it is of another kind; never one that the command reads",
     };
 
     /// <summary>A whole number of at least 1, or another least; null when the option is not given.</summary>

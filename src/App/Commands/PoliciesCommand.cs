@@ -1,5 +1,6 @@
 using System.CommandLine;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Cli.Terminals;
 
 namespace EdgeKV.Cli.Commands;
 

@@ -1,5 +1,7 @@
 using System.CommandLine;
+using EdgeKV.Cli.Outputs;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Cli.Terminals;
 using EdgeKV.Evaluation;
 
 namespace EdgeKV.Cli.Commands;
@@ -18,12 +20,22 @@ internal sealed class ReportCommand
         HelpName = "FILE",
     };
 
+    private readonly Option<bool> _force = OptionParsing.Force("--output");
+
     public Command Create(Terminal terminal)
     {
-        Command command = new("report", "Write a run's report: one HTML file that needs no network, its tables as CSV beside it.") { _folder, _output };
+        Command command = new("report", "Write a run's report: one HTML file that needs no network, its tables as CSV beside it.") { _folder, _output, _force };
         command.SetAction(parsed =>
         {
-            WrittenReport report = ReportWriter.Write(parsed.GetRequiredValue(_folder), parsed.GetValue(_output));
+            string folder = parsed.GetRequiredValue(_folder);
+            RunFolder.ReadManifest(folder);
+            foreach (string file in ReportWriter.FilesOf(folder, parsed.GetValue(_output)))
+            {
+                new Output(file, OutputKind.Report, _output.Name) { Force = parsed.GetValue(_force) }.Ensure(
+                    RunFolder.FilesOf(folder).Select(part => ("a file of the run", (string?)part)));
+            }
+
+            WrittenReport report = ReportWriter.Write(folder, parsed.GetValue(_output));
             RunTables.Write(terminal.OutConsole(), report.Statistics);
             terminal.Out.WriteLine($"{report.Path}, and {report.Tables.Count} tables as CSV beside it.");
             return (int)ExitCode.Success;

@@ -16,7 +16,7 @@ internal sealed class DocumentReader(string kind, string option)
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>Reads the file at <paramref name="source"/>, or all of <paramref name="input"/> when that is <c>-</c>.</summary>
-    /// <exception cref="CommandException">With <see cref="ExitCode.Document"/>.</exception>
+    /// <exception cref="CommandException">With <see cref="ExitCode.Data"/>.</exception>
     public async Task<Document> ReadAsync(string source, Stream input, CancellationToken ct)
     {
         string name = source == "-" ? "standard input" : source;
@@ -101,7 +101,7 @@ internal sealed class DocumentReader(string kind, string option)
     }
 
     private CommandException Wrong(string name, string what, string remedy, Exception? inner = null) =>
-        new(ExitCode.Document, $"{kind} {name} {what}; {remedy}.", inner);
+        new(ExitCode.Data, $"{kind} {name} {what}; {remedy}.", inner);
 
     private static string OneLine(string text) => text.ReplaceLineEndings(" ").TrimEnd('.', ' ');
 }

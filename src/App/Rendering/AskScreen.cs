@@ -1,5 +1,5 @@
 using EdgeKV.Cli.Asking;
-using EdgeKV.Cli.Commands;
+using EdgeKV.Cli.Terminals;
 
 namespace EdgeKV.Cli.Rendering;
 
@@ -12,11 +12,7 @@ internal sealed class AskScreen(Terminal terminal, bool json) : IAskObserver
 
     public Task<T> StageAsync<T>(string title, Func<IProgress<double>, Task<T>> work) => new ProgressScreen(terminal).StageAsync(title, work);
 
-    public void Note(string message)
-    {
-        terminal.Error.WriteLine($"{CommandLineApp.Name}: {message}");
-        terminal.Error.Flush();
-    }
+    public void Note(string message) => terminal.Say(message);
 
     public void AnswerBegins(string question, string source)
     {

@@ -1,3 +1,4 @@
+using EdgeKV.Cli.Terminals;
 using Spectre.Console;
 
 namespace EdgeKV.Cli.Rendering;

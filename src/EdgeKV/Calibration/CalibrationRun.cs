@@ -167,7 +167,7 @@ internal sealed class CalibrationRun
         if (_state[Counter.Tokens] < SmallestText)
         {
             Forget();
-            throw new ProfileException($"The texts in {_texts.Name} are too short to learn from; give longer ones.");
+            throw new CalibrationTextException($"The texts in {_texts.Name} are too short to learn from; give longer ones.");
         }
 
         HeadLayout kvHeads = _model.Geometry.KvHeads;
@@ -209,7 +209,7 @@ internal sealed class CalibrationRun
         if (_state[Counter.CheckedTokens] == 0)
         {
             Forget();
-            throw new ProfileException($"The texts in {_texts.Name} are too few to check what was learned; give more of them.");
+            throw new CalibrationTextException($"The texts in {_texts.Name} are too few to check what was learned; give more of them.");
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using EdgeKV.Files;
 using EdgeKV.Models;
 using EdgeKV.Numerics;
 
@@ -83,30 +84,20 @@ internal sealed class CalibrationState
     }
 
     /// <summary>Writes a file, and makes its folder where there is none.</summary>
-    /// <exception cref="ProfileException">It cannot be written.</exception>
+    /// <exception cref="OutputException">It cannot be written.</exception>
     public void Write(string path)
     {
-        try
+        OutputFile.MakeFolder(path);
+        OutputFile.Write(path, file =>
         {
-            Directory.GetParent(path)?.Create();
-            string part = path + ".new";
-            using (FileStream file = File.Create(part))
+            file.Write(Encoding.ASCII.GetBytes(FirstLine + _key));
+            file.Write(MemoryMarshal.AsBytes(_counters.AsSpan()));
+            foreach (NormalEquations equations in Equations)
             {
-                file.Write(Encoding.ASCII.GetBytes(FirstLine + _key));
-                file.Write(MemoryMarshal.AsBytes(_counters.AsSpan()));
-                foreach (NormalEquations equations in Equations)
-                {
-                    equations.Write(file);
-                }
-
-                Quality.Write(file);
+                equations.Write(file);
             }
 
-            File.Move(part, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new ProfileException($"The checkpoint {path} cannot be written: {e.Message}", e);
-        }
+            Quality.Write(file);
+        });
     }
 }

@@ -45,7 +45,7 @@ public sealed class CalibrationTexts
 
     /// <summary>Reads files and all files of folders that are documents or sources by their ending, except tiny and huge ones.</summary>
     /// <param name="paths">Files and folders. A file that is named is taken whatever its ending.</param>
-    /// <exception cref="ProfileException">A path does not exist, cannot be read or is no text, or there is nothing to learn from.</exception>
+    /// <exception cref="CalibrationTextException">A path does not exist, cannot be read or is no text, or there is nothing to learn from.</exception>
     public static CalibrationTexts From(params IReadOnlyList<string> paths)
     {
         ArgumentNullException.ThrowIfNull(paths);
@@ -78,13 +78,13 @@ public sealed class CalibrationTexts
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                throw new ProfileException($"The text {path} cannot be read: {e.Message}", e);
+                throw new CalibrationTextException($"The text {path} cannot be read: {e.Message}", e);
             }
         }
 
         return documents.Count + sources.Count > 0
             ? new CalibrationTexts(string.Join(", ", paths.Select(path => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))))), documents, sources)
-            : throw new ProfileException($"There is no text to learn from in {string.Join(", ", paths)}.");
+            : throw new CalibrationTextException($"There is no text to learn from in {string.Join(", ", paths)}.");
 
         void Add(string file, bool required)
         {
@@ -96,7 +96,7 @@ public sealed class CalibrationTexts
             string text = File.ReadAllText(file);
             if (text.Contains('\0', StringComparison.Ordinal))
             {
-                throw new ProfileException($"The text {file} is no text: it has zero bytes.");
+                throw new CalibrationTextException($"The text {file} is no text: it has zero bytes.");
             }
 
             if (text.Length >= SmallestPiece)

@@ -31,7 +31,9 @@ public static class Calibrator
     /// <param name="options">How; null for the defaults.</param>
     /// <param name="progress">Gets stage and share.</param>
     /// <param name="cancellationToken">Stops the work; with <see cref="CalibrationOptions.Checkpoint"/> nothing but the text at hand is lost.</param>
-    /// <exception cref="ProfileException">The texts are too few to learn from, or the checkpoint cannot be read or written.</exception>
+    /// <exception cref="CalibrationTextException">The texts are too few to learn from.</exception>
+    /// <exception cref="ProfileException">The checkpoint cannot be read.</exception>
+    /// <exception cref="OutputException">The checkpoint cannot be written.</exception>
     /// <exception cref="ContextWindowException">The model's window is too short for any text.</exception>
     /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact, or its graph does not name what attention is given.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>
@@ -55,9 +57,9 @@ public static class Calibrator
     /// <param name="progress">Gets stage and share.</param>
     /// <param name="cancellationToken">Stops the work; with <see cref="CalibrationOptions.Checkpoint"/> nothing but the prompt or text at hand is lost.</param>
     /// <exception cref="ArgumentException">A name is none of these.</exception>
-    /// <exception cref="ProfileException">
-    /// The profile is another model's, the texts are too few, the model gives no table, or a checkpoint cannot be read or written.
-    /// </exception>
+    /// <exception cref="ProfileException">The profile is another model's, the model gives no table, or a checkpoint cannot be read.</exception>
+    /// <exception cref="CalibrationTextException">The texts are too few.</exception>
+    /// <exception cref="OutputException">A checkpoint cannot be written.</exception>
     /// <exception cref="ContextWindowException">The model's window is too short for any text.</exception>
     /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact, or a table needs what its graph does not show.</exception>
     /// <exception cref="OutOfKvMemoryException">Not enough memory.</exception>

@@ -32,7 +32,7 @@ internal static class NeedlePrompts
     /// <param name="textTokens">Tokens of a text as they are taken.</param>
     /// <param name="seed">Which parts of the texts are taken.</param>
     /// <param name="answerTokens">Tokens of an answer.</param>
-    /// <exception cref="ProfileException">The texts are too short.</exception>
+    /// <exception cref="CalibrationTextException">The texts are too short.</exception>
     public static IReadOnlyList<NeedlePrompt> Of(EdgeModel model, CalibrationTexts texts, int textTokens, int seed, int answerTokens)
     {
         // Documents and sources take turns; people ask about documents.
@@ -47,7 +47,7 @@ internal static class NeedlePrompts
                 int count = LinesOf(sizes, length);
                 if (count == 0)
                 {
-                    throw new ProfileException($"The texts in {texts.Name} are too short for needle prompts of {length} tokens; give longer ones.");
+                    throw new CalibrationTextException($"The texts in {texts.Name} are too short for needle prompts of {length} tokens; give longer ones.");
                 }
 
                 int total = sizes.Take(count).Sum();

@@ -116,6 +116,6 @@ internal static class TableCalibrations
         List<int[]> found = Cut(pieces, RepeatedTexts, Math.Min(options.TextTokens, fits), least);
         return found.Count > 0
             ? found
-            : throw new ProfileException($"The texts in {source} are too short for {table}, which needs {least} tokens; give longer ones.");
+            : throw new CalibrationTextException($"The texts in {source} are too short for {table}, which needs {least} tokens; give longer ones.");
     }
 }

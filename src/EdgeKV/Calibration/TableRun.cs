@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
+using EdgeKV.Files;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
 
@@ -96,22 +97,12 @@ internal sealed class TableRun
 
     private void Write(string path)
     {
-        try
+        byte[] all = [.. Encoding.ASCII.GetBytes(FirstLine + _key), .. BitConverter.GetBytes(_done), .. MemoryMarshal.AsBytes(_sums.AsSpan())];
+        OutputFile.MakeFolder(path);
+        OutputFile.Write(path, file =>
         {
-            Directory.GetParent(path)?.Create();
-            byte[] all = [.. Encoding.ASCII.GetBytes(FirstLine + _key), .. BitConverter.GetBytes(_done), .. MemoryMarshal.AsBytes(_sums.AsSpan())];
-            string part = path + ".new";
-            using (FileStream file = File.Create(part))
-            {
-                file.Write(all);
-                file.Write(SHA256.HashData(all));
-            }
-
-            File.Move(part, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new ProfileException($"The checkpoint {path} cannot be written: {e.Message}", e);
-        }
+            file.Write(all);
+            file.Write(SHA256.HashData(all));
+        });
     }
 }

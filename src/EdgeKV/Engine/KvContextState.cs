@@ -1,3 +1,5 @@
+using EdgeKV.Files;
+
 namespace EdgeKV.Engine;
 
 /// <summary>Saving what a context holds and loading it again.</summary>
@@ -8,7 +10,7 @@ public static class KvContextState
         /// <summary>Writes the cache, its token ids and its learned scores to a file. A compact cache is written as it is.</summary>
         /// <param name="path">The file. It is written beside its place and renamed, so that an earlier one stays whole when writing fails.</param>
         /// <param name="cancellationToken">Stops the work.</param>
-        /// <exception cref="EdgeKVException">The file cannot be written.</exception>
+        /// <exception cref="OutputException">The file cannot be written.</exception>
         /// <exception cref="SessionStateException">The context holds nothing.</exception>
         /// <exception cref="OperationCanceledException">Cancelled.</exception>
         public Task SaveAsync(string path, CancellationToken cancellationToken = default)
@@ -18,29 +20,8 @@ public static class KvContextState
                 () =>
                 {
                     context.ThrowIfEmpty("save");
-                    string temporary = $"{path}.{Guid.NewGuid():N}.new";
-                    try
-                    {
-                        using (FileStream file = new(temporary, FileMode.CreateNew, FileAccess.Write))
-                        {
-                            StateFile.Write(context.Native, file, cancellationToken);
-                            file.Flush(flushToDisk: true);
-                        }
-
-                        File.Move(temporary, path, overwrite: true);
-                        return true;
-                    }
-                    catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-                    {
-                        throw new EdgeKVException($"The session cannot be saved to {path}: {e.Message}", e);
-                    }
-                    finally
-                    {
-                        if (File.Exists(temporary))
-                        {
-                            File.Delete(temporary);
-                        }
-                    }
+                    OutputFile.Write(path, file => StateFile.Write(context.Native, file, cancellationToken));
+                    return true;
                 },
                 cancellationToken);
         }

@@ -86,7 +86,7 @@ internal sealed class NormalEquations(int inputs, int targets)
     /// <summary>The weights with the least squares plus penalty.</summary>
     /// <param name="ridge">Times the mean of the diagonal of X^T X; on the weights, not on the bias.</param>
     /// <param name="weights">[inputs + 1, targets], the bias last.</param>
-    /// <exception cref="ProfileException">The tokens do not determine any.</exception>
+    /// <exception cref="CalibrationTextException">The tokens do not determine any.</exception>
     public void Solve(double ridge, Span<float> weights)
     {
         Matrix<double> gram = Matrix<double>.Build.Dense(_size, _size);
@@ -113,7 +113,7 @@ internal sealed class NormalEquations(int inputs, int targets)
         }
         catch (ArgumentException e)
         {
-            throw new ProfileException("The texts are too few or too much alike to learn from; give more of them.", e);
+            throw new CalibrationTextException("The texts are too few or too much alike to learn from; give more of them.", e);
         }
 
         for (int i = 0; i < _size; i++)

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using EdgeKV.Files;
 using EdgeKV.Models;
 
 namespace EdgeKV.Profiles;
@@ -22,8 +23,9 @@ public sealed class ScoreProfile
     /// <summary>What a profile's file name ends with.</summary>
     public const string Extension = ".edgekv";
 
-    private const string FirstLine = "EDGEKV-PROFILE 1\n";
-    private const string FirstLineWithTables = "EDGEKV-PROFILE 2\n";
+    private const string Magic = "EDGEKV-PROFILE ";
+    private const string FirstLine = Magic + "1\n";
+    private const string FirstLineWithTables = Magic + "2\n";
     private const int LongestHeader = 1 << 20;
     private const string Remedy = "Make one with `edgekv calibrate`, or take it away.";
 
@@ -235,34 +237,42 @@ public sealed class ScoreProfile
         }
     }
 
-    /// <summary>Writes a file, whole or not at all, and makes its folder where there is none.</summary>
-    /// <param name="path">The file; written over.</param>
-    /// <exception cref="ProfileException">It cannot be written.</exception>
-    public void Save(string path)
+    /// <summary>Whether a file begins as a profile does, whole or damaged.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>False too where it cannot be read.</returns>
+    public static bool IsProfile(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        string part = path + ".part";
         try
         {
-            Directory.GetParent(path)?.Create();
-            using (FileStream file = File.Create(part))
-            {
-                file.Write(Encoding.ASCII.GetBytes(Tables.Count > 0 ? FirstLineWithTables : FirstLine));
-                JsonSerializer.Serialize(file, Header, ProfileJson.Default.ProfileHeader);
-                file.Write("\n\0"u8);
-                foreach (float[] numbers in Tables.Values.Select(Numbers).Prepend(Weights.ToArray()))
-                {
-                    FromLittleEndian(numbers);
-                    file.Write(MemoryMarshal.AsBytes(numbers.AsSpan()));
-                }
-            }
-
-            File.Move(part, path, overwrite: true);
+            using FileStream file = File.OpenRead(path);
+            byte[] first = new byte[Magic.Length];
+            return file.ReadAtLeast(first, first.Length, throwOnEndOfStream: false) == first.Length && Encoding.ASCII.GetString(first) == Magic;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ProfileException($"The profile {path} cannot be written: {e.Message}", e);
+            return false;
         }
+    }
+
+    /// <summary>Writes a file, whole or not at all (<see cref="OutputFile"/>), and makes its folder where there is none.</summary>
+    /// <param name="path">The file; written over.</param>
+    /// <exception cref="OutputException">It cannot be written.</exception>
+    public void Save(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        OutputFile.MakeFolder(path);
+        OutputFile.Write(path, file =>
+        {
+            file.Write(Encoding.ASCII.GetBytes(Tables.Count > 0 ? FirstLineWithTables : FirstLine));
+            JsonSerializer.Serialize(file, Header, ProfileJson.Default.ProfileHeader);
+            file.Write("\n\0"u8);
+            foreach (float[] numbers in Tables.Values.Select(Numbers).Prepend(Weights.ToArray()))
+            {
+                FromLittleEndian(numbers);
+                file.Write(MemoryMarshal.AsBytes(numbers.AsSpan()));
+            }
+        });
     }
 
     /// <summary>Throws when the profile is not for a model.</summary>

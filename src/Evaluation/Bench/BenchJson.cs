@@ -18,6 +18,24 @@ public static class BenchJson
     /// <param name="report">The report.</param>
     public static string Write(BenchReport report) => JsonSerializer.Serialize(report, Context.BenchReport);
 
+    /// <summary>Whether a file is a report of a bench, of whatever version.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>False too where it cannot be read.</returns>
+    public static bool IsReport(string path)
+    {
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            using JsonDocument document = JsonDocument.Parse(file);
+            return document.RootElement is { ValueKind: JsonValueKind.Object } report
+                && report.TryGetProperty("edgeKV", out _) && report.TryGetProperty("llamaCpp", out _) && report.TryGetProperty("series", out _);
+        }
+        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Reads what <see cref="Write"/> wrote.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="EdgeKVException">The file cannot be read, is no report, or one of another version; the message names it.</exception>

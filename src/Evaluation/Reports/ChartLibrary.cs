@@ -10,7 +10,7 @@ internal static class ChartLibrary
 
     /// <summary>The library's text.</summary>
     /// <param name="start">The program's folder.</param>
-    /// <exception cref="ReportException">It is not there; the message lists what was tried.</exception>
+    /// <exception cref="EdgeKVException">It is not there; the message lists what was tried.</exception>
     public static string Read(string start)
     {
         List<string> tried = [Path.Combine(start, "charts")];
@@ -25,7 +25,7 @@ internal static class ChartLibrary
 
         return tried.Select(folder => Path.Combine(folder, FileName)).FirstOrDefault(File.Exists) is { } file
             ? File.ReadAllText(file)
-            : throw new ReportException(
+            : throw new EdgeKVException(
                 $"{FileName}, which reports are drawn with, was not found. Looked in: {string.Join(", ", tried)}. "
                 + "Run ./build.sh charts in the EdgeKV checkout.");
     }

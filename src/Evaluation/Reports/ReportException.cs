@@ -1,6 +1,6 @@
 namespace EdgeKV.Evaluation;
 
-/// <summary>A run cannot be reported: its folder is missing, damaged or empty, or the report cannot be drawn or written.</summary>
+/// <summary>A run cannot be reported: it has no results, or some that no mean can be taken of.</summary>
 public sealed class ReportException : EdgeKVException
 {
     /// <inheritdoc cref="EdgeKVException(string)"/>

@@ -10,6 +10,9 @@ internal sealed class ReportPage
     // Tables of so many rows stay whole in print.
     private const int OnePage = 40;
 
+    /// <summary>What every report has near its beginning.</summary>
+    public const string Mark = "<title>EdgeKV evaluation: ";
+
     private readonly StringBuilder _html = new();
     private readonly RunStatistics _run;
 
@@ -47,7 +50,7 @@ internal sealed class ReportPage
             <head>
             <meta charset="utf-8">
             <meta name="viewport" content="width=device-width, initial-scale=1">
-            <title>EdgeKV evaluation: {Escape(manifest.Model)}</title>
+            {Mark}{Escape(manifest.Model)}</title>
             <style>
             {Resource("report.css")}</style>
             </head>

@@ -1,4 +1,5 @@
 using System.Text;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -8,8 +9,10 @@ public static class ReportWriter
     /// <summary>The report's name in a run's folder.</summary>
     public const string DefaultName = "report.html";
 
+    private const int Beginning = 1024;
+
     /// <summary>Says that a report cannot be drawn before a run that ends with one begins.</summary>
-    /// <exception cref="ReportException">The chart library is missing.</exception>
+    /// <exception cref="EdgeKVException">The chart library is missing.</exception>
     public static void EnsureCharts() => ChartLibrary.Read(AppContext.BaseDirectory);
 
     /// <summary>Reads a run, works out its figures and writes them.</summary>
@@ -17,39 +20,60 @@ public static class ReportWriter
     /// <param name="outputPath">The HTML file; null: report.html in the run's folder. NAME.html has its tables in NAME-*.csv.</param>
     /// <param name="bootstrap">How intervals are found; null: 2000 draws, 95 %.</param>
     /// <exception cref="RunException">The run cannot be read.</exception>
-    /// <exception cref="ReportException">The run has no results, the chart library is missing, or a file cannot be written.</exception>
+    /// <exception cref="ReportException">The run has no results, or some that no mean can be taken of.</exception>
+    /// <exception cref="EdgeKVException">The chart library is missing.</exception>
+    /// <exception cref="OutputException">A file cannot be written.</exception>
     public static WrittenReport Write(string runFolder, string? outputPath = null, Bootstrap? bootstrap = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(runFolder);
         RunStatistics run = RunStatistics.From(RunFolder.ReadManifest(runFolder), RunFolder.ReadResults(runFolder), bootstrap);
         string charts = ChartLibrary.Read(AppContext.BaseDirectory);
-        string path = Path.GetFullPath(outputPath ?? Path.Combine(runFolder, DefaultName));
-        string stem = Path.Combine(Path.GetDirectoryName(path)!, Path.GetFileNameWithoutExtension(path));
+        string path = PageOf(runFolder, outputPath);
         List<string> tables = [];
-        try
+        foreach ((string name, string text) in ReportCsv.Of(run))
         {
-            foreach ((string name, string text) in ReportCsv.Of(run))
-            {
-                string file = $"{stem}-{name}.csv";
-                Replace(file, text);
-                tables.Add(file);
-            }
-
-            Replace(path, ReportPage.Render(run, charts, [.. tables.Select(file => Path.GetFileName(file)!)]));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new ReportException($"{path} cannot be written: {e.Message.TrimEnd('.')}. Name another file with --output.", e);
+            tables.Add(TableOf(path, name));
+            Write(tables[^1], text);
         }
 
+        Write(path, ReportPage.Render(run, charts, [.. tables.Select(file => Path.GetFileName(file)!)]));
         return new WrittenReport(path, tables, run);
     }
 
-    // Whoever looks at an earlier report while this one is written sees it whole.
-    private static void Replace(string file, string text)
+    /// <summary>The files that <see cref="Write(string, string?, Bootstrap?)"/> may write: the page first, then all tables that there can be.</summary>
+    /// <param name="runFolder">The folder that a run wrote.</param>
+    /// <param name="outputPath">The HTML file; null: report.html in the run's folder.</param>
+    public static IReadOnlyList<string> FilesOf(string runFolder, string? outputPath = null)
     {
-        string partial = file + ".new";
-        File.WriteAllText(partial, text, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
-        File.Move(partial, file, overwrite: true);
+        ArgumentException.ThrowIfNullOrEmpty(runFolder);
+        string path = PageOf(runFolder, outputPath);
+        return [path, .. ReportCsv.Heads.Keys.Select(name => TableOf(path, name))];
     }
+
+    /// <summary>Whether a file begins as a report's page or as one of its tables.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>False too where it cannot be read.</returns>
+    public static bool IsReport(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        try
+        {
+            using StreamReader file = new(path);
+            char[] beginning = new char[Beginning];
+            string text = new(beginning, 0, file.ReadBlock(beginning));
+            return text.Contains(ReportPage.Mark, StringComparison.Ordinal)
+                || ReportCsv.Heads.Values.Any(head => text.StartsWith(head, StringComparison.Ordinal));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    private static string PageOf(string runFolder, string? outputPath) => Path.GetFullPath(outputPath ?? Path.Combine(runFolder, DefaultName));
+
+    private static string TableOf(string page, string name) =>
+        Path.Combine(Path.GetDirectoryName(page)!, $"{Path.GetFileNameWithoutExtension(page)}-{name}.csv");
+
+    private static void Write(string path, string text) => OutputFile.Write(path, file => file.Write(Encoding.UTF8.GetBytes(text)));
 }

@@ -23,8 +23,6 @@ public sealed class EvalRun
     // Positions beside context, question and answer.
     private const int SpareTokens = 8;
 
-    private const string StateName = "context.state";
-
     private readonly EdgeModel _model;
     private readonly EvalOptions _options;
     private readonly RunFolder _folder;
@@ -73,7 +71,7 @@ public sealed class EvalRun
     /// <param name="samples">The samples; each fits the model's window.</param>
     /// <param name="progress">Gets how far it is.</param>
     /// <param name="cancellationToken">Stops it; finished cells are there.</param>
-    /// <exception cref="RunException">Results cannot be written.</exception>
+    /// <exception cref="OutputException">Results cannot be written.</exception>
     /// <exception cref="ProfileException">A policy needs a profile, or a table about the model, that is not there.</exception>
     /// <exception cref="ArgumentException">A policy's options contradict each other.</exception>
     /// <exception cref="ContextWindowException">A sample, or a policy's task tokens on top of it, do not fit.</exception>
@@ -94,7 +92,7 @@ public sealed class EvalRun
             }
         }
 
-        string state = Path.Combine(_folder.Path, StateName);
+        string state = Path.Combine(_folder.Path, RunFolder.StateName);
         EvalClock clock = new([.. work.Select(item => (item.Size, item.Cells.Count))], samples.Count * (1 + (_options.Policies.Count * _options.Budgets.Count(budget => !budget.IsFull))));
         _total.Start();
         try

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -9,14 +10,17 @@ namespace EdgeKV.Evaluation;
 /// </summary>
 public sealed class RunFolder : IDisposable
 {
+    /// <summary>Where a run keeps a full cache while it lasts.</summary>
+    internal const string StateName = "context.state";
+
     private const string ManifestName = "run.json";
     private const string ResultsName = "results.jsonl";
     private const string LockName = "run.lock";
 
     private readonly IDisposable _lock;
-    private readonly FileStream _results;
+    private readonly ResultLines _results;
 
-    private RunFolder(string path, RunManifest manifest, IDisposable @lock, FileStream results, List<CellResult> done)
+    private RunFolder(string path, RunManifest manifest, IDisposable @lock, ResultLines results, List<CellResult> done)
     {
         Path = path;
         Manifest = manifest;
@@ -38,55 +42,97 @@ public sealed class RunFolder : IDisposable
     /// <param name="path">The folder; made where it is not there.</param>
     /// <param name="manifest">What is asked now.</param>
     /// <param name="resume">Whether results that are there are gone on with; else there must be none.</param>
-    /// <exception cref="RunException">
-    /// There are results and they shall not be gone on with, they are another run's, they cannot be read, the folder cannot be written, or another
-    /// process writes it.
+    /// <exception cref="RunException">The results that are there are another run's, or cannot be read.</exception>
+    /// <exception cref="OutputException">
+    /// There are results and they shall not be gone on with, the folder has files that are no run's, it cannot be written, or another process writes it.
     /// </exception>
     public static RunFolder Open(string path, RunManifest manifest, bool resume)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentNullException.ThrowIfNull(manifest);
-        string file = System.IO.Path.Combine(path, ManifestName);
+        bool isNew = !Directory.Exists(path);
         IDisposable? exclusive = null;
         FileStream? results = null;
         try
         {
             Directory.CreateDirectory(path);
             exclusive = FileLock.Take(System.IO.Path.Combine(path, LockName))
-                ?? throw new RunException($"{path} is being written by another process; wait for it, or name another folder with --out.");
-            bool there = File.Exists(file);
-            if (there && !resume)
-            {
-                throw new RunException($"{path} has a run already; go on with it by --resume, or name another folder with --out.");
-            }
-
-            RunManifest? before = there ? ReadManifest(path) : null;
+                ?? throw new OutputException($"{path} is being written by another process; wait for it, or name another folder with --out.");
+            bool goesOn = EnsureUsable(path, resume);
+            RunManifest? before = goesOn ? ReadManifest(path) : null;
             if (before is not null)
             {
                 EnsureSame(path, before, manifest);
                 manifest = manifest with { Started = before.Started };
             }
 
-            results = new FileStream(System.IO.Path.Combine(path, ResultsName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
+            // What was asked comes first: results without it are nobody's.
+            OutputFile.Write(
+                System.IO.Path.Combine(path, ManifestName),
+                file => file.Write(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(manifest, RunJson.Indented.RunManifest) + "\n")));
+            results = new FileStream(
+                System.IO.Path.Combine(path, ResultsName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite, bufferSize: 0);
             List<CellResult> done = ReadAndCut(results);
-            string temporary = file + ".new";
-            File.WriteAllText(temporary, JsonSerializer.Serialize(manifest, RunJson.Indented.RunManifest) + "\n");
-            File.Move(temporary, file, overwrite: true);
-            return new RunFolder(path, manifest, exclusive, results, done);
+            return new RunFolder(path, manifest, exclusive, new ResultLines(results, results.Name), done);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e)
         {
             results?.Dispose();
             exclusive?.Dispose();
-            throw new RunException($"{path} cannot be written: {e.Message.TrimEnd('.')}. Name another folder with --out.", e);
-        }
-        catch
-        {
-            results?.Dispose();
-            exclusive?.Dispose();
+            if (isNew && Directory.Exists(path) && !Directory.EnumerateFileSystemEntries(path).Any())
+            {
+                Directory.Delete(path);
+            }
+
+            if (e is IOException or UnauthorizedAccessException)
+            {
+                throw new OutputException($"{path} cannot be written: {e.Message.TrimEnd('.')}. Name another folder with --out.", e);
+            }
+
             throw;
         }
     }
+
+    /// <summary>Finds out before long work whether a run can go to a folder. Whether a run that is there is the same is checked by <see cref="Open"/>.</summary>
+    /// <param name="path">The folder; it may not be there.</param>
+    /// <param name="resume">Whether results that are there are gone on with.</param>
+    /// <returns>Whether there is a run to go on with.</returns>
+    /// <exception cref="OutputException">There is a run and it shall not be gone on with, there are files that are no run's, or the folder cannot be written.</exception>
+    public static bool EnsureUsable(string path, bool resume)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string there = System.IO.Path.GetFullPath(path);
+        while (!Directory.Exists(there))
+        {
+            there = File.Exists(there)
+                ? throw new OutputException($"{path} cannot be made, for {there} is a file; name another folder with --out.")
+                : System.IO.Path.GetDirectoryName(there) ?? throw new OutputException($"{path} cannot be made; name another folder with --out.");
+        }
+
+        OutputFile.EnsureWritable(System.IO.Path.Combine(there, ManifestName));
+
+        bool isRun = File.Exists(System.IO.Path.Combine(path, ManifestName));
+        if (isRun && !resume)
+        {
+            throw new OutputException($"{path} has a run already; go on with it by --resume, or name another folder with --out.");
+        }
+
+        foreach (string name in (string[])[ManifestName, ResultsName, StateName])
+        {
+            string file = System.IO.Path.Combine(path, name);
+            if (File.Exists(file) && (!OutputFile.IsRegular(file) || (!isRun && new FileInfo(file).Length > 0)))
+            {
+                throw new OutputException($"{file} is no file of a run and would be replaced; move it away, or name another folder with --out.");
+            }
+        }
+
+        return isRun;
+    }
+
+    /// <summary>The files that a run writes into its folder, beside its report.</summary>
+    /// <param name="path">The folder.</param>
+    public static IReadOnlyList<string> FilesOf(string path) =>
+        [.. ((string[])[ManifestName, ResultsName, LockName, StateName]).Select(name => System.IO.Path.Combine(path, name))];
 
     /// <summary>What a run asked for.</summary>
     /// <param name="path">The folder.</param>
@@ -139,32 +185,11 @@ public sealed class RunFolder : IDisposable
 
     /// <summary>Adds a cell; it is on the disk when this returns.</summary>
     /// <param name="cell">The cell.</param>
-    /// <exception cref="RunException">It could not be written; the cells before it are there.</exception>
+    /// <exception cref="OutputException">It could not be written; the cells before it are there.</exception>
     public void Append(CellResult cell)
     {
         ArgumentNullException.ThrowIfNull(cell);
-        byte[] line = Encoding.UTF8.GetBytes(JsonSerializer.Serialize(cell, RunJson.Lines.CellResult) + "\n");
-        long end = _results.Length;
-        try
-        {
-            _results.Seek(end, SeekOrigin.Begin);
-            _results.Write(line);
-            _results.Flush(flushToDisk: true);
-        }
-        catch (IOException e)
-        {
-            try
-            {
-                _results.SetLength(end);
-            }
-            catch (IOException)
-            {
-                // Half a line is cut off when the run goes on.
-            }
-
-            throw new RunException(
-                $"{_results.Name} cannot be written: {e.Message.TrimEnd('.')}. All cells before this one are there; make room and go on with --resume.", e);
-        }
+        _results.Append(JsonSerializer.Serialize(cell, RunJson.Lines.CellResult));
     }
 
     /// <summary>Closes the results.</summary>
@@ -209,21 +234,21 @@ public sealed class RunFolder : IDisposable
     {
         (string Name, string Before, string Now)[] facts =
         [
-            ("model", before.ModelSha256, now.ModelSha256),
-            ("profile", before.ProfileSha256 ?? "none", now.ProfileSha256 ?? "none"),
-            ("EdgeKV", before.EdgeKV, now.EdgeKV),
-            ("llama.cpp", before.LlamaCpp, now.LlamaCpp),
-            ("--cache-type", before.CacheType, now.CacheType),
-            ("data sets", string.Join(", ", before.Datasets), string.Join(", ", now.Datasets)),
-            ("--seed", $"{before.Seed}", $"{now.Seed}"),
-            ("--query-aware", $"{before.QueryAware}", $"{now.QueryAware}"),
-            ("--merge", $"{before.Merge}", $"{now.Merge}"),
+            ("another model", before.ModelSha256, now.ModelSha256),
+            ("another profile", before.ProfileSha256 ?? "none", now.ProfileSha256 ?? "none"),
+            ("another EdgeKV", before.EdgeKV, now.EdgeKV),
+            ("another llama.cpp", before.LlamaCpp, now.LlamaCpp),
+            ("another --cache-type", before.CacheType, now.CacheType),
+            ("other data sets", string.Join(", ", before.Datasets), string.Join(", ", now.Datasets)),
+            ("another --seed", $"{before.Seed}", $"{now.Seed}"),
+            ("another --query-aware", $"{before.QueryAware}", $"{now.QueryAware}"),
+            ("another --merge", $"{before.Merge}", $"{now.Merge}"),
         ];
         foreach ((string name, string there, string here) in facts)
         {
             if (there != here)
             {
-                throw new RunException($"{path} has a run with another {name}: {there} there, {here} now. Ask for the same, or name another folder with --out.");
+                throw new RunException($"{path} has a run with {name}: {there} there, {here} now. Ask for the same, or name another folder with --out.");
             }
         }
     }

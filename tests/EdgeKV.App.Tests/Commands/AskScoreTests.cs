@@ -97,7 +97,7 @@ public sealed class AskScoreTests : IDisposable
         MakeProfile(_profile);
         Assert.Contains(
             $"--score probed needs a table about the model, and the profile {_profile} has none; make it with `edgekv calibrate {_model} --for global`",
-            await FailsAsync(2, "--score", "probed"),
+            await FailsAsync(3, "--score", "probed"),
             StringComparison.Ordinal);
 
         AddCorrection();
@@ -147,7 +147,7 @@ public sealed class AskScoreTests : IDisposable
         AssertScores(run, "learned", pass: false, learned: true);
 
         // Asked for, it is an error and no other score.
-        Assert.Contains("task set would end at", await FailsAsync(4, [.. bounded, "--score", "probed"]), StringComparison.Ordinal);
+        Assert.Contains("task set would end at", await FailsAsync(5, [.. bounded, "--score", "probed"]), StringComparison.Ordinal);
     }
 
     [Theory]

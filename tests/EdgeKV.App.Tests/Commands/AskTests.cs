@@ -183,7 +183,7 @@ public sealed class AskTests : IDisposable
         string text = File.ReadAllText(Places.Document);
         string path = _folder.File("long.txt", Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(text, 6))));
 
-        string error = await FailsAsync(4, "--document", path, "--question", Question);
+        string error = await FailsAsync(5, "--document", path, "--question", Question);
 
         Assert.Matches(@"long\.txt is 1\d,\d{3} tokens long and may be 8,\d{3}: the model's window of 8,192", error);
         Assert.Contains("shorten the document", error, StringComparison.Ordinal);
@@ -192,15 +192,15 @@ public sealed class AskTests : IDisposable
     [Fact]
     public async Task Ask_TooLongForTheContext_SaysToRaiseIt()
     {
-        string error = await FailsAsync(4, "--document", _document, "--question", Question, "--context", "128");
+        string error = await FailsAsync(5, "--document", _document, "--question", Question, "--context", "128");
 
         Assert.Contains("raise --context", error, StringComparison.Ordinal);
     }
 
     [Fact]
-    public async Task Ask_ContextBeyondTheWindow_IsAUsageError()
+    public async Task Ask_ContextBeyondTheWindow_IsExitCodeFive()
     {
-        string error = await FailsAsync(2, "--document", _document, "--question", Question, "--context", "8193");
+        string error = await FailsAsync(5, "--document", _document, "--question", Question, "--context", "8193");
 
         Assert.Contains("give at most 8192", error, StringComparison.Ordinal);
     }

@@ -44,12 +44,12 @@ public sealed class BadInputTests : IDisposable
     [InlineData("--score", "learned")]
     [InlineData("--score", "BOTH")]
     [InlineData("--quality", "near")]
-    public async Task Ask_LearnedScoresWithoutAProfile_IsExitCodeTwo(string option, string value)
+    public async Task Ask_LearnedScoresWithoutAProfile_IsExitCodeThree(string option, string value)
     {
         string model = _folder.File("any.gguf", "GGUF"u8);
 
         await FailsAsync(
-            2,
+            3,
             $"needs a profile, and there is none for this model; make one with `edgekv calibrate {model}` or give --profile FILE",
             "--document",
             Document(),

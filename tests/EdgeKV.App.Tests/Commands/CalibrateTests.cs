@@ -25,7 +25,7 @@ public sealed class CalibrateTests : IDisposable
     public async Task Calibrate_ATextOfTheUsers_WritesTheProfileThatAskTakes()
     {
         // One that is damaged is no reason not to make another.
-        _folder.File("tiny.edgekv", "what is this?"u8);
+        _folder.File("tiny.edgekv", "EDGEKV-PROFILE 1\n{"u8);
         using TestTerminal calibrating = new();
         int code = await CommandLineApp.RunAsync(
             ["calibrate", _model, "--text", Places.Document, "--tokens", "1000", "--threads", "1"],
@@ -64,7 +64,7 @@ public sealed class CalibrateTests : IDisposable
             "ask", "--model", _model, "--document", document, "--question", "What?", "--policy", "ada:scorer=q-filters", "--max-tokens", "2", "--threads", "1",
         ];
         using TestTerminal lacking = new();
-        Assert.Equal(2, await CommandLineApp.RunAsync(ask, lacking.Terminal, TestContext.Current.CancellationToken));
+        Assert.Equal(3, await CommandLineApp.RunAsync(ask, lacking.Terminal, TestContext.Current.CancellationToken));
         Assert.Contains("needs a table about the model", lacking.ErrorText, StringComparison.Ordinal);
         Assert.Contains($"edgekv calibrate {_model} --for q-filters", lacking.ErrorText, StringComparison.Ordinal);
 
@@ -114,7 +114,7 @@ public sealed class CalibrateTests : IDisposable
     [Fact]
     public async Task Calibrate_ForATableToADamagedProfile_SaysSo()
     {
-        _folder.File("tiny.edgekv", "what is this?"u8);
+        _folder.File("tiny.edgekv", "EDGEKV-PROFILE 3\n"u8);
         using TestTerminal terminal = new();
 
         int code = await CommandLineApp.RunAsync(
@@ -128,7 +128,7 @@ public sealed class CalibrateTests : IDisposable
     [InlineData(2, "--for snapkv is unknown; choose from learned, compresskv, duo-attention, lu-kv, q-filters, razor-attention, global, all", "--for", "q-filters,snapkv")]
     [InlineData(4, "--text none.txt does not exist", "--text", "none.txt")]
     [InlineData(2, "must be a whole number from 1000", "--tokens", "10")]
-    [InlineData(2, "is a folder; name the file to write", "--output", ".")]
+    [InlineData(6, "is a folder; name the file to write", "--output", ".")]
     public async Task Calibrate_BadOption_SaysWhatIsWrong(int expected, string message, params string[] options)
     {
         using TestTerminal terminal = new();
@@ -149,8 +149,8 @@ public sealed class CalibrateTests : IDisposable
         int code = await CommandLineApp.RunAsync(
             ["calibrate", _model, "--text", Places.Document, "--output", output], terminal.Terminal, TestContext.Current.CancellationToken);
 
-        Assert.Equal(3, code);
-        Assert.Contains($"the profile {output} cannot be written", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Equal(6, code);
+        Assert.Contains($"{output} cannot be written", terminal.ErrorText, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -164,7 +164,7 @@ public sealed class CalibrateTests : IDisposable
 
             int code = await CommandLineApp.RunAsync(calibrate, second.Terminal, TestContext.Current.CancellationToken);
 
-            Assert.Equal(2, code);
+            Assert.Equal(6, code);
             Assert.Contains($"{output} is being calibrated by another process", second.ErrorText, StringComparison.Ordinal);
         }
 
@@ -183,7 +183,7 @@ public sealed class CalibrateTests : IDisposable
 
         int code = await CommandLineApp.RunAsync(["calibrate", _model, "--text", text], terminal.Terminal, TestContext.Current.CancellationToken);
 
-        Assert.Equal(3, code);
+        Assert.Equal(4, code);
         Assert.Contains("too short to learn from", terminal.ErrorText, StringComparison.Ordinal);
         Assert.Equal(["one.txt", "tiny.gguf"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName).Order());
     }

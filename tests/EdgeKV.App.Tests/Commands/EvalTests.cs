@@ -114,7 +114,7 @@ public sealed class EvalTests : IDisposable
         string[] options = ["--dataset", data, "--policies", "knorm", "--ratios", "0.8"];
         using TestTerminal terminal = new();
         Assert.Equal(0, await RunAsync(terminal, options));
-        Assert.Equal(1, await RunAsync(terminal, [.. options, "--resume", "--merge"]));
+        Assert.Equal(4, await RunAsync(terminal, [.. options, "--resume", "--merge"]));
         Assert.Contains("another --merge: False there, True now", terminal.ErrorText, StringComparison.Ordinal);
         double removed = Perplexity();
         Directory.Delete(Output, recursive: true);
@@ -134,7 +134,7 @@ public sealed class EvalTests : IDisposable
     [InlineData(2, "--policies nothing is wrong", "--policies", "nothing")]
     [InlineData(2, "--ratios 1 is wrong", "--ratios", "0,1")]
     [InlineData(2, "--ratios and --rows exclude each other", "--ratios", "0.5", "--rows", "64")]
-    [InlineData(2, "needs a profile", "--policies", "global")]
+    [InlineData(3, "needs a profile", "--policies", "global")]
     public async Task Eval_BadOption_SaysWhatIsWrong(int expected, string message, params string[] options)
     {
         using TestTerminal terminal = new();
@@ -158,7 +158,7 @@ public sealed class EvalTests : IDisposable
 
         Assert.Contains("long.jsonl", terminal.ErrorText, StringComparison.Ordinal);
         Assert.Contains("--skip-long", terminal.ErrorText, StringComparison.Ordinal);
-        Assert.Equal(4, code);
+        Assert.Equal(5, code);
     }
 
     private Task<int> RunAsync(TestTerminal terminal, params string[] options) => CommandLineApp.RunAsync(

@@ -19,10 +19,12 @@ public sealed class ProcessTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    [Fact]
-    public async Task Ask_ControlCDuringPrefill_StopsWithinASecond()
+    [Theory]
+    [InlineData("-INT")]
+    [InlineData("-TERM")]
+    public async Task Ask_SignalDuringPrefill_StopsWithinASecond(string signal)
     {
-        Assert.SkipWhen(IgnoresInterrupts(), "Whoever started these tests has them ignore Ctrl-C (a background job of a script), and the program inherits that.");
+        Assert.SkipWhen(signal == "-INT" && IgnoresInterrupts(), "Whoever started these tests has them ignore Ctrl-C (a background job of a script), and the program inherits that.");
         string text = string.Concat(Enumerable.Repeat(File.ReadAllText(Places.Document), 4));
         string document = _folder.File("long.txt", Encoding.UTF8.GetBytes(text[..(text.Length * 95 / 100)]));
         using Process process = Start("ask", "--model", Places.Model, "--document", document, "--policy", "kvcompose", "--question", "What is the height of the tower?");
@@ -37,7 +39,7 @@ public sealed class ProcessTests : IDisposable
         }
 
         Stopwatch stopping = Stopwatch.StartNew();
-        using (Process kill = Process.Start("kill", ["-INT", process.Id.ToString(CultureInfo.InvariantCulture)]))
+        using (Process kill = Process.Start("kill", [signal, process.Id.ToString(CultureInfo.InvariantCulture)]))
         {
             await process.WaitForExitAsync(TestContext.Current.CancellationToken);
         }

@@ -34,7 +34,7 @@ public sealed class ReportTests
 
         int code = await RunAsync(terminal, "report", folder.Path);
 
-        Assert.Equal(1, code);
+        Assert.Equal(4, code);
         Assert.Empty(terminal.OutText);
         Assert.Contains($"{folder.Path} holds no run.json; name a folder that 'edgekv eval' wrote.", terminal.ErrorText, StringComparison.Ordinal);
         Assert.Single(terminal.ErrorText.TrimEnd().Split('\n'));

@@ -39,7 +39,9 @@ public class UsageTests
     [InlineData("--policy tova --task-set question", "--task-set is for the kvcompose policies; leave it out with tova")]
     [InlineData("--policy ada:scorer=tova --threshold -5", "--threshold is for --policy global")]
     [InlineData("--score best", "--score best is unknown; choose one of learned, probed, repeat, both, context, question, window")]
-    [InlineData("--score learned --score repeat", "--score")]
+    [InlineData("--score learned --score repeat", "--score is given 2 times; give it once")]
+    [InlineData("--json --json", "--json is given 2 times")]
+    [InlineData("--threads 1000000", "--threads 1000000 must be a whole number from 0 to")]
     [InlineData("--threshold low", "--threshold low must be a number, for example -6.5")]
     [InlineData("--threshold NaN", "--threshold NaN must be")]
     [InlineData("--threshold -Infinity", "--threshold -Infinity must be")]
@@ -71,7 +73,7 @@ public class UsageTests
     [InlineData("--top-p 1.1", "--top-p 1.1 must be")]
     [InlineData("--min-p -1", "--min-p -1 must be")]
     [InlineData("--seed x", "--seed x must be")]
-    [InlineData("--ration 0.8", "--ration")]
+    [InlineData("--ration 0.8", "there is no option --ration")]
     [InlineData("--ratio", "--ratio")]
     public async Task Ask_WrongOption_IsOneLineAndExitCodeTwo(string options, string expected)
     {
@@ -88,8 +90,23 @@ public class UsageTests
     [InlineData("", "no command given")]
     [InlineData("answer", "answer")]
     [InlineData("info a b", "b")]
+    [InlineData("info --memroy", "there is no option --memroy")]
+    [InlineData("report --outptu", "there is no option --outptu")]
     [InlineData("report", "argument missing for command: report")]
     [InlineData("report run --output", "--output")]
+    [InlineData("bench --depths 64 --depths 96", "--depths is given 2 times; give it once, with commas between its values")]
+    [InlineData("bench --depths 64 --depths -1", "--depths is given 2 times")]
+    [InlineData("bench --threads 1000000", "which are this machine's processors")]
+    [InlineData("eval -d d.jsonl -o x --ratios 0.5 --ratios 0.8", "--ratios is given 2 times")]
+    [InlineData("eval -d d.jsonl -o x --policies knorm -p tova", "--policies is given 2 times")]
+    [InlineData("eval -d d.jsonl -o x --threads 1000000", "--threads 1000000 must be")]
+    [InlineData("calibrate --for learned --for global", "--for is given 2 times; give it once, with commas between its values")]
+    [InlineData("calibrate --threads 1000000", "--threads 1000000 must be")]
+    [InlineData("ask a.gguf -m b.gguf -d - -q Q?", "MODEL a.gguf and --model b.gguf exclude each other")]
+    [InlineData("info a.gguf -m b.gguf", "MODEL a.gguf and --model b.gguf exclude each other")]
+    [InlineData("calibrate a.gguf -m b.gguf", "MODEL a.gguf and --model b.gguf exclude each other")]
+    [InlineData("eval a.gguf -m b.gguf -d d.jsonl -o x", "MODEL a.gguf and --model b.gguf exclude each other")]
+    [InlineData("bench a.gguf -m b.gguf", "MODEL a.gguf and --model b.gguf exclude each other")]
     [InlineData("info --memory 0", "--memory 0 is not a size")]
     public async Task CommandLine_SomethingMissingOrUnknown_IsNamed(string line, string expected)
     {
@@ -97,6 +114,16 @@ public class UsageTests
 
         Assert.Contains(expected, error, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("info", "")]
+    [InlineData("report", "")]
+    [InlineData("report", "run", "-o", "")]
+    [InlineData("calibrate", "-o", "")]
+    [InlineData("bench", "--json", "out.json", "--against", "")]
+    [InlineData("eval", "-d", "d.jsonl", "-o", "")]
+    public async Task CommandLine_AnEmptyName_IsRefused(params string[] args) =>
+        Assert.Contains("is empty; give it a name", await FailsAsync(args), StringComparison.Ordinal);
 
     [Fact]
     public async Task Ask_EmptyQuestion_IsRefused() =>
@@ -123,6 +150,25 @@ public class UsageTests
         Assert.Equal(0, code);
         Assert.All(expected, text => Assert.Contains(text, terminal.OutText, StringComparison.Ordinal));
         Assert.Empty(terminal.ErrorText);
+    }
+
+    [Theory]
+    [InlineData("ask -d - -q Q?")]
+    [InlineData("info")]
+    [InlineData("calibrate")]
+    [InlineData("eval -d d.jsonl -o x")]
+    [InlineData("bench")]
+    public async Task Model_BothWays_AreTheSame(string line)
+    {
+        foreach (string model in (string[])["none.gguf", "-m none.gguf", "none.gguf --model none.gguf"])
+        {
+            using TestTerminal terminal = new("text");
+
+            int code = await CommandLineApp.RunAsync($"{line} {model}".Split(' '), terminal.Terminal, TestContext.Current.CancellationToken);
+
+            Assert.Contains("The model does not exist: none.gguf", terminal.ErrorText, StringComparison.Ordinal);
+            Assert.Equal(3, code);
+        }
     }
 
     private static async Task<string> FailsAsync(string[] args)

@@ -40,7 +40,7 @@ public sealed class DocumentReaderTests : IDisposable
 
         CommandException e = await Assert.ThrowsAsync<CommandException>(() => _reader.ReadAsync(path, Stream.Null, CancellationToken.None));
 
-        Assert.Equal(ExitCode.Document, e.Code);
+        Assert.Equal(ExitCode.Data, e.Code);
         Assert.Contains("not UTF-8 text (byte 2)", e.Message, StringComparison.Ordinal);
     }
 
@@ -54,7 +54,7 @@ public sealed class DocumentReaderTests : IDisposable
 
         CommandException e = await Assert.ThrowsAsync<CommandException>(() => _reader.ReadAsync(path, Stream.Null, CancellationToken.None));
 
-        Assert.Equal(ExitCode.Document, e.Code);
+        Assert.Equal(ExitCode.Data, e.Code);
         Assert.Contains("is empty", e.Message, StringComparison.Ordinal);
     }
 

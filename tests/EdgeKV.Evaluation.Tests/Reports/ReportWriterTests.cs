@@ -142,12 +142,12 @@ public sealed partial class ReportWriterTests : IDisposable
 
     [Fact]
     public void Write_FolderThatIsNotThere_NamesTheFile() => Assert.Contains(
-        "nowhere", Assert.Throws<ReportException>(() => _run.Write(Path.Combine(_run.Path, "nowhere", "r.html"))).Message, StringComparison.Ordinal);
+        "nowhere", Assert.Throws<OutputException>(() => _run.Write(Path.Combine(_run.Path, "nowhere", "r.html"))).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Read_NoChartLibrary_SaysWhatToDo()
     {
-        string message = Assert.Throws<ReportException>(() => ChartLibrary.Read(_run.Path)).Message;
+        string message = Assert.Throws<EdgeKVException>(() => ChartLibrary.Read(_run.Path)).Message;
 
         Assert.Contains(Path.Combine(_run.Path, "charts"), message, StringComparison.Ordinal);
         Assert.Contains("Run ./build.sh charts", message, StringComparison.Ordinal);

@@ -79,7 +79,7 @@ public sealed class RunFolderTests : IDisposable
     {
         RunFolder.Open(_path, Manifest, resume: false).Dispose();
 
-        RunException e = Assert.Throws<RunException>(() => RunFolder.Open(_path, Manifest, resume: false));
+        OutputException e = Assert.Throws<OutputException>(() => RunFolder.Open(_path, Manifest, resume: false));
 
         Assert.Contains("--resume", e.Message, StringComparison.Ordinal);
     }
@@ -89,7 +89,7 @@ public sealed class RunFolderTests : IDisposable
     {
         using RunFolder first = RunFolder.Open(_path, Manifest, resume: false);
 
-        RunException e = Assert.Throws<RunException>(() => RunFolder.Open(_path, Manifest, resume: true));
+        OutputException e = Assert.Throws<OutputException>(() => RunFolder.Open(_path, Manifest, resume: true));
 
         Assert.Contains("another process", e.Message, StringComparison.Ordinal);
         Assert.Empty(RunFolder.ReadResults(_path));
@@ -103,6 +103,16 @@ public sealed class RunFolderTests : IDisposable
         RunException e = Assert.Throws<RunException>(() => RunFolder.Open(_path, Manifest with { ModelSha256 = "cd" }, resume: true));
 
         Assert.Contains("another model: ab there, cd now", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Open_OtherData_SaysSoInEnglish()
+    {
+        RunFolder.Open(_path, Manifest, resume: false).Dispose();
+
+        RunException e = Assert.Throws<RunException>(() => RunFolder.Open(_path, Manifest with { Datasets = ["other.jsonl"] }, resume: true));
+
+        Assert.Contains("has a run with other data sets: ", e.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -18,6 +18,7 @@ public class LayerTests
     private static readonly string[] Order =
     [
         Errors,
+        "Files",
         "Numerics",
         "Models.Chat",
         "Models",
@@ -40,6 +41,7 @@ public class LayerTests
     /// <summary>Folders that work on numbers alone: they call nothing native.</summary>
     private static readonly string[] Managed =
     [
+        "Files",
         "Numerics",
         "Profiles",
         "Planning",

@@ -109,12 +109,12 @@ public sealed partial class CalibrationTextsTests : IDisposable
     [Fact]
     public void From_NothingToRead_NamesWhereItLooked()
     {
-        Assert.Contains(_folder, Assert.Throws<ProfileException>(() => CalibrationTexts.From(_folder)).Message, StringComparison.Ordinal);
+        Assert.Contains(_folder, Assert.Throws<CalibrationTextException>(() => CalibrationTexts.From(_folder)).Message, StringComparison.Ordinal);
         string missing = Path.Combine(_folder, "none.txt");
-        Assert.Contains("none.txt", Assert.Throws<ProfileException>(() => CalibrationTexts.From(missing)).Message, StringComparison.Ordinal);
+        Assert.Contains("none.txt", Assert.Throws<CalibrationTextException>(() => CalibrationTexts.From(missing)).Message, StringComparison.Ordinal);
         string binary = Path.Combine(_folder, "binary.txt");
         File.WriteAllBytes(binary, new byte[1000]);
-        Assert.Contains("zero bytes", Assert.Throws<ProfileException>(() => CalibrationTexts.From(binary)).Message, StringComparison.Ordinal);
+        Assert.Contains("zero bytes", Assert.Throws<CalibrationTextException>(() => CalibrationTexts.From(binary)).Message, StringComparison.Ordinal);
     }
 
     private static string[] Texts(CalibrationTexts texts, bool heldOut, int seed = 1) => [.. texts.Take(heldOut, 100, seed).Select(t => t.Text)];

@@ -86,7 +86,7 @@ public sealed class NormalEquationsTests
     {
         NormalEquations equations = new(Inputs, Targets);
 
-        ProfileException exception = Assert.Throws<ProfileException>(() => equations.Solve(1e-4, new float[(Inputs + 1) * Targets]));
+        CalibrationTextException exception = Assert.Throws<CalibrationTextException>(() => equations.Solve(1e-4, new float[(Inputs + 1) * Targets]));
 
         Assert.Contains("too few", exception.Message, StringComparison.Ordinal);
     }

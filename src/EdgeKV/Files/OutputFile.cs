@@ -1,0 +1,181 @@
+namespace EdgeKV.Files;
+
+/// <summary>
+/// Writes files whole or not at all. The content is written beside the file's place, flushed to the disk and renamed. When anything fails, the earlier file is unchanged and
+/// the one beside it is removed.
+/// </summary>
+/// <remarks>
+/// A symbolic link stays a link, and the file that it points to is replaced: whoever made the link wants the file to lie there. Other hard links of a file keep its earlier
+/// content. Pipes and character devices such as terminals are written as they are, since a rename would put a file in their place. Folders, disks and sockets are refused.
+/// </remarks>
+public static class OutputFile
+{
+    private const int MostLinks = 40;
+
+    /// <summary>Writes a file, in place of one that is there.</summary>
+    /// <param name="path">The file; its folder exists.</param>
+    /// <param name="write">Writes the content. What it throws removes the content again; an <see cref="IOException"/> counts as a failure to write.</param>
+    /// <exception cref="OutputException">It cannot be written.</exception>
+    public static void Write(string path, Action<Stream> write)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        ArgumentNullException.ThrowIfNull(write);
+        (string target, bool passes) = PlaceOf(path);
+        try
+        {
+            if (passes)
+            {
+                // At the end: what the process has written to its own output stays.
+                using FileStream stream = new(target, FileMode.Append, FileAccess.Write, FileShare.ReadWrite);
+                write(stream);
+                return;
+            }
+
+            Replace(target, write);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unwritable(path, e);
+        }
+    }
+
+    /// <summary>Makes the folder of a file, where there is none.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="OutputException">It cannot be made.</exception>
+    public static void MakeFolder(string path)
+    {
+        try
+        {
+            Directory.GetParent(path)?.Create();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw Unwritable(path, e);
+        }
+    }
+
+    /// <summary>Finds out before long work whether <see cref="Write"/> can write a file. Room on the disk is not checked.</summary>
+    /// <param name="path">The file; its folder exists.</param>
+    /// <exception cref="OutputException">It cannot be written.</exception>
+    public static void EnsureWritable(string path)
+    {
+        (string target, bool passes) = PlaceOf(path);
+        if (passes)
+        {
+            return;
+        }
+
+        try
+        {
+            if (File.Exists(target))
+            {
+                // A file that must not be changed is not replaced either.
+                using FileStream there = new(target, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
+            }
+
+            using FileStream beside = new(Beside(target), FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Unwritable(path, e);
+        }
+    }
+
+    /// <summary>
+    /// Whether a path leads to a regular file, whose content <see cref="Write"/> replaces. Links are followed. A file that takes the process's output is none under the name
+    /// /dev/stdout.
+    /// </summary>
+    /// <param name="path">The path.</param>
+    public static bool IsRegular(string path) => FileFacts.Of(path).Kind == FileKind.Regular && !TargetOf(path).IsOwnStream;
+
+    /// <summary>
+    /// Whether two paths lead to the same file, whatever they are called: by other spellings, symbolic links or hard links. Paths that lead to nothing are the same as none.
+    /// </summary>
+    /// <param name="first">One path.</param>
+    /// <param name="second">The other.</param>
+    public static bool AreSame(string first, string second)
+    {
+        FileFacts one = FileFacts.Of(first);
+        return one.Kind != FileKind.None
+            && one == FileFacts.Of(second)
+            && (one.Number != 0 || TargetOf(first).Path.Equals(
+                TargetOf(second).Path, OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase));
+    }
+
+    private static void Replace(string target, Action<Stream> write)
+    {
+        string beside = Beside(target);
+        try
+        {
+            using (FileStream file = new(beside, FileMode.CreateNew, FileAccess.Write, FileShare.None))
+            {
+                if (!OperatingSystem.IsWindows() && File.Exists(target))
+                {
+                    File.SetUnixFileMode(file.SafeFileHandle, File.GetUnixFileMode(target));
+                }
+
+                write(file);
+                file.Flush(flushToDisk: true);
+            }
+
+            File.Move(beside, target, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(beside);
+            throw;
+        }
+    }
+
+    private static string Beside(string target) => $"{target}.{Path.GetRandomFileName()}.new";
+
+    /// <summary>Where a file is to be written, and whether it only passes through.</summary>
+    private static (string Target, bool Passes) PlaceOf(string path)
+    {
+        FileKind kind;
+        (string Path, bool IsOwnStream) target;
+        try
+        {
+            kind = FileFacts.Of(path).Kind;
+            target = TargetOf(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw Unwritable(path, e);
+        }
+
+        return kind switch
+        {
+            FileKind.Folder => throw new OutputException($"{path} is a folder; name the file to write."),
+            FileKind.Other => throw new OutputException($"{path} is neither a file nor a pipe; name another file."),
+            FileKind.Passing => (path, true),
+            _ when target.IsOwnStream => (path, true),
+            _ => (target.Path, false),
+        };
+    }
+
+    private static (string Path, bool IsOwnStream) TargetOf(string path)
+    {
+        string target = Path.GetFullPath(path);
+        for (int links = 0; links < MostLinks; links++)
+        {
+            // /dev/stdout and the like lead here. A file that takes the process's output must not be replaced behind its back.
+            if (target.StartsWith("/proc/self/fd/", StringComparison.Ordinal) || target.StartsWith("/dev/fd/", StringComparison.Ordinal))
+            {
+                return (target, true);
+            }
+
+            if (new FileInfo(target).LinkTarget is not { } next)
+            {
+                return (target, false);
+            }
+
+            target = Path.GetFullPath(next, Path.GetDirectoryName(target)!);
+        }
+
+        throw new IOException("Its symbolic links lead in a circle.");
+    }
+
+    private static OutputException Unwritable(string path, Exception e) =>
+        new($"{path} cannot be written: {e.Message.TrimEnd('.', ' ')}; make room for it, or name another file.", e);
+}
