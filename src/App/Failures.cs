@@ -1,3 +1,5 @@
+using EdgeKV.Evaluation;
+
 namespace EdgeKV.Cli;
 
 /// <summary>The one place that turns an exception into an exit code and a line for people.</summary>
@@ -10,6 +12,7 @@ internal static class Failures
         CommandException e => (e.Code, OneLine(e.Message)),
         OperationCanceledException => (ExitCode.Interrupted, "interrupted."),
         ModelException or UnsupportedModelException or ProfileException => (ExitCode.Model, OneLine(exception.Message)),
+        DatasetException => (ExitCode.Document, OneLine(exception.Message)),
         PlanException => (ExitCode.Usage, OneLine(exception.Message)),
         ContextWindowException => (ExitCode.Document, OneLine(exception.Message)),
         OutOfKvMemoryException => (ExitCode.Memory, $"{OneLine(exception.Message).TrimEnd('.')}; {MemoryRemedy}"),

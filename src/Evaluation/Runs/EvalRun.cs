@@ -58,6 +58,7 @@ public sealed class EvalRun
     /// <summary>Positions that a sample takes: its context, its question and its longest answer.</summary>
     /// <param name="model">The model.</param>
     /// <param name="sample">The sample.</param>
+    /// <exception cref="DatasetException">It is a continuation of fewer than two tokens, of which there is no perplexity.</exception>
     public static int PositionsOf(EdgeModel model, EvalSample sample)
     {
         ArgumentNullException.ThrowIfNull(model);
@@ -74,7 +75,8 @@ public sealed class EvalRun
     /// <param name="samples">The samples; each fits the model's window.</param>
     /// <param name="progress">Gets how far it is.</param>
     /// <param name="cancellationToken">Stops it; finished cells are there.</param>
-    /// <exception cref="RunException">Results cannot be written.</exception>
+    /// <exception cref="RunException">Results cannot be written, or results are there of data that is not among the samples.</exception>
+    /// <exception cref="DatasetException">A sample is a continuation of fewer than two tokens.</exception>
     /// <exception cref="ProfileException">A policy needs a profile, or a table about the model, that is not there.</exception>
     /// <exception cref="ArgumentException">A policy's options contradict each other.</exception>
     /// <exception cref="ContextWindowException">A sample, or a policy's task tokens on top of it, do not fit.</exception>
@@ -83,6 +85,7 @@ public sealed class EvalRun
     public async Task RunAsync(IReadOnlyList<EvalSample> samples, IProgress<EvalProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(samples);
+        EnsureMeasurable(samples);
         HashSet<(string, string, string, string, EvalBudget)> done =
             [.. _folder.Done.Select(cell => (cell.Dataset, cell.Task, cell.Id, cell.Policy, EvalBudget.Of(cell)))];
         List<Work> work = [];
@@ -110,6 +113,23 @@ public sealed class EvalRun
         {
             _total.Stop();
             File.Delete(state);
+        }
+    }
+
+    // What is known of the data before the first token is fed.
+    private void EnsureMeasurable(IReadOnlyList<EvalSample> samples)
+    {
+        HashSet<string> names = [.. samples.Select(sample => sample.Dataset)];
+        if (_folder.Done.FirstOrDefault(cell => !names.Contains(cell.Dataset)) is { } stray)
+        {
+            throw new RunException(
+                $"{_folder.Path} has results of {stray.Dataset}, which the data does not have now: there are {string.Join(", ", names)}. "
+                + "Give a file that was renamed its name back, or name another folder with --out.");
+        }
+
+        foreach (EvalSample sample in samples.Where(sample => sample.Metric == MetricNames.Perplexity))
+        {
+            _ = Continuation(_model, sample);
         }
     }
 
@@ -268,7 +288,7 @@ public sealed class EvalRun
         try
         {
             return sample.Metric == MetricNames.Perplexity
-                ? Continue(session, asked, _model.Tokenize(sample.Answers[0]), cancellation)
+                ? Continue(session, asked, Continuation(_model, sample), cancellation)
                 : Generate(session, asked, sample, cancellation);
         }
         finally
@@ -341,7 +361,13 @@ public sealed class EvalRun
         : model.TokenizeQuestion(sample.Question, sample.AnswerPrefix);
 
     private static int AnswerRoom(EdgeModel model, EvalSample sample) =>
-        sample.Metric == MetricNames.Perplexity ? model.Tokenize(sample.Answers[0]).Length : sample.NewTokens;
+        sample.Metric == MetricNames.Perplexity ? Continuation(model, sample).Length : sample.NewTokens;
+
+    // The first token of a continuation is not judged, so that there is one more.
+    private static int[] Continuation(EdgeModel model, EvalSample sample) => model.Tokenize(sample.Answers[0]) is { Length: > 1 } tokens
+        ? tokens
+        : throw new DatasetException(
+            $"{sample.Source}: the continuation in the field \"answers\" is 1 token long for this model, and a perplexity needs 2; give a longer one, or leave the sample out.");
 
     // What costs the same is scored together, so that the time of a group is what each of its policies takes alone: the tokens that are fed, and all
     // that is more than a read of what the prefill left.

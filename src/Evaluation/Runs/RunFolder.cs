@@ -104,9 +104,12 @@ public sealed class RunFolder : IDisposable
         {
             RunManifest manifest = JsonSerializer.Deserialize(File.ReadAllText(file), RunJson.Lines.RunManifest)
                 ?? throw new RunException($"{file} is empty; name a folder that 'edgekv eval' wrote.");
-            return manifest.Version == RunManifest.CurrentVersion
-                ? manifest
-                : throw new RunException($"{file} has version {manifest.Version}; this EdgeKV reads version {RunManifest.CurrentVersion}. Run it again.");
+            if (manifest.Version != RunManifest.CurrentVersion)
+            {
+                throw new RunException($"{file} has version {manifest.Version}; this EdgeKV reads version {RunManifest.CurrentVersion}. Run it again.");
+            }
+
+            return RunFigures.Wrong(manifest) is { } wrong ? throw new RunException($"{file}: {wrong}. Run it again into an empty folder.") : manifest;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {
@@ -191,7 +194,8 @@ public sealed class RunFolder : IDisposable
         {
             try
             {
-                cells.Add(JsonSerializer.Deserialize(bytes.AsSpan(start, end - start), RunJson.Lines.CellResult) ?? throw new JsonException("it is null"));
+                CellResult cell = JsonSerializer.Deserialize(bytes.AsSpan(start, end - start), RunJson.Lines.CellResult) ?? throw new JsonException("it is null");
+                cells.Add(RunFigures.Wrong(cell) is { } wrong ? throw new JsonException(wrong) : cell);
             }
             catch (JsonException e)
             {
@@ -204,9 +208,16 @@ public sealed class RunFolder : IDisposable
         return (cells, start);
     }
 
-    // Policies, budgets, samples and threads may change: their cells say what they are.
+    // Policies, budgets, samples and threads may change: their cells say what they are. Data that asks the same may lie in another place.
     private static void EnsureSame(string path, RunManifest before, RunManifest now)
     {
+        if (before.DataSha256 is null && now.DataSha256 is not null)
+        {
+            throw new RunException(
+                $"{path} has a run of an EdgeKV that did not write down what its data was, so that nobody can say whether the data is still the same. Name another folder with --out.");
+        }
+
+        bool sameData = before.DataSha256 is not null && before.DataSha256 == now.DataSha256;
         (string Name, string Before, string Now)[] facts =
         [
             ("model", before.ModelSha256, now.ModelSha256),
@@ -214,7 +225,8 @@ public sealed class RunFolder : IDisposable
             ("EdgeKV", before.EdgeKV, now.EdgeKV),
             ("llama.cpp", before.LlamaCpp, now.LlamaCpp),
             ("--cache-type", before.CacheType, now.CacheType),
-            ("data sets", string.Join(", ", before.Datasets), string.Join(", ", now.Datasets)),
+            ("data sets", Names(before), Names(now)),
+            ("data", before.DataSha256 ?? "none", now.DataSha256 ?? "none"),
             ("--seed", $"{before.Seed}", $"{now.Seed}"),
             ("--query-aware", $"{before.QueryAware}", $"{now.QueryAware}"),
             ("--merge", $"{before.Merge}", $"{now.Merge}"),
@@ -226,5 +238,7 @@ public sealed class RunFolder : IDisposable
                 throw new RunException($"{path} has a run with another {name}: {there} there, {here} now. Ask for the same, or name another folder with --out.");
             }
         }
+
+        string Names(RunManifest manifest) => sameData ? string.Empty : string.Join(", ", manifest.Datasets);
     }
 }
