@@ -308,7 +308,7 @@ public sealed class EvalRun
         int before = session.Position;
         IReadOnlyList<int> answer = Greedy.Continue(
             session.Kv!, sample.NewTokens, tokens => sample.StopsAtNewline && EndsLine(tokens), cancellationToken: cancellation);
-        string text = _model.Detokenize([.. answer]);
+        string text = _model.Detokenize([.. answer], wholeCharacters: true);
         return new Answered(text, Metrics.Score(sample, text), question, session.Position - before, Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
