@@ -25,6 +25,13 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     /// <summary>Decode steps timed for <c>--compare</c>: answers are often too short to tell.</summary>
     private const int MeasuredTokens = 32;
 
+    private CompressOptions Options => new()
+    {
+        MeasureTokens = request.Compare ? MeasuredTokens : 0,
+        Rerotate = request.Rerotate,
+        Merge = request.Merge,
+    };
+
     public async Task<AskReport> RunAsync(CancellationToken ct)
     {
         // Cheap checks first: nobody wants to wait for a model to hear of a mistyped file name.
@@ -51,6 +58,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
 
         (ICompressionPolicy policy, ScoreProfile? profile, string? note) = resolved;
+        CheckCompression(model, policy, tokens.Length);
 
         using EdgeSession session = model.CreateSession(new SessionOptions
         {
@@ -154,6 +162,20 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
     }
 
+    // While a document is read, other rules say how many rows stay: the session knows them.
+    private void CheckCompression(EdgeModel model, ICompressionPolicy policy, int tokens)
+    {
+        try
+        {
+            int limit = request.ContextSize > 0 && !request.WhileReading ? request.ContextSize : model.Window;
+            model.EnsureCompressible(request.CacheType, policy, tokens, limit, request.WhileReading ? null : Options);
+        }
+        catch (PlanException e) when (request.Budget?.Bytes is not null)
+        {
+            throw Unmet(e);
+        }
+    }
+
     /// <summary>Null where the document was read as it is.</summary>
     private async Task<CompressionReport?> ReadAsync(
         EdgeSession session, int[] tokens, GlobalRanking? whileReading, IProgress<double> progress, CancellationToken ct)
@@ -171,12 +193,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     private Task<CompressionReport> CompressAsync(
         EdgeSession session, ICompressionPolicy policy, IProgress<double> progress, CancellationToken ct) => MetAsync(session.CompressAsync(
             policy,
-            new CompressOptions
-            {
-                MeasureTokens = request.Compare ? MeasuredTokens : 0,
-                Rerotate = request.Rerotate,
-                Merge = request.Merge,
-            },
+            Options,
             new ScoringProgress(progress),
             ct));
 
@@ -188,9 +205,12 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
         catch (PlanException e) when (request.Budget?.Bytes is not null)
         {
-            throw new CommandException(ExitCode.Memory, $"--kv-memory cannot be met: {e.Message.TrimEnd('.')}; give more, or a smaller --cache-type.", e);
+            throw Unmet(e);
         }
     }
+
+    private static CommandException Unmet(PlanException e) =>
+        new(ExitCode.Memory, $"--kv-memory cannot be met: {e.Message.TrimEnd('.')}; give more, or a smaller --cache-type.", e);
 
     private async Task<AnswerText> AnswerAsync(EdgeSession session, string question, string source, CancellationToken ct)
     {

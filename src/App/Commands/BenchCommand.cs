@@ -1,10 +1,12 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Documents;
 using EdgeKV.Cli.Rendering;
+using EdgeKV.Compression;
 using EdgeKV.Evaluation;
 using EdgeKV.Models;
 using EdgeKV.Policies;
@@ -120,9 +122,16 @@ internal sealed class BenchCommand
         ICompressionPolicy policy = PolicyOf(parsed.GetRequiredValue(_policy), model, options.Depths.Max(), terminal);
         BenchText text = document is null ? BenchText.Generate(model, options.TextTokens) : BenchText.Of(model, document.Name, document.Text);
         Check(options, model, text);
+        CheckPolicy(options, model, policy);
 
-        BenchReport report = await MeasureAsync(model, policy, text, options, screen, ct);
+        (BenchReport report, ExceptionDispatchInfo? failure) = await MeasureAsync(model, policy, text, options, screen, ct);
         Write(report, json, earlier, parsed.GetValue(_against), terminal);
+        foreach (BenchFailure missing in report.Failures)
+        {
+            terminal.Error.WriteLine($"{CommandLineApp.Name}: {NameOf(missing.Depth, missing.CacheType)} was not measured: {missing.Reason}");
+        }
+
+        failure?.Throw();
         return (int)ExitCode.Success;
     }
 
@@ -222,25 +231,52 @@ internal sealed class BenchCommand
         }
     }
 
-    private static async Task<BenchReport> MeasureAsync(
+    private static void CheckPolicy(BenchOptions options, EdgeModel model, ICompressionPolicy policy)
+    {
+        foreach (int depth in options.Depths)
+        {
+            foreach (KvCacheType type in options.CacheTypes)
+            {
+                model.EnsureCompressible(type, policy, depth, model.Window);
+            }
+        }
+    }
+
+    // What was measured before a failure is worth as much as without it, and so is what can be measured after it.
+    private static async Task<(BenchReport Report, ExceptionDispatchInfo? Failure)> MeasureAsync(
         EdgeModel model, ICompressionPolicy policy, BenchText text, BenchOptions options, ProgressScreen screen, CancellationToken ct)
     {
         DateTimeOffset started = DateTimeOffset.UtcNow;
         double? load = Machine.Load;
         string hash = await Sha256Async(model.Path, ct);
+        string? profileHash = model.Profile?.Path is { } profile ? await Sha256Async(profile, ct) : null;
         Bench bench = new(model, text, policy, options);
         List<BenchSeries> series = [];
-        foreach (int depth in options.Depths)
+        List<BenchFailure> failures = [];
+        ExceptionDispatchInfo? failure = null;
+        foreach ((int depth, KvCacheType type) in options.Depths.SelectMany(depth => options.CacheTypes.Select(type => (depth, type))))
         {
-            foreach (KvCacheType type in options.CacheTypes)
+            try
             {
-                series.Add(await screen.StageAsync(
-                    string.Create(CultureInfo.InvariantCulture, $"{depth:N0} tokens, {type.ToString().ToLowerInvariant()}"),
-                    progress => bench.MeasureAsync(depth, type, progress, ct)));
+                series.Add(await screen.StageAsync(NameOf(depth, type), progress => bench.MeasureAsync(depth, type, progress, ct)));
+            }
+            catch (Exception e) when (e is EdgeKVException or OutOfMemoryException or OperationCanceledException)
+            {
+                failure ??= ExceptionDispatchInfo.Capture(e);
+                failures.Add(new BenchFailure(depth, type, Failures.Describe(e).Message));
+                if (e is OperationCanceledException)
+                {
+                    break;
+                }
             }
         }
 
-        return new BenchReport
+        if (series.Count == 0)
+        {
+            failure!.Throw();
+        }
+
+        BenchReport report = new()
         {
             Version = BenchReport.CurrentVersion,
             EdgeKV = Versions.EdgeKV,
@@ -248,7 +284,7 @@ internal sealed class BenchCommand
             Machine = Machine.Here,
             Load = load,
             Model = new BenchModel(Path.GetFileName(model.Path), model.Description, hash, model.Bytes, model.Layers, model.Geometry.KvHeads.Most),
-            ProfileSha256 = model.Profile?.Path is { } profile ? await Sha256Async(profile, ct) : null,
+            ProfileSha256 = profileHash,
             Text = text.Name,
             TextSha256 = text.Sha256,
             Options = options,
@@ -256,8 +292,12 @@ internal sealed class BenchCommand
             Started = started,
             Ended = DateTimeOffset.UtcNow,
             Series = series,
+            Failures = failures,
         };
+        return (report, failure);
     }
+
+    private static string NameOf(int depth, KvCacheType type) => string.Create(CultureInfo.InvariantCulture, $"{depth:N0} tokens, {type.ToString().ToLowerInvariant()}");
 
     private static async Task<string> Sha256Async(string path, CancellationToken ct)
     {

@@ -63,7 +63,36 @@ public sealed class EvalRun
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(sample);
-        return model.TokenizeDocument(sample.Context).Length + Asked(model, sample).Length + AnswerRoom(model, sample) + SpareTokens;
+        return model.TokenizeDocument(sample.Context).Length + SampleTokens.Asked(model, sample).Length + SampleTokens.AnswerRoom(model, sample) + SpareTokens;
+    }
+
+    /// <summary>Refuses what is known to fail before the first token is fed.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="options">What is compared.</param>
+    /// <param name="samples">The samples.</param>
+    /// <exception cref="DatasetException">A sample is a continuation of fewer than two tokens.</exception>
+    /// <exception cref="ProfileException">A policy needs a profile, or a table about the model, that is not there.</exception>
+    /// <exception cref="ContextWindowException">A policy's task tokens do not fit behind a sample.</exception>
+    /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact, or be of that type.</exception>
+    public static void EnsureRunnable(EdgeModel model, EvalOptions options, IReadOnlyList<EvalSample> samples)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(samples);
+        CompressOptions how = new() { Merge = options.Merge };
+        foreach (EvalSample sample in samples)
+        {
+            if (sample.Metric == MetricNames.Perplexity)
+            {
+                _ = SampleTokens.Continuation(model, sample);
+            }
+
+            int tokens = SampleTokens.Context(model, options, sample).Length;
+            foreach ((_, ICompressionPolicy policy) in PoliciesFor(model, options, sample))
+            {
+                model.EnsureCompressible(options.CacheType, policy, tokens, model.Window, how);
+            }
+        }
     }
 
     /// <summary>What is asked for of a policy: its name and options, and nothing else in their place.</summary>
@@ -85,7 +114,8 @@ public sealed class EvalRun
     public async Task RunAsync(IReadOnlyList<EvalSample> samples, IProgress<EvalProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(samples);
-        EnsureMeasurable(samples);
+        EnsureRunnable(_model, _options, samples);
+        EnsureSameNames(samples);
         HashSet<(string, string, string, string, EvalBudget)> done =
             [.. _folder.Done.Select(cell => (cell.Dataset, cell.Task, cell.Id, cell.Policy, EvalBudget.Of(cell)))];
         List<Work> work = [];
@@ -116,8 +146,7 @@ public sealed class EvalRun
         }
     }
 
-    // What is known of the data before the first token is fed.
-    private void EnsureMeasurable(IReadOnlyList<EvalSample> samples)
+    private void EnsureSameNames(IReadOnlyList<EvalSample> samples)
     {
         HashSet<string> names = [.. samples.Select(sample => sample.Dataset)];
         if (_folder.Done.FirstOrDefault(cell => !names.Contains(cell.Dataset)) is { } stray)
@@ -126,35 +155,35 @@ public sealed class EvalRun
                 $"{_folder.Path} has results of {stray.Dataset}, which the data does not have now: there are {string.Join(", ", names)}. "
                 + "Give a file that was renamed its name back, or name another folder with --out.");
         }
-
-        foreach (EvalSample sample in samples.Where(sample => sample.Metric == MetricNames.Perplexity))
-        {
-            _ = Continuation(_model, sample);
-        }
     }
 
     private IEnumerable<Cell> Cells(EvalSample sample)
     {
         yield return new Cell(CellResult.FullCache, EvalBudget.Full, null);
-        string[]? questions = sample.Question.Length > 0 ? [sample.Question] : null;
-        ContextRoom room = new(_model.TokenizeDocument(sample.Context).Length, _model.Window, _model.ProbeTokens);
-        foreach (PolicyOptions options in _options.Policies)
+        foreach ((string name, ICompressionPolicy policy) in PoliciesFor(_model, _options, sample))
         {
-            ICompressionPolicy policy = PolicyResolver.Resolve(SpecOf(options, questions), () => _options.Profile ?? _model.Profile, room).Policy;
             foreach (EvalBudget budget in _options.Budgets.Where(budget => !budget.IsFull))
             {
-                yield return new Cell(options.ToString(), budget, policy.WithBudget(budget.ToBudget()));
+                yield return new Cell(name, budget, policy.WithBudget(budget.ToBudget()));
             }
         }
+    }
+
+    private static IEnumerable<(string Name, ICompressionPolicy Policy)> PoliciesFor(EdgeModel model, EvalOptions options, EvalSample sample)
+    {
+        string[]? questions = sample.Question.Length > 0 ? [sample.Question] : null;
+        ContextRoom room = new(model.TokenizeDocument(sample.Context).Length, model.Window, model.ProbeTokens);
+        return options.Policies.Select(
+            policy => (policy.ToString(), PolicyResolver.Resolve(SpecOf(policy, questions), () => options.Profile ?? model.Profile, room).Policy));
     }
 
     private async Task RunAsync(Work work, string state, Action finished, CancellationToken cancellation)
     {
         EvalSample sample = work.Sample;
         bool learned = work.Cells.Any(cell => cell.Policy is not CellResult.FullCache && cell.Plans!.Request.Statistics.Any(statistic => statistic is Learned));
-        int[] context = _model.TokenizeDocument(_options.QueryAware ? sample.Context + sample.Question : sample.Context);
-        int[] asked = Asked(_model, _options.QueryAware ? sample with { Question = string.Empty } : sample);
-        int room = asked.Length + AnswerRoom(_model, sample) + SpareTokens;
+        int[] context = SampleTokens.Context(_model, _options, sample);
+        int[] asked = SampleTokens.Asked(_model, _options.QueryAware ? sample with { Question = string.Empty } : sample);
+        int room = asked.Length + SampleTokens.AnswerRoom(_model, sample) + SpareTokens;
         SessionOptions options = new()
         {
             CacheType = _options.CacheType,
@@ -288,7 +317,7 @@ public sealed class EvalRun
         try
         {
             return sample.Metric == MetricNames.Perplexity
-                ? Continue(session, asked, Continuation(_model, sample), cancellation)
+                ? Continue(session, asked, SampleTokens.Continuation(_model, sample), cancellation)
                 : Generate(session, asked, sample, cancellation);
         }
         finally
@@ -355,19 +384,6 @@ public sealed class EvalRun
 
         return max + Math.Log(sum) - logits[token];
     }
-
-    private static int[] Asked(EdgeModel model, EvalSample sample) => sample.Metric == MetricNames.Perplexity
-        ? model.Tokenize(sample.Question)
-        : model.TokenizeQuestion(sample.Question, sample.AnswerPrefix);
-
-    private static int AnswerRoom(EdgeModel model, EvalSample sample) =>
-        sample.Metric == MetricNames.Perplexity ? Continuation(model, sample).Length : sample.NewTokens;
-
-    // The first token of a continuation is not judged, so that there is one more.
-    private static int[] Continuation(EdgeModel model, EvalSample sample) => model.Tokenize(sample.Answers[0]) is { Length: > 1 } tokens
-        ? tokens
-        : throw new DatasetException(
-            $"{sample.Source}: the continuation in the field \"answers\" is 1 token long for this model, and a perplexity needs 2; give a longer one, or leave the sample out.");
 
     // What costs the same is scored together, so that the time of a group is what each of its policies takes alone: the tokens that are fed, and all
     // that is more than a read of what the prefill left.
