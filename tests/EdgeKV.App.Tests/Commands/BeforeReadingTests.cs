@@ -101,6 +101,21 @@ public sealed class BeforeReadingTests : IDisposable
         Assert.False(Directory.Exists(output));
     }
 
+    [Theory]
+    [InlineData(10, 5000, 4, "the question is 5,0", "leaves no place for the document: the model's window of 4,096 also holds the answer (up to 4); shorten the question")]
+    [InlineData(3000, 2000, 4, "document ", " and the question (2,0", "are too long together", "so that both may have 4,092; shorten one of them")]
+    [InlineData(5000, 10, 4, "document ", " tokens long and may be ", "also holds the question (")]
+    [InlineData(10, 10, 5000, "--max-tokens 5000 leaves no place for a document and a question: the model's window of 4,096 also holds the answer")]
+    public async Task Ask_LongerThanTheWindow_BlamesWhatIsTooLong(int document, int question, int maxTokens, params string[] parts)
+    {
+        (int code, string text, string error) = await AskAsync(_grouped, Words(document), Words(question), "--policy", "knorm", "--max-tokens", $"{maxTokens}");
+
+        Assert.StartsWith($"edgekv: {parts[0]}", error, StringComparison.Ordinal);
+        Assert.All(parts, part => Assert.Contains(part, error, StringComparison.Ordinal));
+        Assert.NotEqual(0, code);
+        Assert.Empty(text);
+    }
+
     // The tiny models have a token for each of these bytes.
     private static string Words(int tokens) => new('7', tokens);
 
