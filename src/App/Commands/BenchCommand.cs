@@ -124,15 +124,17 @@ internal sealed class BenchCommand
         Check(options, model, text);
         CheckPolicy(options, model, policy);
 
-        (BenchReport report, ExceptionDispatchInfo? failure) = await MeasureAsync(model, policy, text, options, screen, ct);
+        (BenchReport report, Exception? failure) = await MeasureAsync(model, policy, text, options, screen, ct);
         Write(report, json, earlier, parsed.GetValue(_against), terminal);
         foreach (BenchFailure missing in report.Failures)
         {
             terminal.Error.WriteLine($"{CommandLineApp.Name}: {NameOf(missing.Depth, missing.CacheType)} was not measured: {missing.Reason}");
         }
 
-        failure?.Throw();
-        return (int)ExitCode.Success;
+        return failure is null
+            ? (int)ExitCode.Success
+            : throw new CommandException(
+                Failures.Describe(failure).Code, $"{report.Failures.Count} of {options.Depths.Count * options.CacheTypes.Count} series failed; what was measured is kept.", failure);
     }
 
     private BenchOptions Bind(ParseResult parsed) => new()
@@ -243,7 +245,7 @@ internal sealed class BenchCommand
     }
 
     // What was measured before a failure is worth as much as without it, and so is what can be measured after it.
-    private static async Task<(BenchReport Report, ExceptionDispatchInfo? Failure)> MeasureAsync(
+    private static async Task<(BenchReport Report, Exception? Failure)> MeasureAsync(
         EdgeModel model, ICompressionPolicy policy, BenchText text, BenchOptions options, ProgressScreen screen, CancellationToken ct)
     {
         DateTimeOffset started = DateTimeOffset.UtcNow;
@@ -253,7 +255,7 @@ internal sealed class BenchCommand
         Bench bench = new(model, text, policy, options);
         List<BenchSeries> series = [];
         List<BenchFailure> failures = [];
-        ExceptionDispatchInfo? failure = null;
+        Exception? failure = null;
         foreach ((int depth, KvCacheType type) in options.Depths.SelectMany(depth => options.CacheTypes.Select(type => (depth, type))))
         {
             try
@@ -262,7 +264,7 @@ internal sealed class BenchCommand
             }
             catch (Exception e) when (e is EdgeKVException or OutOfMemoryException or OperationCanceledException)
             {
-                failure ??= ExceptionDispatchInfo.Capture(e);
+                failure ??= e;
                 failures.Add(new BenchFailure(depth, type, Failures.Describe(e).Message));
                 if (e is OperationCanceledException)
                 {
@@ -273,7 +275,7 @@ internal sealed class BenchCommand
 
         if (series.Count == 0)
         {
-            failure!.Throw();
+            ExceptionDispatchInfo.Throw(failure!);
         }
 
         BenchReport report = new()

@@ -258,9 +258,10 @@ internal sealed class EvalCommand
             }
             else if (!skip)
             {
+                int context = model.TokenizeDocument(sample.Context).Length;
                 throw new CommandException(
                     ExitCode.Document,
-                    string.Create(CultureInfo.InvariantCulture, $"{sample.Source}: context, question and answer take {positions:N0} tokens; the model's window holds {model.Window:N0}. Take shorter samples, or leave such ones out with --skip-long."));
+                    string.Create(CultureInfo.InvariantCulture, $"{sample.Source}: context ({context:N0}), question and answer ({positions - context:N0}) take {positions:N0} tokens; the model's window holds {model.Window:N0}. Take shorter samples, or leave such ones out with --skip-long."));
             }
         }
 

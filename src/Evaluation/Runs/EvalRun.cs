@@ -90,7 +90,14 @@ public sealed class EvalRun
             int tokens = SampleTokens.Context(model, options, sample).Length;
             foreach ((_, ICompressionPolicy policy) in PoliciesFor(model, options, sample))
             {
-                model.EnsureCompressible(options.CacheType, policy, tokens, model.Window, how);
+                try
+                {
+                    model.EnsureCompressible(options.CacheType, policy, tokens, model.Window, how);
+                }
+                catch (ContextWindowException e)
+                {
+                    throw new ContextWindowException($"{sample.Source}, policy {policy.Name}: {e.Message}", e.Length, e.Limit);
+                }
             }
         }
     }

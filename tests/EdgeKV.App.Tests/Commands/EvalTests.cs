@@ -158,6 +158,7 @@ public sealed class EvalTests : IDisposable
 
         Assert.Contains("long.jsonl", terminal.ErrorText, StringComparison.Ordinal);
         Assert.Contains("--skip-long", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Matches(@"context \(\d{3},\d{3}\), question and answer \(\d+\) take", terminal.ErrorText);
         Assert.Equal(4, code);
     }
 
@@ -172,6 +173,20 @@ public sealed class EvalTests : IDisposable
         int code = await RunAsync(terminal, "--dataset", data, "--policies", "knorm");
 
         Assert.Contains(message, terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Equal(4, code);
+        Assert.False(Directory.Exists(Output));
+    }
+
+    [Fact]
+    public async Task Eval_PassThatDoesNotFitBehindASample_NamesTheSampleBeforeTheRun()
+    {
+        string data = _folder.File(
+            "data.jsonl", System.Text.Encoding.UTF8.GetBytes(JsonSerializer.Serialize(new { context = new string('7', 4_010), question = "7", answers = "7", new_tokens = 1 })));
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, "--dataset", data, "--policies", "knorm,global:source=repeat");
+
+        Assert.Matches(@"data\.jsonl:1, policy global: The context of \d+ tokens leaves \d+ of 4096 positions to score it by itself", terminal.ErrorText);
         Assert.Equal(4, code);
         Assert.False(Directory.Exists(Output));
     }
