@@ -168,7 +168,7 @@ internal sealed class EvalCommand
         (IReadOnlyList<EvalSample> samples, string dataHash) = Read(datasets, Synthetic(parsed), model, parsed.GetValue(_samples), parsed.GetValue(_seed));
         CheckPolicies(options, model, path, samples);
         samples = Fitting(model, samples, parsed.GetValue(_skipLong), terminal);
-        EvalRun.EnsureRunnable(model, options, samples);
+        EvalCheck.EnsureRunnable(model, options, samples);
         string output = parsed.GetRequiredValue(_output);
         using (RunFolder folder = RunFolder.Open(
             output, await ManifestAsync(parsed, options, model, Names(datasets, Synthetic(parsed)), dataHash, ct), parsed.GetValue(_resume)))

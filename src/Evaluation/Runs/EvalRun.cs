@@ -6,7 +6,6 @@ using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
-using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
 
@@ -66,42 +65,6 @@ public sealed class EvalRun
         return model.TokenizeDocument(sample.Context).Length + SampleTokens.Asked(model, sample).Length + SampleTokens.AnswerRoom(model, sample) + SpareTokens;
     }
 
-    /// <summary>Refuses what is known to fail before the first token is fed.</summary>
-    /// <param name="model">The model.</param>
-    /// <param name="options">What is compared.</param>
-    /// <param name="samples">The samples.</param>
-    /// <exception cref="DatasetException">A sample is a continuation of fewer than two tokens.</exception>
-    /// <exception cref="ProfileException">A policy needs a profile, or a table about the model, that is not there.</exception>
-    /// <exception cref="ContextWindowException">A policy's task tokens do not fit behind a sample.</exception>
-    /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact, or be of that type.</exception>
-    public static void EnsureRunnable(EdgeModel model, EvalOptions options, IReadOnlyList<EvalSample> samples)
-    {
-        ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(options);
-        ArgumentNullException.ThrowIfNull(samples);
-        CompressOptions how = new() { Merge = options.Merge };
-        foreach (EvalSample sample in samples)
-        {
-            if (sample.Metric == MetricNames.Perplexity)
-            {
-                _ = SampleTokens.Continuation(model, sample);
-            }
-
-            int tokens = SampleTokens.Context(model, options, sample).Length;
-            foreach ((_, ICompressionPolicy policy) in PoliciesFor(model, options, sample))
-            {
-                try
-                {
-                    model.EnsureCompressible(options.CacheType, policy, tokens, model.Window, how);
-                }
-                catch (ContextWindowException e)
-                {
-                    throw new ContextWindowException($"{sample.Source}, policy {policy.Name}: {e.Message}", e.Length, e.Limit);
-                }
-            }
-        }
-    }
-
     /// <summary>What is asked for of a policy: its name and options, and nothing else in their place.</summary>
     /// <param name="options">The policy.</param>
     /// <param name="questions">What a task set "question" asks; null: nothing.</param>
@@ -121,7 +84,7 @@ public sealed class EvalRun
     public async Task RunAsync(IReadOnlyList<EvalSample> samples, IProgress<EvalProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(samples);
-        EnsureRunnable(_model, _options, samples);
+        EvalCheck.EnsureRunnable(_model, _options, samples);
         EnsureSameNames(samples);
         HashSet<(string, string, string, string, EvalBudget)> done =
             [.. _folder.Done.Select(cell => (cell.Dataset, cell.Task, cell.Id, cell.Policy, EvalBudget.Of(cell)))];
@@ -167,21 +130,13 @@ public sealed class EvalRun
     private IEnumerable<Cell> Cells(EvalSample sample)
     {
         yield return new Cell(CellResult.FullCache, EvalBudget.Full, null);
-        foreach ((string name, ICompressionPolicy policy) in PoliciesFor(_model, _options, sample))
+        foreach ((string name, ICompressionPolicy policy) in EvalCheck.PoliciesFor(_model, _options, sample))
         {
             foreach (EvalBudget budget in _options.Budgets.Where(budget => !budget.IsFull))
             {
                 yield return new Cell(name, budget, policy.WithBudget(budget.ToBudget()));
             }
         }
-    }
-
-    private static IEnumerable<(string Name, ICompressionPolicy Policy)> PoliciesFor(EdgeModel model, EvalOptions options, EvalSample sample)
-    {
-        string[]? questions = sample.Question.Length > 0 ? [sample.Question] : null;
-        ContextRoom room = new(model.TokenizeDocument(sample.Context).Length, model.Window, model.ProbeTokens);
-        return options.Policies.Select(
-            policy => (policy.ToString(), PolicyResolver.Resolve(SpecOf(policy, questions), () => options.Profile ?? model.Profile, room).Policy));
     }
 
     private async Task RunAsync(Work work, string state, Action finished, CancellationToken cancellation)
