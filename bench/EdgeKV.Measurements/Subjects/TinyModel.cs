@@ -15,6 +15,9 @@ public enum TinyModel
     /// <summary>llama: head size 96, whose q8_0 and q4_0 rows are not whole 32-bit words; 4 heads on 2 KV heads.</summary>
     LlamaOddHead,
 
+    /// <summary>llama: head size 48, which no quantized cache can hold; 4 heads on 2 KV heads.</summary>
+    LlamaNarrowHead,
+
     /// <summary>qwen2: biases on Q, K and V; 6 heads on 2 KV heads.</summary>
     Qwen2,
 

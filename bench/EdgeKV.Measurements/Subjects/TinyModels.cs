@@ -74,6 +74,7 @@ public static class TinyModels
         TinyModel.LlamaUngrouped => Dense(new("llama", Layers: 3, Heads: 4, KvHeads: 4, HeadSize: 64, Embedding: 256)),
         TinyModel.LlamaFused => Dense(new("llama", Layers: 3, Heads: 6, KvHeads: 2, HeadSize: 64, Embedding: 256) { Fused = true }),
         TinyModel.LlamaOddHead => Dense(new("llama", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 96, Embedding: 256)),
+        TinyModel.LlamaNarrowHead => Dense(new("llama", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 48, Embedding: 192)),
         TinyModel.Qwen2 => Dense(new("qwen2", Layers: 3, Heads: 6, KvHeads: 2, HeadSize: 64, Embedding: 384) { Biases = true }),
         TinyModel.Qwen3 => Dense(new("qwen3", Layers: 3, Heads: 8, KvHeads: 4, HeadSize: 64, Embedding: 256) { HeadNorms = true }),
         TinyModel.Phi3 => Dense(new("phi3", Layers: 3, Heads: 4, KvHeads: 2, HeadSize: 64, Embedding: 256) { Fused = true, FusedGate = true }),

@@ -25,6 +25,13 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     /// <summary>Decode steps timed for <c>--compare</c>: answers are often too short to tell.</summary>
     private const int MeasuredTokens = 32;
 
+    private CompressOptions Options => new()
+    {
+        MeasureTokens = request.Compare ? MeasuredTokens : 0,
+        Rerotate = request.Rerotate,
+        Merge = request.Merge,
+    };
+
     public async Task<AskReport> RunAsync(CancellationToken ct)
     {
         // Cheap checks first: nobody wants to wait for a model to hear of a mistyped file name.
@@ -51,6 +58,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
 
         (ICompressionPolicy policy, ScoreProfile? profile, string? note) = resolved;
+        CheckCompression(model, policy, tokens.Length);
 
         using EdgeSession session = model.CreateSession(new SessionOptions
         {
@@ -119,28 +127,46 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
 
         bool bounded = request.ContextSize > 0 && !request.WhileReading;
         int limit = bounded ? request.ContextSize : model.Window;
-        int question = request.Questions.Max(question => model.TokenizeQuestion(question).Length);
+        (int index, int question) = request.Questions.Index().Select(asked => (asked.Index, model.TokenizeQuestion(asked.Item).Length)).MaxBy(asked => asked.Length);
         long allowed = (long)limit - question - request.MaxTokens;
+        long withoutQuestion = (long)limit - model.TokenizeQuestion(string.Empty).Length - request.MaxTokens;
+        string holder = string.Create(CultureInfo.InvariantCulture, $"{(bounded ? "--context of" : "the model's window of")} {limit:N0}");
+        string larger = bounded && request.ContextSize < model.Window ? "raise --context" : "take a model with a longer window";
+        if (withoutQuestion < 1)
+        {
+            throw TooLong($"--max-tokens {request.MaxTokens} leaves no place for a document and a question: {holder} also holds the answer; lower it or {larger}.");
+        }
+
+        if (allowed < 1)
+        {
+            string which = request.Questions.Count > 1 ? $"question {index + 1} of {request.Questions.Count}" : "the question";
+            throw TooLong(
+                $"{which} is {question:N0} tokens long and leaves no place for the document: {holder} also holds the answer (up to {request.MaxTokens:N0}); shorten the question, lower --max-tokens or {larger}.");
+        }
+
         if (request is { WhileReading: true, Rerotate: true })
         {
             // What stays of the document takes positions, and no more; that a chunk fits beside it is the session's to say.
             CheckKept(document, tokens, policy, model, allowed);
         }
-        else if (tokens > allowed)
+        else if (tokens > withoutQuestion)
         {
-            string holder = bounded ? "--context of" : "the model's window of";
             string remedy = bounded && request.ContextSize < model.Window
                 ? "raise --context, shorten the document or lower --max-tokens"
                 : request.Rerotate
                 ? "read it in parts with --while-reading, shorten it or lower --max-tokens"
                 : "shorten the document, lower --max-tokens or take a model with a longer window";
-            throw new CommandException(
-                ExitCode.DoesNotFit,
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"document {document.Name} is {tokens:N0} tokens long and may be {Math.Max(0, allowed):N0}: {holder} {limit:N0} also holds the question ({question:N0}) and the answer (up to {request.MaxTokens:N0}); {remedy}."));
+            throw TooLong(
+                $"document {document.Name} is {tokens:N0} tokens long and may be {allowed:N0}: {holder} also holds the question ({question:N0}) and the answer (up to {request.MaxTokens:N0}); {remedy}.");
+        }
+        else if (tokens > allowed)
+        {
+            throw TooLong(
+                $"document {document.Name} ({tokens:N0} tokens) and the question ({question:N0}) are too long together: {holder} also holds the answer (up to {request.MaxTokens:N0}), so that both may have {limit - request.MaxTokens:N0}; shorten one of them, lower --max-tokens or {larger}.");
         }
     }
+
+    private static CommandException TooLong(FormattableString message) => new(ExitCode.DoesNotFit, message.ToString(CultureInfo.InvariantCulture));
 
     private static void CheckKept(Document document, int tokens, ICompressionPolicy policy, EdgeModel model, long allowed)
     {
@@ -151,6 +177,20 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"{kept:N0} of the {tokens:N0} tokens of document {document.Name} shall stay, and with question and answer the model's window has place for {Math.Max(0, allowed):N0}; give a higher --ratio, fewer --rows or lower --max-tokens."));
+        }
+    }
+
+    // While a document is read, other rules say how many rows stay: the session knows them.
+    private void CheckCompression(EdgeModel model, ICompressionPolicy policy, int tokens)
+    {
+        try
+        {
+            int limit = request.ContextSize > 0 && !request.WhileReading ? request.ContextSize : model.Window;
+            model.EnsureCompressible(request.CacheType, policy, tokens, limit, request.WhileReading ? null : Options);
+        }
+        catch (PlanException e) when (request.Budget?.Bytes is not null)
+        {
+            throw Unmet(e);
         }
     }
 
@@ -171,12 +211,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
     private Task<CompressionReport> CompressAsync(
         EdgeSession session, ICompressionPolicy policy, IProgress<double> progress, CancellationToken ct) => MetAsync(session.CompressAsync(
             policy,
-            new CompressOptions
-            {
-                MeasureTokens = request.Compare ? MeasuredTokens : 0,
-                Rerotate = request.Rerotate,
-                Merge = request.Merge,
-            },
+            Options,
             new ScoringProgress(progress),
             ct));
 
@@ -188,9 +223,12 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         }
         catch (PlanException e) when (request.Budget?.Bytes is not null)
         {
-            throw new CommandException(ExitCode.DoesNotFit, $"--kv-memory cannot be met: {e.Message.TrimEnd('.')}; give more, or a smaller --cache-type.", e);
+            throw Unmet(e);
         }
     }
+
+    private static CommandException Unmet(PlanException e) =>
+        new(ExitCode.DoesNotFit, $"--kv-memory cannot be met: {e.Message.TrimEnd('.')}; give more, or a smaller --cache-type.", e);
 
     private async Task<AnswerText> AnswerAsync(EdgeSession session, string question, string source, CancellationToken ct)
     {

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using System.Text;
 using EdgeKV.Cli.Asking;
@@ -8,6 +9,7 @@ using EdgeKV.Cli.Documents;
 using EdgeKV.Cli.Outputs;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Cli.Terminals;
+using EdgeKV.Compression;
 using EdgeKV.Evaluation;
 using EdgeKV.Files;
 using EdgeKV.Models;
@@ -128,10 +130,19 @@ internal sealed class BenchCommand
         ICompressionPolicy policy = PolicyOf(parsed.GetRequiredValue(_policy), model, options.Depths.Max(), terminal);
         BenchText text = document is null ? BenchText.Generate(model, options.TextTokens) : BenchText.Of(model, document.Name, document.Text);
         Check(options, model, text);
+        CheckPolicy(options, model, policy);
 
-        BenchReport report = await MeasureAsync(model, policy, text, options, screen, ct);
+        (BenchReport report, Exception? failure) = await MeasureAsync(model, policy, text, options, screen, ct);
         Write(report, json, earlier, parsed.GetValue(_against), terminal);
-        return (int)ExitCode.Success;
+        foreach (BenchFailure missing in report.Failures)
+        {
+            terminal.Error.WriteLine($"{CommandLineApp.Name}: {NameOf(missing.Depth, missing.CacheType)} was not measured: {missing.Reason}");
+        }
+
+        return failure is null
+            ? (int)ExitCode.Success
+            : throw new CommandException(
+                Failures.Describe(failure).Code, $"{report.Failures.Count} of {options.Depths.Count * options.CacheTypes.Count} series failed; what was measured is kept.", failure);
     }
 
     private BenchOptions Bind(ParseResult parsed) => new()
@@ -203,25 +214,52 @@ internal sealed class BenchCommand
         }
     }
 
-    private static async Task<BenchReport> MeasureAsync(
+    private static void CheckPolicy(BenchOptions options, EdgeModel model, ICompressionPolicy policy)
+    {
+        foreach (int depth in options.Depths)
+        {
+            foreach (KvCacheType type in options.CacheTypes)
+            {
+                model.EnsureCompressible(type, policy, depth, model.Window);
+            }
+        }
+    }
+
+    // What was measured before a failure is worth as much as without it, and so is what can be measured after it.
+    private static async Task<(BenchReport Report, Exception? Failure)> MeasureAsync(
         EdgeModel model, ICompressionPolicy policy, BenchText text, BenchOptions options, ProgressScreen screen, CancellationToken ct)
     {
         DateTimeOffset started = DateTimeOffset.UtcNow;
         double? load = Machine.Load;
         string hash = await Sha256Async(model.Path, ct);
+        string? profileHash = model.Profile?.Path is { } profile ? await Sha256Async(profile, ct) : null;
         Bench bench = new(model, text, policy, options);
         List<BenchSeries> series = [];
-        foreach (int depth in options.Depths)
+        List<BenchFailure> failures = [];
+        Exception? failure = null;
+        foreach ((int depth, KvCacheType type) in options.Depths.SelectMany(depth => options.CacheTypes.Select(type => (depth, type))))
         {
-            foreach (KvCacheType type in options.CacheTypes)
+            try
             {
-                series.Add(await screen.StageAsync(
-                    string.Create(CultureInfo.InvariantCulture, $"{depth:N0} tokens, {type.ToString().ToLowerInvariant()}"),
-                    progress => bench.MeasureAsync(depth, type, progress, ct)));
+                series.Add(await screen.StageAsync(NameOf(depth, type), progress => bench.MeasureAsync(depth, type, progress, ct)));
+            }
+            catch (Exception e) when (e is EdgeKVException or OutOfMemoryException or OperationCanceledException)
+            {
+                failure ??= e;
+                failures.Add(new BenchFailure(depth, type, Failures.Describe(e).Message));
+                if (e is OperationCanceledException)
+                {
+                    break;
+                }
             }
         }
 
-        return new BenchReport
+        if (series.Count == 0)
+        {
+            ExceptionDispatchInfo.Throw(failure!);
+        }
+
+        BenchReport report = new()
         {
             Version = BenchReport.CurrentVersion,
             EdgeKV = Versions.EdgeKV,
@@ -229,7 +267,7 @@ internal sealed class BenchCommand
             Machine = Machine.Here,
             Load = load,
             Model = new BenchModel(Path.GetFileName(model.Path), model.Description, hash, model.Bytes, model.Layers, model.Geometry.KvHeads.Most),
-            ProfileSha256 = model.Profile?.Path is { } profile ? await Sha256Async(profile, ct) : null,
+            ProfileSha256 = profileHash,
             Text = text.Name,
             TextSha256 = text.Sha256,
             Options = options,
@@ -237,8 +275,12 @@ internal sealed class BenchCommand
             Started = started,
             Ended = DateTimeOffset.UtcNow,
             Series = series,
+            Failures = failures,
         };
+        return (report, failure);
     }
+
+    private static string NameOf(int depth, KvCacheType type) => string.Create(CultureInfo.InvariantCulture, $"{depth:N0} tokens, {type.ToString().ToLowerInvariant()}");
 
     private static async Task<string> Sha256Async(string path, CancellationToken ct)
     {

@@ -166,11 +166,12 @@ internal sealed class EvalCommand
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
-        IReadOnlyList<EvalSample> samples = Read(datasets, Synthetic(parsed), model, parsed.GetValue(_samples), parsed.GetValue(_seed));
+        (IReadOnlyList<EvalSample> samples, string dataHash) = Read(datasets, Synthetic(parsed), model, parsed.GetValue(_samples), parsed.GetValue(_seed));
         CheckPolicies(options, model, path, samples);
         samples = Fitting(model, samples, parsed.GetValue(_skipLong), terminal);
+        EvalCheck.EnsureRunnable(model, options, samples);
         using (RunFolder folder = RunFolder.Open(
-            output, await ManifestAsync(parsed, options, model, Names(datasets, Synthetic(parsed)), ct), parsed.GetValue(_resume)))
+            output, await ManifestAsync(parsed, options, model, Names(datasets, Synthetic(parsed)), dataHash, ct), parsed.GetValue(_resume)))
         {
             EvalRun run = new(model, options, folder);
             try
@@ -194,7 +195,7 @@ internal sealed class EvalCommand
         WrittenReport report = ReportWriter.Write(output);
         RunTables.Write(terminal.OutConsole(), report.Statistics);
         terminal.Out.WriteLine($"{report.Path}, and its tables as CSV beside it.");
-        return (int)ExitCode.Success;
+        return ReportTables.Failure(report.Statistics) is { } failure ? throw new CommandException(ExitCode.Usage, failure) : (int)ExitCode.Success;
     }
 
     private void EnsureOutputs(string folder, bool resume, (string Name, string? Path)[] inputs)
@@ -215,13 +216,20 @@ internal sealed class EvalCommand
         }
     }
 
-    private static IReadOnlyList<EvalSample> Read(string[] paths, SyntheticOptions? synthetic, EdgeModel model, int count, int seed)
+    // The hash is of all that was read, since --samples may change when a run goes on; what is generated follows from its options and its haystack.
+    private static (IReadOnlyList<EvalSample> Samples, string Hash) Read(string[] paths, SyntheticOptions? synthetic, EdgeModel model, int count, int seed)
     {
-        IReadOnlyList<EvalSample> given = SampleChoice.Take([.. paths.SelectMany(path => Datasets.Read(path, Tokens))], count, seed);
-        return synthetic is null ? given : [.. given, .. SyntheticData.Generate(synthetic, Tokens)];
+        EvalSample[] read = [.. paths.SelectMany(path => Datasets.Read(path, Tokens))];
+        IReadOnlyList<EvalSample> given = SampleChoice.Take(read, count, seed);
+        IReadOnlyList<EvalSample> samples = synthetic is null ? given : [.. given, .. SyntheticData.Generate(synthetic, Tokens)];
+        return (samples, Datasets.Sha256(read, synthetic is null ? null : Generated(synthetic)));
 
         int Tokens(string text) => model.Tokenize(text).Length;
     }
+
+    private static string Generated(SyntheticOptions synthetic) => string.Join(
+        '\n',
+        [string.Join(' ', synthetic.Tasks), string.Join(' ', synthetic.Lengths), synthetic.HaystackPath is { } haystack ? File.ReadAllText(haystack) : string.Empty]);
 
     private SyntheticOptions? Synthetic(ParseResult parsed) => !parsed.GetValue(_synthetic) ? null : new SyntheticOptions
     {
@@ -268,9 +276,10 @@ internal sealed class EvalCommand
             }
             else if (!skip)
             {
+                int context = model.TokenizeDocument(sample.Context).Length;
                 throw new CommandException(
                     ExitCode.DoesNotFit,
-                    string.Create(CultureInfo.InvariantCulture, $"{sample.Source}: context, question and answer take {positions:N0} tokens; the model's window holds {model.Window:N0}. Take shorter samples, or leave such ones out with --skip-long."));
+                    string.Create(CultureInfo.InvariantCulture, $"{sample.Source}: context ({context:N0}), question and answer ({positions - context:N0}) take {positions:N0} tokens; the model's window holds {model.Window:N0}. Take shorter samples, or leave such ones out with --skip-long."));
             }
         }
 
@@ -283,7 +292,7 @@ internal sealed class EvalCommand
     }
 
     private async Task<RunManifest> ManifestAsync(
-        ParseResult parsed, EvalOptions options, EdgeModel model, IReadOnlyList<string> datasets, CancellationToken ct)
+        ParseResult parsed, EvalOptions options, EdgeModel model, IReadOnlyList<string> datasets, string dataHash, CancellationToken ct)
     {
         return new RunManifest
         {
@@ -297,6 +306,7 @@ internal sealed class EvalCommand
             KvHeads = model.Geometry.KvHeads.Most,
             KvHeadsByLayer = model.Geometry.KvHeads.IsUniform ? null : [.. model.Geometry.Layers.Select(layer => layer.KvHeads)],
             ProfileSha256 = model.Profile?.Path is { } profile ? await HashAsync(profile, ct) : null,
+            DataSha256 = dataHash,
             CacheType = parsed.GetRequiredValue(_cacheType),
             Threads = options.Threads,
             Datasets = datasets,

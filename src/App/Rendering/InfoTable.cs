@@ -31,6 +31,11 @@ internal static class InfoTable
         }
 
         console.Write(table);
+        if (sizing.OtherCacheTypes.Count > 0)
+        {
+            console.WriteLine($"This model cannot have a cache of {string.Join(" or ", sizing.OtherCacheTypes)}: its head size is no multiple of their blocks.");
+        }
+
         console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"One context holds at most the model's window, {sizing.Model.Window:N0} tokens; the rest is room for more contexts."));

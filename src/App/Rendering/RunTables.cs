@@ -18,8 +18,17 @@ internal static class RunTables
         }
 
         Write(console, ReportTables.Policies(run));
-        console.WriteLine("Accuracy, mean over tasks");
-        Write(console, ReportTables.Accuracy(run, intervals: false));
+        if (run.Tasks.Any(task => !task.IsPerplexity))
+        {
+            console.WriteLine("Accuracy, mean over tasks");
+            Write(console, ReportTables.Accuracy(run, intervals: false));
+        }
+
+        if (run.Tasks.Any(task => task.IsPerplexity))
+        {
+            console.WriteLine("Perplexity, geometric mean of each task");
+            Write(console, ReportTables.Tasks(run, perplexity: true));
+        }
     }
 
     private static void Write(IAnsiConsole console, ReportTable table)

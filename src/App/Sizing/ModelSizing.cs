@@ -7,6 +7,8 @@ namespace EdgeKV.Cli.Sizing;
 /// <summary>What a model's KV cache costs, and how much context a given memory holds.</summary>
 /// <param name="Profile">What was learned about it; null when it has no profile.</param>
 /// <param name="ModelBytes">Of the model's tensors.</param>
+/// <param name="CacheTypes">Those that the model's rows fit in.</param>
+/// <param name="OtherCacheTypes">Those that they do not fit in.</param>
 /// <param name="MemoryBytes">The memory that <see cref="CacheTypeSizing.TokensThatFit"/> is about.</param>
 internal sealed record ModelSizing(
     ModelFacts Model,
@@ -14,7 +16,8 @@ internal sealed record ModelSizing(
     long ModelBytes,
     long MemoryBytes,
     IReadOnlyList<double> Ratios,
-    IReadOnlyList<CacheTypeSizing> CacheTypes)
+    IReadOnlyList<CacheTypeSizing> CacheTypes,
+    IReadOnlyList<string> OtherCacheTypes)
 {
     /// <summary>Ratios that the table shows.</summary>
     private static readonly double[] ShownRatios = [0, 0.5, 0.8, 0.9, 0.95];
@@ -34,10 +37,11 @@ internal sealed record ModelSizing(
         modelBytes,
         memoryBytes,
         ShownRatios,
-        [.. Types.Select(type => new CacheTypeSizing(
+        [.. Types.Where(type => memory.Holds(type.Type)).Select(type => new CacheTypeSizing(
             type.Name,
             memory.BytesPerToken(type.Type),
-            [.. ShownRatios.Select(ratio => memory.TokensThatFit(type.Type, memoryBytes, ratio))]))]);
+            [.. ShownRatios.Select(ratio => memory.TokensThatFit(type.Type, memoryBytes, ratio))]))],
+        [.. Types.Where(type => !memory.Holds(type.Type)).Select(type => type.Name)]);
 }
 
 /// <param name="Provenance">Where it comes from, in words.</param>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using EdgeKV.Engine;
+using EdgeKV.Models;
 using EdgeKV.Native;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
@@ -37,6 +38,7 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
     {
         Check();
         policy = PolicyResolver.Complete(policy, () => tables ?? context.Model.Profile);
+        Check(policy);
         double? before = MeasureSpeed();
 
         ScoreRequest request = policy.Request;
@@ -90,6 +92,24 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
 
         // Before rows are merged, which cannot be taken back.
         RowCosts.EnsureRoom(context.Model, options);
+    }
+
+    // What is known without looking at the rows is said before the pass, which may take longer than reading.
+    private void Check(ICompressionPolicy policy)
+    {
+        KvCacheType keys = CacheTypes.Of(_native.Get(NativeCacheKey.TypeK));
+        KvCacheType values = CacheTypes.Of(_native.Get(NativeCacheKey.TypeV));
+        bool valuesTakeLess = context.Model.KvBytesPerToken(values) < context.Model.KvBytesPerToken(keys);
+        context.Model.EnsureCompressible(valuesTakeLess ? values : keys, policy, _native.Position, context.Limit, options);
+        if (options.Rerotate)
+        {
+            Rewriting.EnsureRotates(_native);
+        }
+
+        if (options.Merge)
+        {
+            Merging.EnsureFull(_native);
+        }
     }
 
     private CompressionReport Apply(CompressionPlan plan, Planned planned, double? speedBefore)

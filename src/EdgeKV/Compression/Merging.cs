@@ -13,11 +13,7 @@ internal static class Merging
     public static MergedRows[] Plan(
         NativeContext context, CompressionPlan plan, IProgress<CompressionProgress>? progress, CancellationToken cancellation)
     {
-        if (context.IsCompact)
-        {
-            throw new SessionStateException("Cannot merge values: the cache is compact, and rows that are gone have none. Merge when compressing the full cache.");
-        }
-
+        EnsureFull(context);
         MergedRows[] merged = new MergedRows[plan.KvHeads.Total];
         CacheRows rows = new(context.Model, context.Handle, context.Position);
         for (int layer = 0; layer < plan.Layers; layer++)
@@ -33,6 +29,16 @@ internal static class Merging
 
         progress?.Report(new CompressionProgress(CompressionStage.Merging, 1));
         return merged;
+    }
+
+    /// <summary>Refuses a cache whose rows are gone.</summary>
+    /// <exception cref="SessionStateException">The cache is compact.</exception>
+    public static void EnsureFull(NativeContext context)
+    {
+        if (context.IsCompact)
+        {
+            throw new SessionStateException("Cannot merge values: the cache is compact, and rows that are gone have none. Merge when compressing the full cache.");
+        }
     }
 
     /// <summary>Rewrites kept values, then the cache. Not cancelled: values that were rewritten cannot be put back.</summary>

@@ -31,8 +31,11 @@ internal static class Rewriting
                 + $"KV head {head} keeps {plan.Counts[other]}. Take a policy whose heads and layers keep equally many, or leave positions as they are.");
         }
 
-        _ = NativeRotary.OfLayer(context.Model, context.Handle, 0);
+        EnsureRotates(context);
     }
+
+    /// <summary>Refuses models whose RoPE does not allow new positions.</summary>
+    public static void EnsureRotates(NativeContext context) => _ = NativeRotary.OfLayer(context.Model, context.Handle, 0);
 
     /// <summary>Rotates the kept keys to the positions 0 to rows - 1.</summary>
     public static void Rerotate(NativeContext context)

@@ -28,6 +28,13 @@ internal static class RowCosts
         }
     }
 
+    /// <summary>The least that a row can cost, whatever device the cache will lie on: no rounding, and the room alone beside kept rows.</summary>
+    public static RowCost Least(EdgeModel model, KvCacheType type, CompressOptions options)
+    {
+        long[] rowBytes = [.. Enumerable.Range(0, model.Geometry.Layers.Count).Select(layer => model.KvMemory.BytesPerRow(layer, type))];
+        return new RowCost(rowBytes[0], options.Room == 0 ? DefaultRoom : options.Room) { BytesByLayer = rowBytes };
+    }
+
     /// <summary>The cost for a context whose cache is rewritten with given options.</summary>
     /// <exception cref="EdgeKVException">Room or step is above the model's window.</exception>
     public static RowCost Of(NativeContext context, CompressOptions options)

@@ -16,5 +16,6 @@ namespace EdgeKV.Engine;
 /// <param name="StateBytes">Bytes of llama.cpp's own state.</param>
 internal sealed record StateHeader(string Model, int KvHeads, long RowBytes, long TypeK, long TypeV, int Position, bool Compact, int Rerotated, int Fed, int[][] LearnedRuns, long StateBytes);
 
+[JsonSourceGenerationOptions(AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(StateHeader))]
 internal sealed partial class StateJson : JsonSerializerContext;

@@ -19,7 +19,7 @@ public enum FinishReason
 }
 
 /// <summary>An answer and what it took.</summary>
-/// <param name="Text">The answer's text.</param>
+/// <param name="Text">The answer's text, without a character that the last token leaves incomplete.</param>
 /// <param name="Tokens">The tokens generated, those that ended the turn not among them.</param>
 /// <param name="PromptTokens">Tokens of the question with what the template puts around it.</param>
 /// <param name="PromptTime">Feeding them.</param>

@@ -234,11 +234,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
         return Piece.Length > 0;
     }
 
-    private string Rest()
-    {
-        string rest = _pieces.End();
-        return _stops is null ? rest : _stops.Next(rest) + _stops.End();
-    }
+    private string Rest() => _stops?.End() ?? string.Empty;
 
     /// <summary>Leaves the tokens of the text alone: those of the text that ended it go, and what the first of them has of the answer becomes tokens of its own.</summary>
     private void CutAtText()
@@ -305,7 +301,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
                 _text.ToString(), [.. _tokens], prompt.Tokens.Length, _promptTime, _decoded, _decodeTime, stopped ? FinishReason.Stopped : _reason)
             {
                 Chat = prompt.Chat,
-                Written = prompt.Chat is null ? string.Empty : prompt.Prefix + _context.Model.Detokenize(CollectionsMarshal.AsSpan(_tokens), special: true),
+                Written = prompt.Chat is null ? string.Empty : prompt.Prefix + _context.Model.Detokenize(CollectionsMarshal.AsSpan(_tokens), special: true, wholeCharacters: true),
             };
         }
     }

@@ -4,7 +4,7 @@ using EdgeKV.Models.Chat;
 
 namespace EdgeKV.Generation;
 
-/// <summary>Makes text of tokens one after another: pieces of whole characters, as a token may end within one.</summary>
+/// <summary>Makes text of tokens one after another: pieces of whole characters, as a token may end within one. What no token completes is no part of the text.</summary>
 internal sealed class TextPieces(Tokenizer tokenizer)
 {
     private readonly Decoder _decoder = Encoding.UTF8.GetDecoder();
@@ -22,11 +22,7 @@ internal sealed class TextPieces(Tokenizer tokenizer)
             _characters = new char[most];
         }
 
-        return Text(_decoder.GetChars(_bytes.WrittenSpan, _characters, flush: false));
+        int count = _decoder.GetChars(_bytes.WrittenSpan, _characters, flush: false);
+        return count == 0 ? string.Empty : new string(_characters, 0, count);
     }
-
-    /// <summary>What is left of an unfinished character, as the replacement character.</summary>
-    public string End() => Text(_decoder.GetChars([], _characters, flush: true));
-
-    private string Text(int count) => count == 0 ? string.Empty : new string(_characters, 0, count);
 }

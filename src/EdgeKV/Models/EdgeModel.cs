@@ -204,8 +204,9 @@ public sealed class EdgeModel : IDisposable
     /// <summary>The text of tokens. Bytes that are not UTF-8 become the replacement character.</summary>
     /// <param name="tokens">The tokens.</param>
     /// <param name="special">Whether control tokens are written as text; otherwise they are left out.</param>
+    /// <param name="wholeCharacters">Whether a character that the last token leaves incomplete is left out.</param>
     /// <exception cref="EdgeKVException">A token is not in the vocabulary.</exception>
-    public string Detokenize(ReadOnlySpan<int> tokens, bool special = false) => Tokenizer.Detokenize(tokens, special);
+    public string Detokenize(ReadOnlySpan<int> tokens, bool special = false, bool wholeCharacters = false) => Tokenizer.Detokenize(tokens, special, wholeCharacters);
 
     /// <summary>Whether a token ends generation: end of text, end of turn.</summary>
     /// <exception cref="EdgeKVException">The token is not in the vocabulary.</exception>

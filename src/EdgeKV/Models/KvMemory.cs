@@ -11,6 +11,10 @@ public sealed record KvMemory(CacheGeometry Geometry)
 {
     private const int BlockElements = 32;
 
+    /// <summary>Whether a cache of this type can hold the model's rows: a quantized type takes head sizes that are a multiple of its blocks.</summary>
+    /// <param name="type">Element type.</param>
+    public bool Holds(KvCacheType type) => UnheldLayer(type) is null;
+
     /// <summary>Bytes of one row: key and value of one token in one KV head of a layer.</summary>
     /// <param name="layer">0 to the number of layers - 1.</param>
     /// <param name="type">Element type.</param>
@@ -77,6 +81,22 @@ public sealed record KvMemory(CacheGeometry Geometry)
 
         return (int)low;
     }
+
+    /// <summary>Refuses a cache type that cannot hold the model's rows.</summary>
+    /// <exception cref="UnsupportedModelException">It cannot; the message says why.</exception>
+    internal void EnsureHolds(KvCacheType type)
+    {
+        if (UnheldLayer(type) is { } layer)
+        {
+            throw new UnsupportedModelException(
+                $"Layer {layer.ModelLayer} of the model has keys of {layer.HeadSizeK} numbers and values of {layer.HeadSizeV}, which cannot be kept in {type.ToString().ToLowerInvariant()}: "
+                + $"it takes multiples of {BlockElements}. Use f16.");
+        }
+    }
+
+    private AttentionLayer? UnheldLayer(KvCacheType type) => type is KvCacheType.F32 or KvCacheType.F16
+        ? null
+        : Geometry.Layers.Cast<AttentionLayer?>().FirstOrDefault(layer => layer!.Value.HeadSizeK % BlockElements != 0 || layer.Value.HeadSizeV % BlockElements != 0);
 
     /// <summary>Bytes of a key or value of so many elements.</summary>
     internal static long Bytes(int elements, KvCacheType type) => type switch

@@ -19,6 +19,11 @@ public interface ICompressionPolicy
     /// <exception cref="ArgumentException">Options contradict each other.</exception>
     ScoreRequest Request { get; }
 
+    /// <summary>
+    /// Whether KV heads keep different numbers of rows by design, so that equal ones would be a coincidence: positions of such rows cannot close up. Default: false.
+    /// </summary>
+    bool RowsDiffer => false;
+
     /// <summary>The same policy with another budget: one scoring serves any number of them.</summary>
     /// <param name="budget">How much may stay.</param>
     ICompressionPolicy WithBudget(Budget budget);

@@ -36,6 +36,11 @@ public abstract record RowPolicy : ICompressionPolicy
     /// <inheritdoc/>
     public abstract ScoreRequest Request { get; }
 
+    bool ICompressionPolicy.RowsDiffer => RowsDiffer;
+
+    /// <inheritdoc cref="ICompressionPolicy.RowsDiffer"/>
+    private protected virtual bool RowsDiffer => false;
+
     /// <summary>What may stay where no budget is given.</summary>
     private protected virtual Budget DefaultBudget { get; }
 

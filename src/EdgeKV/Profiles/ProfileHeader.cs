@@ -34,6 +34,6 @@ internal sealed record ProfileTableHeader(string Values, List<ProfileArrayHeader
 /// <param name="Shape">Length of each dimension.</param>
 internal sealed record ProfileArrayHeader(string Name, List<int> Shape);
 
-[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, RespectRequiredConstructorParameters = true, RespectNullableAnnotations = true)]
+[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, RespectRequiredConstructorParameters = true, RespectNullableAnnotations = true, AllowDuplicateProperties = false)]
 [JsonSerializable(typeof(ProfileHeader))]
 internal sealed partial class ProfileJson : JsonSerializerContext;

@@ -49,7 +49,7 @@ internal sealed class StreamingReader(KvContext context, GlobalRanking policy, R
             if (options.Rerotate)
             {
                 // Models that cannot are refused before the document is read.
-                _ = NativeRotary.OfLayer(context.Model, _native.Handle, 0);
+                Rewriting.EnsureRotates(_native);
             }
 
             return ReadChunks(tokens, new WorkPart(progress, 0, 1, cancellation));

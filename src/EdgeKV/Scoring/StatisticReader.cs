@@ -1,3 +1,5 @@
+using EdgeKV.Models;
+
 namespace EdgeKV.Scoring;
 
 /// <summary>
@@ -11,6 +13,16 @@ internal abstract class StatisticReader
 
     /// <summary>Statistics of one request with equal groups are read together, by the reader of the earliest stage among theirs.</summary>
     public virtual object GroupOf(Statistic statistic, ScoreRequest request) => statistic;
+
+    /// <summary>Refuses a statistic whose tokens do not fit behind a context, before the context is read.</summary>
+    /// <param name="statistic">One that this reader reads.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="tokens">Tokens of the context.</param>
+    /// <param name="limit">Positions that there are.</param>
+    /// <exception cref="ContextWindowException">They do not fit.</exception>
+    public virtual void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int limit)
+    {
+    }
 
     /// <summary>Reads a group.</summary>
     /// <param name="group">Statistics of one group.</param>

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Scoring;
@@ -46,25 +47,16 @@ internal sealed class TaskReader : StatisticReader
         ScoresHandle scores = context.CreateScores(PassSupport.Flags(tasks.Select(task => task.Aggregate)), columns);
         try
         {
-            switch (tasks[0].TaskSet)
+            TaskSet set = tasks[0].TaskSet;
+            int[] tokens = TokensOf(set, context.Model);
+            if (IsOfContext(set))
             {
-                case ContextTaskSet:
-                    ScoreByContext(context, scores, [], 0, part);
-                    break;
-                case RepeatTaskSet:
-                    ScoreByContext(context, scores, context.Model.RepeatInstruction(), context.PrefixLength(), part);
-                    break;
-                case ProbeTaskSet:
-                    ScoreByTokens(context, scores, context.Model.ProbeQuestion(), part);
-                    break;
-                case QuestionTaskSet questions:
-                    ScoreByTokens(context, scores, [.. questions.Questions.SelectMany(text => context.Model.TokenizeQuestion(text))], part);
-                    break;
-                case TextTaskSet texts:
-                    ScoreByTokens(context, scores, [.. texts.Prompts.SelectMany(text => context.Model.Tokenize(text))], part);
-                    break;
-                default:
-                    throw new ArgumentException($"Unknown task set: {tasks[0].TaskSet.GetType().Name}.", nameof(group));
+                ScoreByContext(context, scores, tokens, set is RepeatTaskSet ? context.PrefixLength() : 0, part);
+            }
+            else
+            {
+                EnsureTokensFit(columns, tokens.Length, context.Limit);
+                context.ScoreOnTop(scores, tokens, part);
             }
 
             long queries = NativeMethods.edgekv_scores_queries(scores);
@@ -82,20 +74,43 @@ internal sealed class TaskReader : StatisticReader
         }
     }
 
+    /// <inheritdoc/>
+    public override void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int limit)
+    {
+        TaskSet set = ((TaskAttention)statistic).TaskSet;
+        int own = TokensOf(set, model).Length;
+        if (IsOfContext(set))
+        {
+            _ = RoomFor(tokens, own, limit);
+        }
+        else
+        {
+            EnsureTokensFit(tokens, own, limit);
+        }
+    }
+
+    // Whether the context itself is fed again, after the task set's tokens.
+    private static bool IsOfContext(TaskSet set) => set is ContextTaskSet or RepeatTaskSet;
+
+    private static int[] TokensOf(TaskSet set, EdgeModel model)
+    {
+        int[] tokens = set switch
+        {
+            ContextTaskSet => [],
+            RepeatTaskSet => model.RepeatInstruction(),
+            ProbeTaskSet => model.ProbeQuestion(),
+            QuestionTaskSet questions => [.. questions.Questions.SelectMany(text => model.TokenizeQuestion(text))],
+            TextTaskSet texts => [.. texts.Prompts.SelectMany(text => model.Tokenize(text))],
+            _ => throw new ArgumentException($"Unknown task set: {set.GetType().Name}.", nameof(set)),
+        };
+        return tokens.Length > 0 || IsOfContext(set) ? tokens : throw new ArgumentException("The task set has no tokens.", nameof(set));
+    }
+
     /// <summary>Feeds an instruction and the context from a token on: whole where it fits, else in chunks, each after the instruction.</summary>
     private static void ScoreByContext(IScoreContext context, ScoresHandle scores, ReadOnlySpan<int> instruction, int first, in WorkPart part)
     {
         int length = context.Position;
-        int room = context.Limit - length - instruction.Length;
-        if (room < Math.Min(length, SmallestChunk))
-        {
-            throw new ContextWindowException(
-                $"The context of {length} tokens leaves {Math.Max(0, room)} of {context.Limit} positions to score it by itself; {SmallestChunk} are the least. "
-                + "Take a larger context, a shorter document, or the question as task set.",
-                length + instruction.Length + SmallestChunk,
-                context.Limit);
-        }
-
+        int room = RoomFor(length, instruction.Length, context.Limit);
         int[] tokens = context.Tokens(0, length);
         for (int start = first; start < length;)
         {
@@ -109,22 +124,27 @@ internal sealed class TaskReader : StatisticReader
         }
     }
 
-    private static void ScoreByTokens(IScoreContext context, ScoresHandle scores, ReadOnlySpan<int> tokens, in WorkPart part)
+    private static int RoomFor(int length, int instruction, int limit)
     {
-        if (tokens.IsEmpty)
-        {
-            throw new ArgumentException("The task set has no tokens.", nameof(tokens));
-        }
+        int room = limit - length - instruction;
+        return room >= Math.Min(length, SmallestChunk)
+            ? room
+            : throw new ContextWindowException(
+                $"The context of {length} tokens leaves {Math.Max(0, room)} of {limit} positions to score it by itself; {SmallestChunk} are the least. "
+                + "Take a larger context, a shorter document, or the question as task set.",
+                length + instruction + SmallestChunk,
+                limit);
+    }
 
-        long length = (long)context.Position + tokens.Length;
-        if (length > context.Limit)
+    private static void EnsureTokensFit(int context, int tokens, int limit)
+    {
+        long length = (long)context + tokens;
+        if (length > limit)
         {
             throw new ContextWindowException(
-                $"The context with its task set would end at {length} tokens; there are {context.Limit} positions. Take a larger context or a shorter document.",
+                $"The context with its task set would end at {length} tokens; there are {limit} positions. Take a larger context or a shorter document.",
                 (int)Math.Min(length, int.MaxValue),
-                context.Limit);
+                limit);
         }
-
-        context.ScoreOnTop(scores, tokens, part);
     }
 }

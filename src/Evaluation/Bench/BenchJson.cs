@@ -65,6 +65,7 @@ public static class BenchJson
     WriteIndented = true,
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    AllowDuplicateProperties = false,
     RespectNullableAnnotations = true,
     Converters = [typeof(CacheTypeConverter)])]
 [JsonSerializable(typeof(BenchReport))]

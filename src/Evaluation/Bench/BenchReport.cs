@@ -49,7 +49,16 @@ public sealed record BenchReport
 
     /// <summary>What was measured: for each depth each cache type, in the order in which they were asked for.</summary>
     public required IReadOnlyList<BenchSeries> Series { get; init; }
+
+    /// <summary>What was asked for and could not be measured; empty: nothing.</summary>
+    public IReadOnlyList<BenchFailure> Failures { get; init; } = [];
 }
+
+/// <summary>A series that was not measured.</summary>
+/// <param name="Depth">Tokens of the context.</param>
+/// <param name="CacheType">Element type of the cache.</param>
+/// <param name="Reason">Why.</param>
+public sealed record BenchFailure(int Depth, KvCacheType CacheType, string Reason);
 
 /// <summary>The model of a bench.</summary>
 /// <param name="File">Its file's name.</param>

@@ -7,6 +7,8 @@ namespace EdgeKV.Evaluation;
 /// <summary>Reads a data set's files, and says in one line what is wrong with one that it cannot read.</summary>
 internal static class DataFile
 {
+    private static readonly JsonDocumentOptions KeysOnce = new() { AllowDuplicateProperties = false };
+
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>A file's text, without a byte order mark.</summary>
@@ -49,7 +51,7 @@ internal static class DataFile
     /// <param name="path">For messages.</param>
     /// <param name="text">The file's text.</param>
     /// <param name="shape">See <see cref="JsonRow.Shape"/>.</param>
-    /// <exception cref="DatasetException">A line is not a JSON object.</exception>
+    /// <exception cref="DatasetException">A line is not a JSON object, or gives a key twice.</exception>
     public static IEnumerable<JsonRow> Rows(string path, string text, string shape)
     {
         int number = 0;
@@ -78,7 +80,7 @@ internal static class DataFile
     }
 
     /// <summary>The one object of a file.</summary>
-    /// <exception cref="DatasetException">It is not a JSON object.</exception>
+    /// <exception cref="DatasetException">It is not a JSON object, or gives a key twice.</exception>
     public static JsonRow Whole(string path, string text, string shape) => Row(text, path, shape);
 
     private static JsonRow Row(string json, string source, string shape)
@@ -86,8 +88,13 @@ internal static class DataFile
         JsonElement element;
         try
         {
-            using JsonDocument document = JsonDocument.Parse(json);
+            using JsonDocument document = JsonDocument.Parse(json, KeysOnce);
             element = document.RootElement.Clone();
+        }
+        catch (JsonException e) when (e.LineNumber is null)
+        {
+            // What is no JSON has a place; this is JSON, and of two values one would be lost.
+            throw new DatasetException($"{source}: a key is given twice ({e.Message.TrimEnd('.')}); give it once: {shape}.", e);
         }
         catch (JsonException e)
         {

@@ -1,3 +1,8 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
 namespace EdgeKV.Evaluation;
 
 /// <summary>Reads data sets, whatever their layout: see docs/guide/eval-data.md.</summary>
@@ -41,6 +46,25 @@ public static class Datasets
 
         CheckNames(samples);
         return samples;
+    }
+
+    /// <summary>SHA-256 of what samples ask and of what is right, in hexadecimal. What they are called and where they come from is not in it.</summary>
+    /// <param name="samples">The samples, in their order.</param>
+    /// <param name="haystack">A text that others are made of; null: there is none.</param>
+    public static string Sha256(IEnumerable<EvalSample> samples, string? haystack = null)
+    {
+        ArgumentNullException.ThrowIfNull(samples);
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (EvalSample sample in samples)
+        {
+            // A line of JSON each, so that texts cannot run into one another.
+            EvalSample asked = sample with { Dataset = string.Empty, Task = string.Empty, Id = string.Empty, Source = string.Empty };
+            hash.AppendData(JsonSerializer.SerializeToUtf8Bytes(asked, DataJson.Default.EvalSample));
+            hash.AppendData("\n"u8);
+        }
+
+        hash.AppendData(Encoding.UTF8.GetBytes(haystack ?? string.Empty));
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
     private static void Folder(string path, Func<string, int>? countTokens, List<EvalSample> samples, int depth)
@@ -110,3 +134,6 @@ public static class Datasets
         }
     }
 }
+
+[JsonSerializable(typeof(EvalSample))]
+internal sealed partial class DataJson : JsonSerializerContext;

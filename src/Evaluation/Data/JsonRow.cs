@@ -17,6 +17,14 @@ internal readonly record struct JsonRow(JsonElement Element, string Source, stri
         return value.ValueKind == JsonValueKind.String ? Decoded(name, value) : throw Wrong($"the field \"{name}\" is {Kind(value)}, not a text");
     }
 
+    /// <summary>A text that says something.</summary>
+    /// <exception cref="DatasetException">There is no such field, it is no text, or it is empty but for blanks.</exception>
+    public string Filled(string name)
+    {
+        string text = Text(name);
+        return string.IsNullOrWhiteSpace(text) ? throw Wrong($"the field \"{name}\" is empty") : text;
+    }
+
     public string Text(string name, string otherwise) => Has(name) ? Text(name) : otherwise;
 
     /// <summary>A text or a number, as text: what names a sample.</summary>
@@ -27,12 +35,12 @@ internal readonly record struct JsonRow(JsonElement Element, string Source, stri
         return value.ValueKind == JsonValueKind.Number ? value.GetRawText() : Text(name);
     }
 
-    /// <summary>One text or more; a lone text counts as one.</summary>
-    /// <exception cref="DatasetException">There is no such field, it is neither a text nor a list of texts, or the list is empty.</exception>
+    /// <summary>One text or more, each of which says something; a lone text counts as one.</summary>
+    /// <exception cref="DatasetException">There is no such field, it is neither a text nor a list of texts, or the list or a text is empty.</exception>
     public IReadOnlyList<string> Texts(string name)
     {
         JsonElement value = Required(name);
-        return value.ValueKind == JsonValueKind.String ? [Decoded(name, value)] : Listed(name, value);
+        return value.ValueKind == JsonValueKind.String ? [Filled(name)] : Listed(name, value);
     }
 
     /// <exception cref="DatasetException">There is no such field, or it is no whole number of at least <paramref name="least"/>.</exception>
@@ -93,7 +101,8 @@ internal readonly record struct JsonRow(JsonElement Element, string Source, stri
         List<string> texts = [];
         foreach (JsonElement item in value.EnumerateArray())
         {
-            texts.Add(item.ValueKind == JsonValueKind.String ? Decoded(name, item) : throw Wrong($"the field \"{name}\" holds {Kind(item)}, not only texts"));
+            string text = item.ValueKind == JsonValueKind.String ? Decoded(name, item) : throw Wrong($"the field \"{name}\" holds {Kind(item)}, not only texts");
+            texts.Add(string.IsNullOrWhiteSpace(text) ? throw Wrong($"the field \"{name}\" holds an empty text") : text);
         }
 
         return texts.Count > 0 ? texts : throw Wrong($"the field \"{name}\" is an empty list");

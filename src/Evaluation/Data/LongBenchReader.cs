@@ -16,14 +16,19 @@ internal static class LongBenchReader
         foreach (JsonRow row in DataFile.Rows(path, text, Shape))
         {
             LongBenchTask task = TaskOf(row);
-            string input = row.Text("input");
-            string context = row.Text("context");
+            string input = task.NeedsInput ? row.Filled("input") : row.Text("input");
+            string context = row.Filled("context");
             string prefix = task.AnswerPrefix ?? LastLine(input);
             string asked = task.AnswerPrefix is null ? input[..^prefix.Length] : input;
-            IReadOnlyList<string> answers = row.Texts("answers");
-            if (task.Metric == MetricNames.Retrieval && answers.FirstOrDefault(answer => NumberMatch.Paragraph(answer) is null) is { } wrong)
+            if (task.NeedsInput && string.IsNullOrWhiteSpace(asked))
             {
-                throw row.Wrong($"the answer \"{wrong}\" names no paragraph, such as \"Paragraph 7\"");
+                throw row.Wrong("there is no text before the answer's beginning in the field \"input\"");
+            }
+
+            IReadOnlyList<string> answers = row.Texts("answers");
+            if (task.Metric == MetricNames.Retrieval && References.WithoutParagraph(answers) is { } wrong)
+            {
+                throw row.Wrong(wrong);
             }
 
             yield return new EvalSample

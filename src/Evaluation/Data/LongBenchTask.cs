@@ -74,6 +74,9 @@ internal sealed record LongBenchTask(
     /// <summary>Tasks whose metrics split Chinese text into words as the Python package jieba does.</summary>
     private static readonly string[] Unsupported = ["multifieldqa_zh", "dureader", "vcsum"];
 
+    /// <summary>Whether the question is in the field input. Code goes on from the context, where input may be empty.</summary>
+    public bool NeedsInput => Question.Contains("{0}", StringComparison.Ordinal) && Metric != MetricNames.EditSimilarity;
+
     /// <summary>For messages.</summary>
     public static string Names { get; } = string.Join(", ", All.Select(task => task.Name));
 

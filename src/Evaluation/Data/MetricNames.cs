@@ -32,4 +32,8 @@ public static class MetricNames
 
     /// <summary>Perplexity of a given continuation: 1 and up, the less the better.</summary>
     public const string Perplexity = "perplexity";
+
+    /// <summary>All of them.</summary>
+    public static IReadOnlyList<string> All { get; } =
+        [MatchAll, MatchAny, ExactMatch, F1, RougeL, Classification, Retrieval, Count, EditSimilarity, Perplexity];
 }

@@ -45,7 +45,7 @@ internal static class NeedleReader
             int sentences = Fitting(row, haystack, ends, needle, length, countTokens);
             foreach (double depth in depths)
             {
-                yield return new EvalSample
+                EvalSample sample = new()
                 {
                     Dataset = string.Create(CultureInfo.InvariantCulture, $"needle/{length}"),
                     Task = row.Text("task", Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)))),
@@ -59,6 +59,7 @@ internal static class NeedleReader
                     Length = length,
                     Source = settings,
                 };
+                yield return References.Wrong(sample) is { } wrong ? throw row.Wrong(wrong) : sample;
             }
         }
     }

@@ -11,12 +11,6 @@ internal static class PlainReader
 
     private const int NewTokens = 64;
 
-    private static readonly string[] Metrics =
-    [
-        MetricNames.MatchAll, MetricNames.MatchAny, MetricNames.ExactMatch, MetricNames.F1, MetricNames.RougeL, MetricNames.Classification, MetricNames.Retrieval,
-        MetricNames.Count, MetricNames.EditSimilarity, MetricNames.Perplexity,
-    ];
-
     public static IEnumerable<EvalSample> Read(string path, string text)
     {
         string name = Path.GetFileNameWithoutExtension(path);
@@ -24,12 +18,12 @@ internal static class PlainReader
         foreach (JsonRow row in DataFile.Rows(path, text, Shape))
         {
             string metric = row.Text("metric", MetricNames.MatchAny);
-            if (!Metrics.Contains(metric))
+            if (!MetricNames.All.Contains(metric))
             {
-                throw row.Wrong($"there is no metric \"{metric}\", only {string.Join(", ", Metrics)}");
+                throw row.Wrong($"there is no metric \"{metric}\", only {string.Join(", ", MetricNames.All)}");
             }
 
-            string context = row.Text("context");
+            string context = row.Filled("context");
             IReadOnlyList<string> answers = row.Texts("answers");
             bool continues = metric == MetricNames.Perplexity;
             if (continues && answers.Count != 1)
@@ -37,18 +31,13 @@ internal static class PlainReader
                 throw row.Wrong($"a perplexity is measured of one answer, the continuation, and there are {answers.Count}");
             }
 
-            if (metric == MetricNames.Retrieval && answers.FirstOrDefault(answer => NumberMatch.Paragraph(answer) is null) is { } wrong)
-            {
-                throw row.Wrong($"the answer \"{wrong}\" names no paragraph, such as \"Paragraph 7\"");
-            }
-
-            yield return new EvalSample
+            EvalSample sample = new()
             {
                 Dataset = name,
                 Task = row.Text("task", name),
                 Id = row.Has("id") ? row.Name("id") : number.ToString(CultureInfo.InvariantCulture),
                 Context = continues ? context : Apart(context),
-                Question = continues ? row.Text("question", string.Empty) : row.Text("question"),
+                Question = continues ? row.Text("question", string.Empty) : row.Filled("question"),
                 Answers = answers,
                 Classes = metric == MetricNames.Classification ? row.Texts("classes") : [],
                 Metric = metric,
@@ -57,6 +46,7 @@ internal static class PlainReader
                 Length = row.Has("length") ? row.Number("length", 1) : null,
                 Source = row.Source,
             };
+            yield return References.Wrong(sample) is { } wrong ? throw row.Wrong(wrong) : sample;
             number++;
         }
     }

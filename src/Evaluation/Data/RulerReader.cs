@@ -57,6 +57,11 @@ internal static class RulerReader
         int answer = kind.IsNeedle
             ? input.IndexOf(NeedleAnswer, question, StringComparison.Ordinal) + NeedleAnswer.Length
             : input.LastIndexOf(OtherAnswer, StringComparison.Ordinal);
+        if (string.IsNullOrWhiteSpace(input[..question]))
+        {
+            throw row.Wrong("there is no text before the question in the field \"input\"");
+        }
+
         return answer > question
             ? (question, answer)
             : throw row.Wrong($"the question of a {kind.Name} task is not followed by the beginning of its answer, after \"{(kind.IsNeedle ? NeedleAnswer : OtherAnswer)}\"");

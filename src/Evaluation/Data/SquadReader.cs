@@ -23,7 +23,7 @@ internal static class SquadReader
             foreach ((int paragraph, JsonElement part) in about.List("paragraphs").Index())
             {
                 JsonRow row = about.Inner(part, Place("paragraphs", paragraph));
-                string context = row.Text("context");
+                string context = row.Filled("context");
                 foreach ((int question, JsonElement asked) in row.List("qas").Index())
                 {
                     if (Sample(context, row.Inner(asked, Place("qas", question))) is { } sample)
@@ -42,14 +42,14 @@ internal static class SquadReader
             return null;
         }
 
-        string[] answers = [.. row.List("answers").Select((answer, i) => row.Inner(answer, Place("answers", i)).Text("text")).Distinct()];
+        string[] answers = [.. row.List("answers").Select((answer, i) => row.Inner(answer, Place("answers", i)).Filled("text")).Distinct()];
         return new EvalSample
         {
             Dataset = "squad",
             Task = "squad",
             Id = row.Name("id"),
             Context = $"Read this text. A question about it follows.\n\n{context}\n\n",
-            Question = $"Question: {row.Text("question").Trim()}\nAnswer it with as few words of the text as possible.",
+            Question = $"Question: {row.Filled("question").Trim()}\nAnswer it with as few words of the text as possible.",
             Answers = answers.Length > 0 ? answers : throw row.Wrong("the field \"answers\" is an empty list, and \"is_impossible\" is not true"),
             Metric = MetricNames.F1,
             NewTokens = NewTokens,

@@ -143,10 +143,11 @@ public static class ReportTables
 
         foreach (PolicyStatistics policy in WithFull(run))
         {
-            int failed = policy.Budgets.Sum(budget => budget?.Failed ?? 0);
-            if (failed > 0)
+            if (policy.FirstFailed is { } first)
             {
-                notes.Add(Text($"{policy.Policy}: {failed} cells failed and are left out of its means."));
+                int failed = policy.Budgets.Sum(budget => budget?.Failed ?? 0);
+                string subject = failed == 1 ? "1 cell failed and is" : Text($"{failed} cells failed and are");
+                notes.Add($"{policy.Policy}: {subject} left out of its means. {(failed == 1 ? "The reason" : "The first one's reason")}: {Reason(first)}.");
             }
         }
 
@@ -163,6 +164,24 @@ public static class ReportTables
 
         return notes;
     }
+
+    /// <summary>Why a run has nothing to compare: all cells of its policies failed, or of the full cache where there are no others. Null: it has something.</summary>
+    /// <param name="run">The run.</param>
+    public static string? Failure(RunStatistics run)
+    {
+        ArgumentNullException.ThrowIfNull(run);
+        PolicyStatistics[] measured = run.Policies.Count > 0 ? [.. run.Policies] : [.. new[] { run.Full }.OfType<PolicyStatistics>()];
+        if (measured.Any(policy => policy.Budgets.Any(budget => budget is { Samples: > 0 })) || measured.FirstOrDefault()?.FirstFailed is not { } first)
+        {
+            return null;
+        }
+
+        int failed = measured.Sum(policy => policy.Budgets.Sum(budget => budget?.Failed ?? 0));
+        string budget = first.Policy == CellResult.FullCache ? string.Empty : $" at {EvalBudget.Of(first)}";
+        return Text($"all {failed} cells {(run.Policies.Count > 0 ? "of policies " : string.Empty)}failed; {first.Policy}{budget}: {Reason(first)}.");
+    }
+
+    private static string Reason(CellResult failed) => failed.Error?.TrimEnd('.') ?? "none was written down";
 
     /// <summary>Policies, the largest area first; those without one after them, in the run's order.</summary>
     internal static IEnumerable<PolicyStatistics> Ordered(RunStatistics run) =>

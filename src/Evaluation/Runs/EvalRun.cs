@@ -5,7 +5,6 @@ using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
-using EdgeKV.Profiles;
 using EdgeKV.Scoring;
 using EdgeKV.Sessions;
 
@@ -55,11 +54,12 @@ public sealed class EvalRun
     /// <summary>Positions that a sample takes: its context, its question and its longest answer.</summary>
     /// <param name="model">The model.</param>
     /// <param name="sample">The sample.</param>
+    /// <exception cref="DatasetException">It is a continuation of fewer than two tokens, of which there is no perplexity.</exception>
     public static int PositionsOf(EdgeModel model, EvalSample sample)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(sample);
-        return model.TokenizeDocument(sample.Context).Length + Asked(model, sample).Length + AnswerRoom(model, sample) + SpareTokens;
+        return model.TokenizeDocument(sample.Context).Length + SampleTokens.Asked(model, sample).Length + SampleTokens.AnswerRoom(model, sample) + SpareTokens;
     }
 
     /// <summary>What is asked for of a policy: its name and options, and nothing else in their place.</summary>
@@ -72,6 +72,8 @@ public sealed class EvalRun
     /// <param name="progress">Gets how far it is.</param>
     /// <param name="cancellationToken">Stops it; finished cells are there.</param>
     /// <exception cref="OutputException">Results cannot be written.</exception>
+    /// <exception cref="RunException">Results are there of data that is not among the samples.</exception>
+    /// <exception cref="DatasetException">A sample is a continuation of fewer than two tokens.</exception>
     /// <exception cref="ProfileException">A policy needs a profile, or a table about the model, that is not there.</exception>
     /// <exception cref="ArgumentException">A policy's options contradict each other.</exception>
     /// <exception cref="ContextWindowException">A sample, or a policy's task tokens on top of it, do not fit.</exception>
@@ -80,6 +82,8 @@ public sealed class EvalRun
     public async Task RunAsync(IReadOnlyList<EvalSample> samples, IProgress<EvalProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(samples);
+        EvalCheck.EnsureRunnable(_model, _options, samples);
+        EnsureSameNames(samples);
         HashSet<(string, string, string, string, EvalBudget)> done =
             [.. _folder.Done.Select(cell => (cell.Dataset, cell.Task, cell.Id, cell.Policy, EvalBudget.Of(cell)))];
         List<Work> work = [];
@@ -110,17 +114,25 @@ public sealed class EvalRun
         }
     }
 
+    private void EnsureSameNames(IReadOnlyList<EvalSample> samples)
+    {
+        HashSet<string> names = [.. samples.Select(sample => sample.Dataset)];
+        if (_folder.Done.FirstOrDefault(cell => !names.Contains(cell.Dataset)) is { } stray)
+        {
+            throw new RunException(
+                $"{_folder.Path} has results of {stray.Dataset}, which the data does not have now: there are {string.Join(", ", names)}. "
+                + "Give a file that was renamed its name back, or name another folder with --out.");
+        }
+    }
+
     private IEnumerable<Cell> Cells(EvalSample sample)
     {
         yield return new Cell(CellResult.FullCache, EvalBudget.Full, null);
-        string[]? questions = sample.Question.Length > 0 ? [sample.Question] : null;
-        ContextRoom room = new(_model.TokenizeDocument(sample.Context).Length, _model.Window, _model.ProbeTokens);
-        foreach (PolicyOptions options in _options.Policies)
+        foreach ((string name, ICompressionPolicy policy) in EvalCheck.PoliciesFor(_model, _options, sample))
         {
-            ICompressionPolicy policy = PolicyResolver.Resolve(SpecOf(options, questions), () => _options.Profile ?? _model.Profile, room).Policy;
             foreach (EvalBudget budget in _options.Budgets.Where(budget => !budget.IsFull))
             {
-                yield return new Cell(options.ToString(), budget, policy.WithBudget(budget.ToBudget()));
+                yield return new Cell(name, budget, policy.WithBudget(budget.ToBudget()));
             }
         }
     }
@@ -129,9 +141,9 @@ public sealed class EvalRun
     {
         EvalSample sample = work.Sample;
         bool learned = work.Cells.Any(cell => cell.Policy is not CellResult.FullCache && cell.Plans!.Request.Statistics.Any(statistic => statistic is Learned));
-        int[] context = _model.TokenizeDocument(_options.QueryAware ? sample.Context + sample.Question : sample.Context);
-        int[] asked = Asked(_model, _options.QueryAware ? sample with { Question = string.Empty } : sample);
-        int room = asked.Length + AnswerRoom(_model, sample) + SpareTokens;
+        int[] context = SampleTokens.Context(_model, _options, sample);
+        int[] asked = SampleTokens.Asked(_model, _options.QueryAware ? sample with { Question = string.Empty } : sample);
+        int room = asked.Length + SampleTokens.AnswerRoom(_model, sample) + SpareTokens;
         SessionOptions options = new()
         {
             CacheType = _options.CacheType,
@@ -265,7 +277,7 @@ public sealed class EvalRun
         try
         {
             return sample.Metric == MetricNames.Perplexity
-                ? Continue(session, asked, _model.Tokenize(sample.Answers[0]), cancellation)
+                ? Continue(session, asked, SampleTokens.Continuation(_model, sample), cancellation)
                 : Generate(session, asked, sample, cancellation);
         }
         finally
@@ -285,7 +297,7 @@ public sealed class EvalRun
         int before = session.Position;
         IReadOnlyList<int> answer = Greedy.Continue(
             session.Kv!, sample.NewTokens, tokens => sample.StopsAtNewline && EndsLine(tokens), cancellationToken: cancellation);
-        string text = _model.Detokenize([.. answer]);
+        string text = _model.Detokenize([.. answer], wholeCharacters: true);
         return new Answered(text, Metrics.Score(sample, text), question, session.Position - before, Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
@@ -332,13 +344,6 @@ public sealed class EvalRun
 
         return max + Math.Log(sum) - logits[token];
     }
-
-    private static int[] Asked(EdgeModel model, EvalSample sample) => sample.Metric == MetricNames.Perplexity
-        ? model.Tokenize(sample.Question)
-        : model.TokenizeQuestion(sample.Question, sample.AnswerPrefix);
-
-    private static int AnswerRoom(EdgeModel model, EvalSample sample) =>
-        sample.Metric == MetricNames.Perplexity ? model.Tokenize(sample.Answers[0]).Length : sample.NewTokens;
 
     // What costs the same is scored together, so that the time of a group is what each of its policies takes alone: the tokens that are fed, and all
     // that is more than a read of what the prefill left.

@@ -150,9 +150,12 @@ public sealed class RunFolder : IDisposable
         {
             RunManifest manifest = JsonSerializer.Deserialize(File.ReadAllText(file), RunJson.Lines.RunManifest)
                 ?? throw new RunException($"{file} is empty; name a folder that 'edgekv eval' wrote.");
-            return manifest.Version == RunManifest.CurrentVersion
-                ? manifest
-                : throw new RunException($"{file} has version {manifest.Version}; this EdgeKV reads version {RunManifest.CurrentVersion}. Run it again.");
+            if (manifest.Version != RunManifest.CurrentVersion)
+            {
+                throw new RunException($"{file} has version {manifest.Version}; this EdgeKV reads version {RunManifest.CurrentVersion}. Run it again.");
+            }
+
+            return RunFigures.Wrong(manifest) is { } wrong ? throw new RunException($"{file}: {wrong}. Run it again into an empty folder.") : manifest;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {
@@ -216,7 +219,8 @@ public sealed class RunFolder : IDisposable
         {
             try
             {
-                cells.Add(JsonSerializer.Deserialize(bytes.AsSpan(start, end - start), RunJson.Lines.CellResult) ?? throw new JsonException("it is null"));
+                CellResult cell = JsonSerializer.Deserialize(bytes.AsSpan(start, end - start), RunJson.Lines.CellResult) ?? throw new JsonException("it is null");
+                cells.Add(RunFigures.Wrong(cell) is { } wrong ? throw new JsonException(wrong) : cell);
             }
             catch (JsonException e)
             {
@@ -229,9 +233,16 @@ public sealed class RunFolder : IDisposable
         return (cells, start);
     }
 
-    // Policies, budgets, samples and threads may change: their cells say what they are.
+    // Policies, budgets, samples and threads may change: their cells say what they are. Data that asks the same may lie in another place.
     private static void EnsureSame(string path, RunManifest before, RunManifest now)
     {
+        if (before.DataSha256 is null && now.DataSha256 is not null)
+        {
+            throw new RunException(
+                $"{path} has a run of an EdgeKV that did not write down what its data was, so that nobody can say whether the data is still the same. Name another folder with --out.");
+        }
+
+        bool sameData = before.DataSha256 is not null && before.DataSha256 == now.DataSha256;
         (string Name, string Before, string Now)[] facts =
         [
             ("another model", before.ModelSha256, now.ModelSha256),
@@ -239,7 +250,8 @@ public sealed class RunFolder : IDisposable
             ("another EdgeKV", before.EdgeKV, now.EdgeKV),
             ("another llama.cpp", before.LlamaCpp, now.LlamaCpp),
             ("another --cache-type", before.CacheType, now.CacheType),
-            ("other data sets", string.Join(", ", before.Datasets), string.Join(", ", now.Datasets)),
+            ("other data sets", Names(before), Names(now)),
+            ("other data", before.DataSha256 ?? "none", now.DataSha256 ?? "none"),
             ("another --seed", $"{before.Seed}", $"{now.Seed}"),
             ("another --query-aware", $"{before.QueryAware}", $"{now.QueryAware}"),
             ("another --merge", $"{before.Merge}", $"{now.Merge}"),
@@ -251,5 +263,7 @@ public sealed class RunFolder : IDisposable
                 throw new RunException($"{path} has a run with {name}: {there} there, {here} now. Ask for the same, or name another folder with --out.");
             }
         }
+
+        string Names(RunManifest manifest) => sameData ? string.Empty : string.Join(", ", manifest.Datasets);
     }
 }

@@ -42,7 +42,11 @@ internal sealed class MissingNumberConverter : JsonConverter<double>
     }
 }
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, Converters = [typeof(MissingNumberConverter)])]
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    AllowDuplicateProperties = false,
+    RespectNullableAnnotations = true,
+    Converters = [typeof(MissingNumberConverter)])]
 [JsonSerializable(typeof(CellResult))]
 [JsonSerializable(typeof(RunManifest))]
 internal sealed partial class RunContext : JsonSerializerContext;

@@ -39,6 +39,9 @@ public sealed record RunManifest
     /// <summary>SHA-256 of the profile of learned scores; null: there was none.</summary>
     public string? ProfileSha256 { get; init; }
 
+    /// <summary>SHA-256 of what the data sets ask, by <see cref="Datasets.Sha256"/>; null: the run is older than this field.</summary>
+    public string? DataSha256 { get; init; }
+
     /// <summary>Cache type.</summary>
     public required string CacheType { get; init; }
 

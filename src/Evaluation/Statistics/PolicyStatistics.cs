@@ -9,6 +9,9 @@ public sealed record PolicyStatistics
     /// <summary>By budget, in the run's order; null where the policy has no scores.</summary>
     public required IReadOnlyList<BudgetStatistics?> Budgets { get; init; }
 
+    /// <summary>The first cell that failed, in the run's order; null: none did.</summary>
+    public required CellResult? FirstFailed { get; init; }
+
     /// <summary>Area under relative accuracy over <see cref="RunStatistics.Curve"/>; null where a point is not there.</summary>
     public required Estimate? Auc { get; init; }
 

@@ -117,11 +117,13 @@ internal sealed class RunAnalysis
 
     private PolicyStatistics Costs(string policy, int[] columns, BudgetStatistics?[] budgets)
     {
-        CellResult[] cells = [.. columns.SelectMany(_table.CellsOf).Where(HasScore)];
+        CellResult[] all = [.. columns.SelectMany(_table.CellsOf)];
+        CellResult[] cells = [.. all.Where(HasScore)];
         return new PolicyStatistics
         {
             Policy = policy,
             Budgets = budgets,
+            FirstFailed = Array.Find(all, cell => !HasScore(cell)),
             Auc = null,
             MaximumCompression = [],
             Stages = new StageSeconds(

@@ -158,8 +158,119 @@ public sealed class EvalTests : IDisposable
 
         Assert.Contains("long.jsonl", terminal.ErrorText, StringComparison.Ordinal);
         Assert.Contains("--skip-long", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Matches(@"context \(\d{3},\d{3}\), question and answer \(\d+\) take", terminal.ErrorText);
         Assert.Equal(5, code);
     }
+
+    [Theory]
+    [InlineData("""{"context": "a b c", "question": "b", "answers": [""]}""", "data.jsonl:1: the field \"answers\" holds an empty text")]
+    [InlineData("""{"context": "a b c", "answers": "J", "metric": "perplexity"}""", "data.jsonl:1: the continuation in the field \"answers\" is 1 token long")]
+    public async Task Eval_DataWithoutAMeaning_IsRefusedBeforeTheRun(string line, string message)
+    {
+        string data = _folder.File("data.jsonl", System.Text.Encoding.UTF8.GetBytes(line));
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, "--dataset", data, "--policies", "knorm");
+
+        Assert.Contains(message, terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Equal(4, code);
+        Assert.False(Directory.Exists(Output));
+    }
+
+    [Fact]
+    public async Task Eval_PassThatDoesNotFitBehindASample_NamesTheSampleBeforeTheRun()
+    {
+        string data = _folder.File(
+            "data.jsonl", System.Text.Encoding.UTF8.GetBytes(JsonSerializer.Serialize(new { context = new string('7', 4_010), question = "7", answers = "7", new_tokens = 1 })));
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, "--dataset", data, "--policies", "knorm,global:source=repeat");
+
+        Assert.Matches(@"data\.jsonl:1, policy global: The context of \d+ tokens leaves \d+ of 4096 positions to score it by itself", terminal.ErrorText);
+        Assert.Equal(4, code);
+        Assert.False(Directory.Exists(Output));
+    }
+
+    [Fact]
+    public async Task Eval_PerplexityAlone_ShowsItsFigures()
+    {
+        string data = Continued("one two three four");
+        using TestTerminal terminal = new();
+
+        Assert.Equal(0, await RunAsync(terminal, "--dataset", data, "--policies", "knorm", "--ratios", "0.5"));
+
+        double score = RunFolder.ReadResults(Output).Single(cell => cell.Policy == "knorm").Score;
+        Assert.Contains("Perplexity, geometric mean of each task", terminal.OutText, StringComparison.Ordinal);
+        Assert.Contains(score.ToString("0.00", System.Globalization.CultureInfo.InvariantCulture), terminal.OutText, StringComparison.Ordinal);
+        Assert.DoesNotContain("Accuracy", terminal.OutText, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Eval_EveryCellOfPoliciesFailed_IsAnErrorWithTheReason()
+    {
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, "--policies", "knorm", "--ratios", "0.9999", "--samples", "1");
+
+        Assert.Contains("all 1 cells of policies failed; knorm at 0.9999: The plan keeps no row", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Contains("knorm: 1 cell failed", terminal.OutText, StringComparison.Ordinal);
+        Assert.Equal(2, code);
+    }
+
+    [Fact]
+    public async Task Eval_ResumeWithOtherDataUnderTheSameName_IsRefused()
+    {
+        string data = Continued("one two three");
+        string[] options = ["--dataset", data, "--policies", "knorm", "--ratios", "0.5"];
+        using TestTerminal terminal = new();
+        Assert.Equal(0, await RunAsync(terminal, options));
+        string before = File.ReadAllText(Path.Combine(Output, "results.jsonl"));
+        Continued("three two one");
+
+        int code = await RunAsync(terminal, [.. options, "--resume"]);
+
+        Assert.Matches("has a run with .* data: [0-9a-f]{64} there, [0-9a-f]{64} now", terminal.ErrorText);
+        Assert.NotEqual(0, code);
+        Assert.Equal(before, File.ReadAllText(Path.Combine(Output, "results.jsonl")));
+    }
+
+    [Fact]
+    public async Task Eval_ResumeFromAnotherFolder_GoesOn()
+    {
+        string data = Continued("one two three");
+        using TestTerminal terminal = new();
+        Assert.Equal(0, await RunAsync(terminal, "--dataset", data, "--policies", "knorm", "--ratios", "0.5"));
+        string moved = Path.Combine(Directory.CreateDirectory(Path.Combine(_folder.Path, "moved")).FullName, Path.GetFileName(data));
+        File.Move(data, moved);
+
+        Assert.Equal(0, await RunAsync(terminal, "--dataset", moved, "--policies", "knorm", "--ratios", "0.5,0.8", "--resume"));
+
+        Assert.Equal(string.Empty, terminal.ErrorText);
+        Assert.Equal(3, RunFolder.ReadResults(Output).Count);
+    }
+
+    [Fact]
+    public async Task Eval_ResumeWithAFileOfAnotherName_SaysWhoseCellsAreThere()
+    {
+        string data = Continued("one two three");
+        using TestTerminal terminal = new();
+        Assert.Equal(0, await RunAsync(terminal, "--dataset", data, "--policies", "knorm", "--ratios", "0.5"));
+        string renamed = Path.Combine(_folder.Path, "renamed.jsonl");
+        File.Move(data, renamed);
+
+        int code = await RunAsync(terminal, "--dataset", renamed, "--policies", "knorm", "--ratios", "0.5", "--resume");
+
+        Assert.Contains("has results of continued, which the data does not have now", terminal.ErrorText);
+        Assert.NotEqual(0, code);
+        Assert.Equal(2, RunFolder.ReadResults(Output).Count);
+    }
+
+    private string Continued(string text) => _folder.File("continued.jsonl", System.Text.Encoding.UTF8.GetBytes(JsonSerializer.Serialize(new
+    {
+        context = "some words come before these others",
+        answers = new[] { text },
+        metric = MetricNames.Perplexity,
+    })));
 
     private Task<int> RunAsync(TestTerminal terminal, params string[] options) => CommandLineApp.RunAsync(
         ["eval", "--model", _model, "--out", Output, "--threads", "1", .. options.Contains("--dataset") ? options : ["--dataset", _data, .. options]],

@@ -48,6 +48,18 @@ public sealed class BenchJsonTests : IDisposable
     }
 
     [Fact]
+    public void Read_AKeyGivenTwice_IsNamed()
+    {
+        string text = BenchJson.Write(FakeBench.Report(FakeBench.Series()));
+        File.WriteAllText(_path, text.Replace("\"version\": 1,", "\"version\": 2, \"version\": 1,", StringComparison.Ordinal));
+
+        EdgeKVException e = Assert.Throws<EdgeKVException>(() => BenchJson.Read(_path));
+
+        Assert.Contains(_path, e.Message, StringComparison.Ordinal);
+        Assert.Contains("Duplicate property 'version'", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Read_OtherVersion_SaysSo()
     {
         File.WriteAllText(_path, BenchJson.Write(FakeBench.Report(FakeBench.Series()) with { Version = 99 }));

@@ -64,5 +64,23 @@ public sealed class DatasetsTests : IDisposable
         Assert.Contains("more than 4 deep", Wrong(_folder.Path), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Sha256_OfARenamedFile_IsTheSame() =>
+        Assert.Equal(Hash(_folder.File("a.jsonl", Plain)), Hash(_folder.File("b/c.jsonl", Plain + "\n")));
+
+    [Theory]
+    [InlineData("""{"context": "a", "question": "b", "answers": "d"}""")]
+    [InlineData("""{"context": "a", "question": "b", "answers": ["c", "d"]}""")]
+    [InlineData("""{"context": "ab", "question": "b", "answers": "c"}""")]
+    [InlineData("""{"context": "a", "question": "b", "answers": "c", "new_tokens": 3}""")]
+    [InlineData("""{"context": "a", "question": "b", "answers": "c", "metric": "f1"}""")]
+    public void Sha256_OfAnythingElseThatIsAsked_Differs(string line) =>
+        Assert.NotEqual(Hash(_folder.File("a.jsonl", Plain)), Hash(_folder.File("a.jsonl", line)));
+
+    [Fact]
+    public void Sha256_OfAnotherHaystack_Differs() => Assert.NotEqual(Datasets.Sha256([], "one"), Datasets.Sha256([], "two"));
+
+    private static string Hash(string path) => Datasets.Sha256(Datasets.Read(path));
+
     private static string Wrong(string path) => Assert.Throws<DatasetException>(() => Datasets.Read(path)).Message;
 }

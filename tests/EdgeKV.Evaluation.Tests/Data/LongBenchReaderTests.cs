@@ -72,6 +72,32 @@ public sealed class LongBenchReaderTests : IDisposable
         Assert.Contains("the answer \"third\" names no paragraph", Assert.Throws<DatasetException>(() => Datasets.Read(path)).Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("hotpotqa", " ", "a", "the field \"input\" is empty")]
+    [InlineData("hotpotqa", "a", "", "the field \"answers\" holds an empty text")]
+    [InlineData("trec", "Type:", "a", "there is no text before the answer's beginning in the field \"input\"")]
+    public void Read_NothingToAskOrToBeRight_IsRefused(string task, string input, string answer, string what)
+    {
+        string path = _folder.File("a.jsonl", Line(task, input, answer));
+
+        DatasetException e = Assert.Throws<DatasetException>(() => Datasets.Read(path));
+
+        Assert.StartsWith($"{path}:1: {what}", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("gov_report")]
+    [InlineData("lcc")]
+    public void Read_TaskThatAsksOfTheContextAlone_NeedsNoInput(string task) => Assert.Single(Datasets.Read(_folder.File("a.jsonl", Line(task, "", "a"))));
+
+    [Fact]
+    public void Read_EmptyContext_IsRefused()
+    {
+        string path = _folder.File("a.jsonl", Line("hotpotqa", "a", "a").Replace("the context", "", StringComparison.Ordinal));
+
+        Assert.Contains("the field \"context\" is empty", Assert.Throws<DatasetException>(() => Datasets.Read(path)).Message, StringComparison.Ordinal);
+    }
+
     private static string Line(string task, string input, string answer) =>
         $$"""{"input": "{{input}}", "context": "the context", "answers": ["{{answer}}"], "length": 77, "dataset": "{{task}}", "language": "en", "all_classes": ["a", "b"], "_id": "x1"}""";
 }

@@ -50,6 +50,9 @@ public sealed class NeedleReaderTests : IDisposable
     [InlineData("""{"lengths": [8], "depths": [50], "answers": ["7"]}""", "the field \"depths\" holds the number 50, not a number from 0 to 1")]
     [InlineData("""{"lengths": [8], "depths": [], "answers": ["7"]}""", "the field \"depths\" is an empty list")]
     [InlineData("""{"lengths": [8], "depths": [0]}""", "the field \"answers\" is missing")]
+    [InlineData("""{"lengths": [8], "depths": [0], "answers": [""]}""", "the field \"answers\" holds an empty text")]
+    [InlineData("""{"lengths": [8], "depths": [0], "answers": ["the"], "metric": "exact-match"}""", "an answer of no words would be right by exact-match")]
+    [InlineData("""{"lengths": [9], "lengths": [8], "depths": [0], "answers": ["7"]}""", "a key is given twice (Duplicate property 'lengths'")]
     [InlineData("""{"lengths": [8], "depths": [0], "answers": ["7"], "metric": "perplexity"}""", "the metric \"perplexity\" does not suit a needle")]
     public void Read_BadSettings_AreNamed(string settings, string what)
     {

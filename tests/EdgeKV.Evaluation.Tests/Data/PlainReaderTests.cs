@@ -55,6 +55,19 @@ public sealed class PlainReaderTests : IDisposable
     [InlineData("""{"context": "a", "question": "b", "answers": ["c", "d"], "metric": "perplexity"}""", "of one answer, the continuation, and there are 2")]
     [InlineData("""{"context": "a", "question": "b", "answers": "c", "new_tokens": 0}""", "the field \"new_tokens\" is the number 0, not a whole number of at least 1")]
     [InlineData("""{"context": "a", "question": "b", "answers": "c", "depth": 1.5}""", "the field \"depth\" is the number 1.5, not a number from 0 to 1")]
+    [InlineData("""{"context": " \n", "question": "b", "answers": "c"}""", "the field \"context\" is empty")]
+    [InlineData("""{"context": "", "answers": "c", "metric": "perplexity"}""", "the field \"context\" is empty")]
+    [InlineData("""{"context": "a", "question": "", "answers": "c"}""", "the field \"question\" is empty")]
+    [InlineData("""{"context": "a", "question": "b", "answers": ["c", ""]}""", "the field \"answers\" holds an empty text")]
+    [InlineData("""{"context": "a", "question": "b", "answers": " "}""", "the field \"answers\" is empty")]
+    [InlineData("""{"context": "a", "answers": "", "metric": "perplexity"}""", "the field \"answers\" is empty")]
+    [InlineData("""{"context": "a", "question": "b", "answers": "c", "answers": "d"}""", "a key is given twice (Duplicate property 'answers'")]
+    [InlineData("""{"context": "a", "question": "b", "answers": {"c": 1, "c": 2}}""", "a key is given twice (Duplicate property 'c'")]
+    [InlineData("""{"context": "a", "question": "b", "answers": ["c", "The."], "metric": "exact-match"}""", "an answer of no words would be right by exact-match, because of \"The.\"")]
+    [InlineData("""{"context": "a", "question": "b", "answers": ["the", "..."], "metric": "f1"}""", "nothing is right by f1, not even \"the\"")]
+    [InlineData("""{"context": "a", "question": "b", "answers": "...", "metric": "rouge-l"}""", "nothing is right by rouge-l, not even \"...\"")]
+    [InlineData("""{"context": "a", "question": "b", "answers": "seven", "metric": "count"}""", "nothing is right by count, not even \"seven\"")]
+    [InlineData("""{"context": "a", "question": "b", "answers": "x", "metric": "classification", "classes": ["c", "d"]}""", "nothing is right by classification, not even \"x\"")]
     public void Read_BadLine_NamesFileAndLine(string line, string what)
     {
         string path = _folder.File("mine.jsonl", """{"context": "a", "question": "b", "answers": "c"}""" + "\n" + line);

@@ -88,6 +88,9 @@ public sealed class RulerReaderTests : IDisposable
     [InlineData("""{"input": "a\nWhat is \ud800? It is", "outputs": ["a"]}""", "is not Unicode text")]
     [InlineData("""{"input": "a""", "is not JSON (byte ")]
     [InlineData("[1]", "this is a list, not an object")]
+    [InlineData("""{"input": "a\nWhat is it? It is", "outputs": [""]}""", "the field \"outputs\" holds an empty text")]
+    [InlineData("""{"input": "\nWhat is it? It is", "outputs": ["a"]}""", "there is no text before the question in the field \"input\"")]
+    [InlineData("""{"input": "a", "input": "a\nWhat is it? It is", "outputs": ["a"]}""", "a key is given twice (Duplicate property 'input'")]
     public void Read_BadLine_NamesFileAndLine(string line, string what)
     {
         string path = _folder.File("1024/niah_single_1/validation.jsonl", Niah + "\n\n" + line + "\n");

@@ -54,6 +54,10 @@ public sealed class SquadReaderTests : IDisposable
     [InlineData("\"id\": \"a3\"", "\"name\": \"a3\"", ", data[0], paragraphs[1], qas[0]: the field \"id\" is missing")]
     [InlineData("\"is_impossible\": true", "\"is_impossible\": false", ", data[0], paragraphs[0], qas[1]: the field \"answers\" is an empty list")]
     [InlineData("\"qas\": [{", "\"qas\": [7, {", ", data[0], paragraphs[1], qas[0]: this is the number 7, not an object")]
+    [InlineData("\"context\": \"Second.\"", "\"context\": \"\"", ", data[0], paragraphs[1]: the field \"context\" is empty")]
+    [InlineData("\"question\": \"Which?\"", "\"question\": \" \"", ", data[0], paragraphs[1], qas[0]: the field \"question\" is empty")]
+    [InlineData("\"text\": \"Second\"", "\"text\": \"\"", ", data[0], paragraphs[1], qas[0], answers[0]: the field \"text\" is empty")]
+    [InlineData("\"id\": \"a3\"", "\"id\": \"a3\", \"id\": \"a4\"", ": a key is given twice (Duplicate property 'id'")]
     [InlineData("\"data\": [", "\"date\": [", ": the field \"data\" is missing")]
     [InlineData("\"title\": \"Rivers\",", "\"title\": \"Rivers\"", ": this is not JSON (line 6, byte ")]
     public void Read_BadPlace_IsNamed(string from, string to, string what)

@@ -42,7 +42,7 @@ public sealed partial class ReportWriterTests : IDisposable
         Assert.Contains(">books<", html, StringComparison.Ordinal);
         Assert.Contains("ada:<wbr>scorer=<wbr>snapkv,<wbr>alpha=<wbr>0.2", html, StringComparison.Ordinal);
         Assert.Contains("never answers: never never answered.", html, StringComparison.Ordinal);
-        Assert.Contains("ada:scorer=snapkv,alpha=0.2: 1 cells failed", html, StringComparison.Ordinal);
+        Assert.Contains("ada:scorer=snapkv,alpha=0.2: 1 cell failed", html, StringComparison.Ordinal);
         Assert.Contains("has not the whole grid", html, StringComparison.Ordinal);
         Assert.Contains("Compared with global", html, StringComparison.Ordinal);
         Assert.Contains("2026-11-25 03:00 UTC", html, StringComparison.Ordinal);

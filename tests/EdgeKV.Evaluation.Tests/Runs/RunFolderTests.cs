@@ -116,6 +116,37 @@ public sealed class RunFolderTests : IDisposable
     }
 
     [Fact]
+    public void Open_OtherData_NamesBothHashes()
+    {
+        RunFolder.Open(_path, Manifest with { DataSha256 = "ab" }, resume: false).Dispose();
+
+        RunException e = Assert.Throws<RunException>(() => RunFolder.Open(_path, Manifest with { DataSha256 = "cd" }, resume: true));
+
+        Assert.Contains("data: ab there, cd now", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Open_TheSameDataUnderAnotherName_GoesOn()
+    {
+        RunFolder.Open(_path, Manifest with { DataSha256 = "ab" }, resume: false).Dispose();
+
+        using RunFolder second = RunFolder.Open(_path, Manifest with { DataSha256 = "ab", Datasets = ["moved/d"] }, resume: true);
+
+        Assert.Equal(["moved/d"], second.Manifest.Datasets);
+    }
+
+    [Fact]
+    public void Open_ARunThatDidNotWriteDownItsData_IsNotGoneOnWith()
+    {
+        RunFolder.Open(_path, Manifest, resume: false).Dispose();
+
+        RunException e = Assert.Throws<RunException>(() => RunFolder.Open(_path, Manifest with { DataSha256 = "ab" }, resume: true));
+
+        Assert.Contains("did not write down what its data was", e.Message, StringComparison.Ordinal);
+        Assert.Empty(RunFolder.ReadResults(_path));
+    }
+
+    [Fact]
     public void Open_MorePoliciesAndSamples_GoesOn()
     {
         RunFolder.Open(_path, Manifest, resume: false).Dispose();
@@ -133,6 +164,55 @@ public sealed class RunFolderTests : IDisposable
         RunException e = Assert.Throws<RunException>(() => RunFolder.ReadResults(_path));
 
         Assert.Contains("results.jsonl, line 1", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\"score\":0.5", "\"score\":7e300", "the score is 7E+300; match-all gives 0 to 1")]
+    [InlineData("\"metric\":\"match-all\",\"score\":0.5", "\"metric\":\"perplexity\",\"score\":0.5", "the score is 0.5; perplexity gives 1 and more")]
+    [InlineData("\"metric\":\"match-all\"", "\"metric\":\"bleu\"", "there is no metric \"bleu\"")]
+    [InlineData("\"ratio\":0.5", "\"ratio\":5", "the ratio is 5; it is from 0 to below 1")]
+    [InlineData("\"rows\":null", "\"rows\":0", "the rows are 0; there is at least 1")]
+    [InlineData("\"ratioAchieved\":0.5", "\"ratioAchieved\":-2", "the ratioAchieved is -2; it is from 0 to 1")]
+    [InlineData("\"contextTokens\":10", "\"contextTokens\":0", "the contextTokens are 0; there is at least 1")]
+    [InlineData("\"answerTokens\":1", "\"answerTokens\":-1", "the answerTokens are -1; there is at least 0")]
+    [InlineData("\"prefillSeconds\":1", "\"prefillSeconds\":null", "the prefillSeconds are no number of seconds")]
+    [InlineData("\"dataset\":\"d\"", "\"dataset\":null", "dataset")]
+    [InlineData("\"task\":\"t\"", "\"task\":\"u\",\"task\":\"t\"", "Duplicate property 'task'")]
+    public void ReadResults_AFigureThatCannotBe_NamesFileAndLine(string there, string instead, string what)
+    {
+        using (RunFolder folder = RunFolder.Open(_path, Manifest, resume: false))
+        {
+            folder.Append(Cell("0", 0.5, "a"));
+            folder.Append(Cell("1", 0.5, "b"));
+        }
+
+        string[] lines = File.ReadAllLines(Results);
+        Assert.Contains(there, lines[1], StringComparison.Ordinal);
+        lines[1] = lines[1].Replace(there, instead, StringComparison.Ordinal);
+        File.WriteAllLines(Results, lines);
+
+        RunException e = Assert.Throws<RunException>(() => RunFolder.ReadResults(_path));
+
+        Assert.Contains("results.jsonl, line 2: ", e.Message, StringComparison.Ordinal);
+        Assert.Contains(what, e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\"seed\": 1", "\"seed\": 2, \"seed\": 1", "Duplicate property 'seed'")]
+    [InlineData("\"kvHeads\": 3", "\"kvHeads\": 0", "the kvHeads are 0; there is at least 1")]
+    [InlineData("0.5", "5", "a ratio is 5; it is from 0 to below 1")]
+    public void ReadManifest_AFigureThatCannotBe_IsNamed(string there, string instead, string what)
+    {
+        RunFolder.Open(_path, Manifest, resume: false).Dispose();
+        string file = Path.Combine(_path, "run.json");
+        string text = File.ReadAllText(file);
+        Assert.Contains(there, text, StringComparison.Ordinal);
+        File.WriteAllText(file, text.Replace(there, instead, StringComparison.Ordinal));
+
+        RunException e = Assert.Throws<RunException>(() => RunFolder.ReadManifest(_path));
+
+        Assert.Contains("run.json", e.Message, StringComparison.Ordinal);
+        Assert.Contains(what, e.Message, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -38,6 +38,26 @@ public sealed class AnswerFormTests(ModelFixture fixture)
         Assert.NotEmpty(await ModelFixture.Answer(session, "And its colour?"));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Text_CutInsideACharacter_LeavesItOut(bool endsTurn)
+    {
+        using EdgeSession session = await fixture.Reader();
+        int[] said = fixture.Model.Tokenize("A lion: \U000130E6");
+        int[] cut = said[..^1];
+        Assert.EndsWith("\uFFFD", fixture.Model.Detokenize(cut), StringComparison.Ordinal);
+        int[] end = fixture.Model.Tokenize("<|im_end|>", parseSpecial: true);
+
+        AnswerResult answer = await ModelFixture.Result(session, Question, new GenerationOptions { Sampling = Says([.. cut, .. end]), MaxTokens = endsTurn ? 99 : cut.Length });
+
+        Assert.Equal(endsTurn ? FinishReason.EndOfTurn : FinishReason.MaxTokens, answer.FinishReason);
+        Assert.Equal("A lion:", answer.Text.TrimEnd());
+        Assert.DoesNotContain('\uFFFD', answer.ReadAnswer().Content);
+        Assert.Equal(answer.Text, fixture.Model.Detokenize(cut, wholeCharacters: true));
+        Assert.Equal("A lion: \U000130E6", fixture.Model.Detokenize(said, wholeCharacters: true));
+    }
+
     [Fact]
     public async Task Stops_ControlToken_EndsTheAnswer()
     {

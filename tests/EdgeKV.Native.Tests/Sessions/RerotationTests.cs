@@ -67,6 +67,38 @@ public sealed class RerotationTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task CompressAsync_RerotatedByAPolicyOfUnequalRows_IsRefusedBeforeThePass()
+    {
+        using EdgeSession session = await fixture.Reader();
+        List<CompressionStage> stages = [];
+
+        PlanException error = await Assert.ThrowsAsync<PlanException>(() => session.CompressAsync(new KVCompose(), Closing, new Stages(stages)));
+
+        Assert.Contains("those of policy kvcompose do not", error.Message, StringComparison.Ordinal);
+        Assert.Empty(stages);
+        Assert.Equal(session.Position, (await session.CompressAsync(new KVCompose { Ratio = 0 }, Closing)).ContextTokens);
+    }
+
+    [Fact]
+    public async Task CompressAsync_MergedOverACompactCache_IsRefusedBeforeScoring()
+    {
+        using EdgeSession session = await fixture.Reader();
+        await session.CompressAsync(new SnapKV { Window = 8, Ratio = 0.3 });
+        List<CompressionStage> stages = [];
+
+        SessionStateException error = await Assert.ThrowsAsync<SessionStateException>(
+            () => session.CompressAsync(new StreamingLLM { Ratio = 0.6 }, new CompressOptions { Merge = true }, new Stages(stages)));
+
+        Assert.Contains("Cannot merge values", error.Message, StringComparison.Ordinal);
+        Assert.Empty(stages);
+    }
+
+    private sealed class Stages(List<CompressionStage> stages) : IProgress<CompressionProgress>
+    {
+        public void Report(CompressionProgress value) => stages.Add(value.Stage);
+    }
+
+    [Fact]
     public async Task CompressWhileReadingAsync_Rerotated_ReadsMoreThanTheWindow()
     {
         using EdgeModel model = EdgeModel.Load(TinyModels.PathOf(TinyModel.Qwen2));

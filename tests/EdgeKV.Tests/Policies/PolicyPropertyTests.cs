@@ -88,6 +88,22 @@ public class PolicyPropertyTests
     [MemberData(nameof(Names))]
     public void Plan_NotFinite_NamesWhere(string name) => ForEachContext(Named(name), NotFiniteNamesWhere);
 
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void RowsDiffer_WherePoliciesSayIt_IsSeenInTheirPlans(string name)
+    {
+        bool says = false;
+        bool seen = false;
+        ForEachContext(Named(name), (_, made, scores, _) =>
+        {
+            ReadOnlySpan<int> counts = made.RowsDiffer ? made.Plan(scores).Counts : [];
+            says |= made.RowsDiffer;
+            seen |= counts.Length > 0 && counts.ContainsAnyExcept(counts[0]);
+        });
+        Assert.SkipUnless(says, $"{name} does not say it.");
+        Assert.True(seen);
+    }
+
     /// <summary>All of these checks for a case that is not listed.</summary>
     internal static void AssertAll(PolicyCase policy)
     {

@@ -50,6 +50,7 @@ public sealed class ScoreProfileTests : IDisposable
     [InlineData("""{ "small": null }""", "is damaged")]
     [InlineData("""{ "": -4 }""", "a threshold has no name")]
     [InlineData("[-4]", "is damaged")]
+    [InlineData("""{ "small": -4, "small": -5 }""", "is damaged")]
     public void Load_WrongThresholds_NamesTheFileAndWhatIsWrong(string thresholds, string expected)
     {
         string path = Write(thresholds);

@@ -21,7 +21,10 @@ internal sealed class Tokenizer(SafeLlamaModelHandle model)
         MemoryMarshal.Cast<LLamaToken, int>(model.Tokenize(text, addSpecial, parseSpecial, Utf8)).ToArray();
 
     /// <summary>The text of tokens. Bytes that are not UTF-8 become the replacement character.</summary>
-    public string Detokenize(ReadOnlySpan<int> tokens, bool special)
+    /// <param name="tokens">The tokens.</param>
+    /// <param name="special">Whether control tokens are written as text; otherwise they are left out.</param>
+    /// <param name="wholeCharacters">Whether a character that the last token leaves incomplete is left out.</param>
+    public string Detokenize(ReadOnlySpan<int> tokens, bool special, bool wholeCharacters = false)
     {
         ArrayBufferWriter<byte> text = new(Math.Max(16, tokens.Length * 4));
         foreach (int token in tokens)
@@ -29,7 +32,14 @@ internal sealed class Tokenizer(SafeLlamaModelHandle model)
             text.Advance(Write(token, special, text));
         }
 
-        return Encoding.UTF8.GetString(text.WrittenSpan);
+        if (!wholeCharacters)
+        {
+            return Encoding.UTF8.GetString(text.WrittenSpan);
+        }
+
+        // A decoder that is not flushed holds back what more bytes may complete.
+        char[] characters = new char[Encoding.UTF8.GetMaxCharCount(text.WrittenCount)];
+        return new string(characters, 0, Encoding.UTF8.GetDecoder().GetChars(text.WrittenSpan, characters, flush: false));
     }
 
     /// <summary>Writes a token's bytes into a buffer, which grows as needed, without advancing it.</summary>

@@ -39,6 +39,8 @@ public sealed record AdaKV : RaggedWrapper
 
     = 0.2;
 
+    private protected override bool RowsDiffer => Alpha < 1 && !Composed;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);

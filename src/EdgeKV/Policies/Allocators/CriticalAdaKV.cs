@@ -49,6 +49,8 @@ public sealed record CriticalAdaKV : RaggedWrapper
     /// <inheritdoc/>
     public override ScoreRequest Request => ScoreRequest.Union(Scorer.Request, new ScoreRequest(OutputWeights.Norms));
 
+    private protected override bool RowsDiffer => Alpha < 1 && !Composed;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);

@@ -83,6 +83,8 @@ public sealed record DuoAttention : RowPolicy, ICalibratedPolicy
 
     private protected override Budget DefaultBudget => StreamingShare is null ? base.DefaultBudget : Budget.FromRatio(0);
 
+    private protected override bool RowsDiffer => true;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         DuoAttentionGates gates = Given;

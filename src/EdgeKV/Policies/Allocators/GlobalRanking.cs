@@ -119,6 +119,8 @@ public sealed record GlobalRanking : RaggedWrapper
     /// <summary>Whether it is one ranking and nothing else: no floors, and counts as they come.</summary>
     internal bool IsPlain => HeadFloor == 0 && LayerFloor == 0 && RowMultiple == 1 && !Composed;
 
+    private protected override bool RowsDiffer => HeadFloor < 1;
+
     private protected override Budget DefaultBudget => Limit is null && !NeedsLimit ? base.DefaultBudget : Unbounded;
 
     private bool NeedsLimit => RegisteredAs == ThresholdName;

@@ -166,6 +166,8 @@ public sealed record LUKV : RaggedWrapper
         Scorer = ICalibratedPolicy.Complete(Scorer, profile),
     };
 
+    private protected override bool RowsDiffer => true;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         LUKVCurves curves = Given;

@@ -44,6 +44,8 @@ public sealed record LayerBudgets : ScorerWrapper
         Scorer = ICalibratedPolicy.Complete(Scorer, profile),
     };
 
+    private protected override bool RowsDiffer => Counts.RowsDiffer;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         CompressionPlan plan = Counts.WithBudget(Budget).Plan(scores, cost);

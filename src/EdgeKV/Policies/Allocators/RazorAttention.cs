@@ -115,6 +115,8 @@ public sealed record RazorAttention : RowPolicy, ICalibratedPolicy
             .Take((int)Math.Round(share * scores.Length, MidpointRounding.ToEven));
     }
 
+    private protected override bool RowsDiffer => true;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         HeadsByLayer heads = Given;

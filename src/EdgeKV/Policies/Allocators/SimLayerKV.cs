@@ -68,6 +68,8 @@ public sealed record SimLayerKV : RowPolicy
 
     private protected override Budget DefaultBudget => Threshold is null ? base.DefaultBudget : Budget.FromRatio(0);
 
+    private protected override bool RowsDiffer => true;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         RowLimit budget = Budget.CompositeRows(scores.KvHeads, scores.Tokens, cost);

@@ -157,6 +157,8 @@ public sealed record CompressKV : RowPolicy, IRowScorer, ICalibratedPolicy
         }
     }
 
+    private protected override bool RowsDiffer => true;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         CompressKVCalibration given = Given;

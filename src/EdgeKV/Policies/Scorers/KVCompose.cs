@@ -55,6 +55,8 @@ public sealed record KVCompose : ICompressionPolicy, IRowScorer
         init => Budget = Budget.FromRatio(value ?? throw new ArgumentNullException(nameof(value)));
     }
 
+    bool ICompressionPolicy.RowsDiffer => true;
+
     /// <summary>Whether the heads of a layer keep equally many rows. Default: true. False keeps answers at higher ratios and decodes a little slower.</summary>
     public bool Structured { get; init; } = true;
 

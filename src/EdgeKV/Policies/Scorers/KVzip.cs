@@ -85,6 +85,8 @@ public sealed record KVzip : RowPolicy, IRowScorer
         }
     }
 
+    private protected override bool RowsDiffer => true;
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         (HeadLayout kvHeads, int tokens) = (scores.KvHeads, scores.Tokens);

@@ -1,0 +1,57 @@
+using System.Globalization;
+
+namespace EdgeKV.Evaluation;
+
+/// <summary>Which figures a run may hold: what is read is checked, so that none without a meaning is reported.</summary>
+internal static class RunFigures
+{
+    /// <summary>What is wrong with a line of results; null: nothing.</summary>
+    public static string? Wrong(CellResult cell) =>
+        Score(cell)
+        ?? (cell.Ratio is { } ratio && !IsRatio(ratio) ? Text($"the ratio is {ratio}; it is from 0 to below 1") : null)
+        ?? (cell.RatioAchieved is >= 0 and <= 1 ? null : Text($"the ratioAchieved is {cell.RatioAchieved}; it is from 0 to 1"))
+        ?? (cell.Depth is null or (>= 0 and <= 1) ? null : Text($"the depth is {cell.Depth}; it is from 0 to 1"))
+        ?? Least(
+            1,
+            ("rows", cell.Rows ?? 1),
+            ("contextTokens", cell.ContextTokens),
+            ("length", cell.Length ?? 1))
+        ?? Least(
+            0,
+            ("fullBytes", cell.FullBytes),
+            ("bytes", cell.Bytes),
+            ("peakPositions", cell.PeakPositions),
+            ("answerTokens", cell.AnswerTokens),
+            ("layerRows", cell.LayerRows.DefaultIfEmpty().Min()))
+        ?? Seconds(
+            ("prefillSeconds", cell.PrefillSeconds),
+            ("scoreSeconds", cell.ScoreSeconds),
+            ("planSeconds", cell.PlanSeconds),
+            ("applySeconds", cell.ApplySeconds),
+            ("questionSeconds", cell.QuestionSeconds),
+            ("decodeSeconds", cell.DecodeSeconds));
+
+    /// <summary>What is wrong with what a run asked for; null: nothing.</summary>
+    public static string? Wrong(RunManifest manifest) =>
+        Least(1, [("layers", manifest.Layers), ("kvHeads", manifest.KvHeads), .. manifest.Rows.Select(rows => ("rows", (long)rows))])
+        ?? (manifest.Ratios.FirstOrDefault(ratio => !IsRatio(ratio)) is var wrong and not 0 ? Text($"a ratio is {wrong}; it is from 0 to below 1") : null);
+
+    // NaN: the cell failed.
+    private static string? Score(CellResult cell) => cell.Metric switch
+    {
+        _ when !MetricNames.All.Contains(cell.Metric) => $"there is no metric \"{cell.Metric}\", only {string.Join(", ", MetricNames.All)}",
+        _ when double.IsNaN(cell.Score) => null,
+        MetricNames.Perplexity => cell.Score >= 1 && double.IsFinite(cell.Score) ? null : Text($"the score is {cell.Score}; {cell.Metric} gives 1 and more"),
+        _ => cell.Score is >= 0 and <= 1 ? null : Text($"the score is {cell.Score}; {cell.Metric} gives 0 to 1"),
+    };
+
+    private static bool IsRatio(double ratio) => ratio is >= 0 and < 1;
+
+    private static string? Least(long least, params (string Name, long Value)[] counts) =>
+        Array.Find(counts, count => count.Value < least) is { Name: { } name, Value: var value } ? Text($"the {name} are {value}; there is at least {least}") : null;
+
+    private static string? Seconds(params (string Name, double Value)[] times) =>
+        Array.Find(times, time => !(time.Value >= 0 && double.IsFinite(time.Value))).Name is { } name ? $"the {name} are no number of seconds" : null;
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,132 @@
+using System.Text;
+using System.Text.Json;
+using EdgeKV.Cli.Commands;
+using EdgeKV.Measurements.Subjects;
+
+namespace EdgeKV.App.Tests.Commands;
+
+/// <summary>What model, options and lengths rule out is said before anything is read, and a failure does not take figures with it.</summary>
+[Collection(EngineCollection.Name)]
+public sealed class BeforeReadingTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly string _narrow = TinyModels.PathOf(TinyModel.LlamaNarrowHead);
+    private readonly string _grouped = TinyModels.PathOf(TinyModel.LlamaGrouped);
+
+    public BeforeReadingTests() => EngineCollection.Require();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Bench_CacheTypeThatTheModelCannotHave_IsRefusedWithoutMeasuringTheOthers()
+    {
+        string file = Path.Combine(_folder.Path, "run.json");
+
+        (int code, string text, string error) = await RunAsync("bench", "--model", _narrow, "--depths", "40", "--cache-types", "f16,q8_0", "--json", file);
+
+        Assert.Contains("keys of 48 numbers and values of 48, which cannot be kept in q8_0: it takes multiples of 32. Use f16.", error, StringComparison.Ordinal);
+        Assert.Equal(3, code);
+        Assert.Empty(text);
+        Assert.False(File.Exists(file));
+    }
+
+    [Fact]
+    public async Task Bench_ASeriesFails_KeepsTheOthersAndNamesIt()
+    {
+        string file = Path.Combine(_folder.Path, "run.json");
+
+        // A hundredth of 40 rows is none.
+        (int code, string text, string error) = await RunAsync(
+            "bench", "--model", _grouped, "--threads", "1", "--depths", "40,200,41", "--cache-types", "f16", "--ratios", "0.99", "--policy", "knorm",
+            "--prefills", "1", "--passes", "0", "--repeats", "3", "--decode", "2", "--json", file);
+
+        Assert.Equal(2, code);
+        Assert.Contains("200 tokens, f16", text, StringComparison.Ordinal);
+        Assert.Contains("40 tokens, f16 was not measured: The plan keeps no row", error, StringComparison.Ordinal);
+        Assert.Contains("41 tokens, f16 was not measured", error, StringComparison.Ordinal);
+        Assert.EndsWith("edgekv: 2 of 3 series failed; what was measured is kept.", error.TrimEnd(), StringComparison.Ordinal);
+        JsonElement json = JsonDocument.Parse(await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken)).RootElement;
+        Assert.Equal(200, Assert.Single(json.GetProperty("series").EnumerateArray()).GetProperty("depth").GetInt32());
+        Assert.Equal([40, 41], json.GetProperty("failures").EnumerateArray().Select(failure => failure.GetProperty("depth").GetInt32()));
+    }
+
+    [Fact]
+    public async Task Info_CacheTypesThatTheModelCannotHave_HaveNoSizes()
+    {
+        (int code, string text, _) = await RunAsync("info", _narrow);
+
+        Assert.Equal(0, code);
+        Assert.Contains("  f16 ", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("  q8_0 ", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("  q4_0 ", text, StringComparison.Ordinal);
+        Assert.Contains("This model cannot have a cache of q8_0 or q4_0", text, StringComparison.Ordinal);
+        using JsonDocument json = JsonDocument.Parse((await RunAsync("info", _narrow, "--json")).Text);
+        Assert.Equal("f16", Assert.Single(json.RootElement.GetProperty("cacheTypes").EnumerateArray()).GetProperty("cacheType").GetString());
+    }
+
+    [Theory]
+    [InlineData(2, "Positions close up where all KV heads keep equally many rows, and those of policy kvcompose do not", "--policy", "kvcompose", "--rerotate")]
+    [InlineData(2, "those of policy global do not", "--rerotate")]
+    [InlineData(5, "--kv-memory cannot be met: A budget of 1024 bytes is too small", "--policy", "knorm", "--kv-memory", "1KiB")]
+    public async Task Ask_WhatThePolicyCannotDo_IsSaidBeforeTheDocumentIsRead(int expected, string message, params string[] options)
+    {
+        // With --compare there are answers from the full cache as soon as the document has been read.
+        (int code, string text, string error) = await AskAsync(_grouped, "Some words.", "Q?", ["--compare", "--max-tokens", "4", .. options]);
+
+        Assert.Contains(message, error, StringComparison.Ordinal);
+        Assert.Equal(expected, code);
+        Assert.Empty(text);
+    }
+
+    [Fact]
+    public async Task Ask_PassThatDoesNotFitBehindTheDocument_IsSaidBeforeTheDocumentIsRead()
+    {
+        (int code, string text, string error) = await AskAsync(
+            _grouped, Words(150), "Q?", "--compare", "--max-tokens", "4", "--context", "220", "--policy", "kvcompose:task-set=repeat");
+
+        Assert.Contains("positions to score it by itself; 32 are the least", error, StringComparison.Ordinal);
+        Assert.Equal(4, code);
+        Assert.Empty(text);
+    }
+
+    [Fact]
+    public async Task Eval_CacheTypeThatTheModelCannotHave_MakesNoRun()
+    {
+        string data = _folder.File("data.jsonl", """{"context": "a b c d", "question": "b", "answers": "c"}"""u8);
+        string output = Path.Combine(_folder.Path, "run");
+
+        (int code, _, string error) = await RunAsync("eval", "--model", _narrow, "--dataset", data, "--policies", "knorm", "--cache-type", "q8_0", "--out", output);
+
+        Assert.Contains("cannot be kept in q8_0", error, StringComparison.Ordinal);
+        Assert.Equal(3, code);
+        Assert.False(Directory.Exists(output));
+    }
+
+    [Theory]
+    [InlineData(10, 5000, 4, "the question is 5,0", "leaves no place for the document: the model's window of 4,096 also holds the answer (up to 4); shorten the question")]
+    [InlineData(3000, 2000, 4, "document ", " and the question (2,0", "are too long together", "so that both may have 4,092; shorten one of them")]
+    [InlineData(5000, 10, 4, "document ", " tokens long and may be ", "also holds the question (")]
+    [InlineData(10, 10, 5000, "--max-tokens 5000 leaves no place for a document and a question: the model's window of 4,096 also holds the answer")]
+    public async Task Ask_LongerThanTheWindow_BlamesWhatIsTooLong(int document, int question, int maxTokens, params string[] parts)
+    {
+        (int code, string text, string error) = await AskAsync(_grouped, Words(document), Words(question), "--policy", "knorm", "--max-tokens", $"{maxTokens}");
+
+        Assert.StartsWith($"edgekv: {parts[0]}", error, StringComparison.Ordinal);
+        Assert.All(parts, part => Assert.Contains(part, error, StringComparison.Ordinal));
+        Assert.NotEqual(0, code);
+        Assert.Empty(text);
+    }
+
+    // The tiny models have a token for each of these bytes.
+    private static string Words(int tokens) => new('7', tokens);
+
+    private Task<(int Code, string Text, string Error)> AskAsync(string model, string document, string question, params string[] options) => RunAsync(
+        ["ask", "--model", model, "--threads", "1", "--document", _folder.File("document.txt", Encoding.UTF8.GetBytes(document)), "--question", question, .. options]);
+
+    private static async Task<(int Code, string Text, string Error)> RunAsync(params string[] arguments)
+    {
+        using TestTerminal terminal = new();
+        int code = await CommandLineApp.RunAsync(arguments, terminal.Terminal, TestContext.Current.CancellationToken);
+        return (code, terminal.OutText, terminal.ErrorText);
+    }
+}
