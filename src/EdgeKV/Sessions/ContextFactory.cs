@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using EdgeKV.Engine;
 using EdgeKV.Models;
 using EdgeKV.Native;
@@ -64,17 +63,16 @@ internal static class ContextFactory
         }
     }
 
-    private static unsafe LLamaContext Create(EdgeModel model, ModelParams parameters)
+    private static LLamaContext Create(EdgeModel model, ModelParams parameters)
     {
-        NativeMethods.edgekv_log_error_clear();
+        NativeErrors.ClearLogError();
         try
         {
             return model.Weights.CreateContext(parameters);
         }
         catch (Exception e) when (e is RuntimeError or LoadWeightsFailedException)
         {
-            string? reason = Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_log_error());
-            throw new EdgeKVException($"llama.cpp could not make a context: {(string.IsNullOrEmpty(reason) ? e.Message : reason)}", e);
+            throw new EdgeKVException($"llama.cpp could not make a context: {NativeErrors.LogError() ?? e.Message}", e);
         }
     }
 }
