@@ -539,8 +539,8 @@ struct program {
         llama_model_params mp = llama_model_default_params();
         mp.vocab_only         = true;
         mp.kv_overrides       = overrides;
-        const std::unique_ptr<llama_model, decltype(&llama_model_free)> vocabulary(
-            llama_model_load_from_file(text(f, "model").c_str(), mp), llama_model_free);
+        const std::unique_ptr<llama_model, decltype(&llama_model_free)> vocabulary(llama_model_load_from_file(text(f, "model").c_str(), mp),
+                                                                                   llama_model_free);
         if (!vocabulary) {
             fail("cannot load " + text(f, "model"));
         }

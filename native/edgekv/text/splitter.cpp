@@ -21,7 +21,7 @@ char32_t number_of(CharT c) {
 
 splitter::splitter(pattern p) : m_pattern(std::move(p)), m_words((m_pattern.states.size() + 63) / 64) {
     add_classes();
-    m_end_row = add_row(make_row(NONE, 0));
+    forget_rows();
 }
 
 void splitter::add_classes() {
@@ -58,6 +58,13 @@ void splitter::add_classes() {
         i += i + 1 < m_class_starts.size() && m_class_starts[i + 1] == c ? 1 : 0;
         m_low_classes[c] = m_class_ids[i];
     }
+}
+
+void splitter::forget_rows() {
+    m_rows.clear();
+    m_row_ids.clear();
+    m_steps.clear();
+    m_end_row = add_row(make_row(NONE, 0));
 }
 
 inline size_t splitter::class_of(uint32_t c) {
@@ -119,20 +126,28 @@ inline splitter::row_id splitter::row_before(row_id after, size_t cls) {
     return m_steps[step];
 }
 
-// Of the match that starts there.
-size_t splitter::end_of_match(size_t from) const {
-    size_t   at    = from;
-    uint32_t state = m_pattern.start;
+template <typename CharT>
+void splitter::fill(const CharT * text, size_t length, row_id * row_at) {
+    row_at[length] = m_end_row;
+    for (size_t i = length; i-- > 0;) {
+        row_at[i] = row_before(row_at[i + 1], class_of(number_of(text[i])));
+    }
+}
+
+// Of the one that starts where row_at does.
+size_t splitter::length_of_match(const row_id * row_at) const {
+    size_t   length = 0;
+    uint32_t state  = m_pattern.start;
     for (;;) {
         const pattern_state & s = m_pattern.states[state];
         switch (s.kind) {
             case pattern_state::match:
-                return at;
+                return length;
             case pattern_state::either:
-                state = has(row(m_row_at[at]), s.first) ? s.first : s.next;
+                state = has(row(row_at[length]), s.first) ? s.first : s.next;
                 break;
             case pattern_state::character:
-                ++at;
+                ++length;
                 state = s.next;
                 break;
             case pattern_state::lookahead:
@@ -143,24 +158,17 @@ size_t splitter::end_of_match(size_t from) const {
     }
 }
 
-template <typename CharT>
-void splitter::split(const CharT * text, size_t length, std::vector<size_t> & lengths) {
-    m_row_at.resize(length + 1);
-    m_row_at[length] = m_end_row;
-    for (size_t i = length; i-- > 0;) {
-        m_row_at[i] = row_before(m_row_at[i + 1], class_of(number_of(text[i])));
-    }
-
+void splitter::find_matches(const row_id * row_at, size_t length, std::vector<size_t> & lengths) const {
     size_t done = 0;
     for (size_t at = 0; at <= length;) {
-        if (!has(row(m_row_at[at]), m_pattern.start)) {
+        if (!has(row(row_at[at]), m_pattern.start)) {
             ++at;
             continue;
         }
         if (at > done) {
             lengths.push_back(at - done);
         }
-        done = m_pattern.empty ? at : end_of_match(at);
+        done = at + (m_pattern.empty ? 0 : length_of_match(row_at + at));
         lengths.push_back(done - at);
         at = done + (m_pattern.empty ? 1 : 0); // no other match starts where an empty one lies
     }
@@ -169,28 +177,46 @@ void splitter::split(const CharT * text, size_t length, std::vector<size_t> & le
     }
 }
 
+template <typename CharT>
+std::vector<size_t> splitter::split(const std::basic_string<CharT> & text, const std::vector<size_t> & lengths) {
+    if (m_row_ids.size() > MAX_ROWS / 2) {
+        forget_rows(); // of other texts
+    }
+    std::vector<size_t> result;
+    result.reserve(lengths.size());
+    std::vector<row_id> row_at;
+    const CharT *       p = text.data();
+    for (const size_t length : lengths) {
+        row_at.resize(std::max(row_at.size(), length + 1));
+        fill(p, length, row_at.data());
+        find_matches(row_at.data(), length, result);
+        p += length;
+    }
+    return result;
+}
+
 namespace {
 
+// Some tokenizers split word by word, and a pattern takes longer to read than a word. There are as many as llama.cpp has patterns.
+splitter & splitter_of(const std::u32string & regex) {
+    thread_local std::map<std::u32string, splitter> known;
+
+    const auto it = known.find(regex);
+    return it != known.end() ? it->second : known.emplace(regex, splitter(parse_pattern(regex))).first->second;
+}
+
 template <typename CharT>
-std::vector<size_t> split_all(const std::basic_string<CharT> & text, const std::basic_string<CharT> & regex,
-                              const std::vector<size_t> & lengths) {
+std::vector<size_t> split_by(const std::basic_string<CharT> & regex, const std::basic_string<CharT> & text,
+                             const std::vector<size_t> & lengths) {
     // Without text there is nothing to find in it, and a pattern comes here that llama.cpp otherwise has code of its own for.
     if (text.empty()) {
         return {};
     }
-    std::u32string pattern;
+    std::u32string numbers;
     for (const CharT c : regex) {
-        pattern += number_of(c);
+        numbers += number_of(c);
     }
-    splitter            splitter(parse_pattern(pattern));
-    const CharT *       p = text.data();
-    std::vector<size_t> result;
-    result.reserve(lengths.size());
-    for (const size_t length : lengths) {
-        splitter.split(p, length, result);
-        p += length;
-    }
-    return result;
+    return splitter_of(numbers).split(text, lengths);
 }
 
 } // namespace
@@ -198,9 +224,9 @@ std::vector<size_t> split_all(const std::basic_string<CharT> & text, const std::
 } // namespace edgekv
 
 std::vector<size_t> unicode_split_by_regex(const std::string & text, const std::string & regex, const std::vector<size_t> & lengths) {
-    return edgekv::split_all(text, regex, lengths);
+    return edgekv::split_by(regex, text, lengths);
 }
 
 std::vector<size_t> unicode_split_by_regex(const std::wstring & text, const std::wstring & regex, const std::vector<size_t> & lengths) {
-    return edgekv::split_all(text, regex, lengths);
+    return edgekv::split_by(regex, text, lengths);
 }

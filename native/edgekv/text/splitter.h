@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <string>
 #include <vector>
 
 namespace edgekv {
@@ -19,9 +20,10 @@ class splitter {
 public:
     explicit splitter(pattern p);
 
-    // Appends the lengths of the matches and of what lies between them. Throws std::length_error where a text needs more rows than there may be.
+    // The lengths of the matches and of what lies between them, in each part of a text by itself. lengths: of the parts.
+    // Throws std::length_error where a text needs more rows than there may be.
     template <typename CharT>
-    void split(const CharT * text, size_t length, std::vector<size_t> & lengths);
+    std::vector<size_t> split(const std::basic_string<CharT> & text, const std::vector<size_t> & lengths);
 
 private:
     using row_id = uint16_t;
@@ -31,9 +33,15 @@ private:
 
     void   add_classes();
     size_t class_of(uint32_t c);
+    void   forget_rows();
     row_id row_before(row_id after, size_t cls);
     row_id add_row(const std::vector<uint64_t> & row);
-    size_t end_of_match(size_t from) const;
+
+    // row_at: of each position of a part, and of its end.
+    template <typename CharT>
+    void   fill(const CharT * text, size_t length, row_id * row_at);
+    void   find_matches(const row_id * row_at, size_t length, std::vector<size_t> & lengths) const;
+    size_t length_of_match(const row_id * row_at) const;
 
     // The row of a text's end is made with after == NONE.
     std::vector<uint64_t> make_row(row_id after, size_t cls) const;
@@ -57,7 +65,6 @@ private:
     std::map<std::vector<uint64_t>, row_id> m_row_ids;
     std::vector<row_id>                     m_steps; // [row, class]: the row before; NONE where it was not needed yet
     row_id                                  m_end_row = 0;
-    std::vector<row_id>                     m_row_at; // of each position of the text
 };
 
 } // namespace edgekv

@@ -22,11 +22,10 @@ public sealed partial class TokenizationTests
         "\u00a0", "\u0085", "\u2003", "€", "😀", "IMGIMGABZ", "<sentinel:1>",
     ];
 
-    private static readonly string[] Units =
-        ["-", "a", "A", "aA", " ", "\n", "\n\n ", "\t", "1", "中", "あ", "가", "😀", "\u0301", "e\u0301", "'", "'s", "a's", "$ ", "\r\n", "\u2003"];
+    private static readonly string[] Units = ["-", "a", "A", " ", "\n", "1", "中", "😀", "\u0301", "'s", "aA ", "$ \r\n"];
 
     // Their tokens stand for characters where those of the bundled vocabulary stand for bytes.
-    private static readonly string[] OfCharacters = ["gemma4", "sarvam-moe", "whitespace"];
+    private static readonly string[] OfCharacters = ["granite-embed-multi-311m", "sarvam-moe", "whitespace"];
 
     [Fact]
     public void Tokenize_EveryPreTokenizer_GivesTheTokensOfStock()
@@ -69,23 +68,23 @@ public sealed partial class TokenizationTests
     [InlineData("deepseek-v3", "中")]
     [InlineData("superbpe", "7")]
     [InlineData("poro-chat", "a")]
-    public void Tokenize_ThreeMillionCharacters_ByEdgeModelAndByLLamaSharp(string name, string unit)
+    public void Tokenize_VeryLongRun_ByEdgeModelAndByLLamaSharp(string name, string unit)
     {
-        string text = string.Concat(Enumerable.Repeat(unit, 3_000_000));
+        string text = string.Concat(Enumerable.Repeat(unit, 400_000));
         using LLamaWeights weights = Load(name, vocabularyOnly: false);
         EdgeModel model = EdgeModel.From(weights);
 
         int[] tokens = model.Tokenize(text);
 
-        Assert.Equal(text, model.Detokenize(tokens));
-        Assert.Equal(tokens, weights.Tokenize(text, add_bos: false, special: false, Encoding.UTF8).Select(token => (int)token));
+        Assert.True(model.Detokenize(tokens) == text);
+        Assert.True(weights.Tokenize(text, add_bos: false, special: false, Encoding.UTF8).Select(token => (int)token).SequenceEqual(tokens));
     }
 
     /// <summary>A tokenizer of SentencePiece writes characters that it has no token for as bytes, and this vocabulary has no tokens of bytes.</summary>
     [Fact]
     public void Tokenize_VocabularyWithoutWhatTheTextNeeds_IsAnErrorThatSaysSo()
     {
-        using LLamaWeights weights = Load("default", "tokenizer.ggml.model=llama");
+        using LLamaWeights weights = Load("default", tokenizer: "llama");
         Tokenizer tokenizer = new(weights.NativeHandle);
 
         EdgeKVException failure = Assert.Throws<EdgeKVException>(() => tokenizer.Tokenize("漢"));
@@ -103,14 +102,14 @@ public sealed partial class TokenizationTests
         return names;
     }
 
-    private static LLamaWeights Load(string preTokenizer, string? other = null, bool vocabularyOnly = true)
+    private static LLamaWeights Load(string preTokenizer, string? tokenizer = null, bool vocabularyOnly = true)
     {
         EdgeKVRuntime.Use();
         ModelParams parameters = new(Places.Model) { VocabOnly = vocabularyOnly, GpuLayerCount = 0 };
         parameters.MetadataOverrides.Add(new MetadataOverride("tokenizer.ggml.pre", preTokenizer));
-        if (other?.Split('=') is [var key, var value])
+        if (tokenizer is not null)
         {
-            parameters.MetadataOverrides.Add(new MetadataOverride(key, value));
+            parameters.MetadataOverrides.Add(new MetadataOverride("tokenizer.ggml.model", tokenizer));
         }
 
         return LLamaWeights.LoadFromFile(parameters);
