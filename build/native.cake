@@ -128,13 +128,13 @@ string Compile(string source, bool sanitize)
     var build = $"{work}/{name}";
     List<string> options =
     [
-        "-G", "Ninja", $"-DLLAMA_DIR={source}", $"-DLLAMA_TAG={pin.Tag}", $"-DEDGEKV_CPU_BACKEND={(cpuFromSource ? "ON" : "OFF")}",
+        "-G", "Ninja", $"-DLLAMA_DIR={source}", $"-DPRISTINE_DIR={work}/llama.cpp-pristine", $"-DLLAMA_TAG={pin.Tag}", $"-DEDGEKV_CPU_BACKEND={(cpuFromSource ? "ON" : "OFF")}",
     ];
     if (sanitize)
         // NDEBUG as in what is shipped: without it llama.cpp aborts where it else returns an error.
         options.AddRange(["-DEDGEKV_SANITIZE=address,undefined", "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG", "-DCMAKE_C_FLAGS_RELEASE=-O1 -DNDEBUG"]);
     else if (pin.Packages.TryGetValue($"{system}/cpu", out var package) && OperatingSystem.IsLinux())
-        options.AddRange([$"-DPRISTINE_DIR={work}/llama.cpp-pristine", $"-DSTOCK_DIR={Unpack(package)}"]);
+        options.Add($"-DSTOCK_DIR={Unpack(package)}");
 
     var key = Hash(options.Append(compiler));
     if (!Fresh($"{name}-options", key, $"{build}/build.ninja"))

@@ -18,6 +18,7 @@
 //   pack                                     saves the sequence, clears and loads it: what was removed leaves no holes for later tokens
 //   mask      kind=none|softmax|flash, bits, context
 //   score     tokens, context, max, sum      attention weights that the tokens give the first context positions, over all of them
+//   tokenize  model, pre, text, tokens       of a file's text, by the pre-tokenizer pre instead of the model's own; no model stays open
 //   clear, devices, quantize (from, to, type=f16|f32)
 //
 // The mask has a bit for each layer, KV head and context position, each head's bits padded to whole bytes, lowest bit first; 1 keeps.
@@ -100,9 +101,10 @@ std::vector<T> read_file(const std::string & path) {
     return data;
 }
 
-void write_file(const std::string & path, const std::vector<float> & data) {
+template <typename T>
+void write_file(const std::string & path, const std::vector<T> & data) {
     std::ofstream out(path, std::ios::binary);
-    out.write(reinterpret_cast<const char *>(data.data()), std::streamsize(data.size() * sizeof(float)));
+    out.write(reinterpret_cast<const char *>(data.data()), std::streamsize(data.size() * sizeof(T)));
     if (!out) {
         fail("cannot write " + path);
     }
@@ -529,6 +531,30 @@ struct program {
         }
     }
 
+    static void tokenize(const fields & f) {
+        llama_model_kv_override overrides[2] = {};
+        overrides[0].tag                     = LLAMA_KV_OVERRIDE_TYPE_STR;
+        snprintf(overrides[0].key, sizeof overrides[0].key, "tokenizer.ggml.pre");
+        snprintf(overrides[0].val_str, sizeof overrides[0].val_str, "%s", text(f, "pre").c_str());
+        llama_model_params mp = llama_model_default_params();
+        mp.vocab_only         = true;
+        mp.kv_overrides       = overrides;
+        const std::unique_ptr<llama_model, decltype(&llama_model_free)> vocabulary(llama_model_load_from_file(text(f, "model").c_str(), mp),
+                                                                                   llama_model_free);
+        if (!vocabulary) {
+            fail("cannot load " + text(f, "model"));
+        }
+        const auto           bytes = read_file<char>(text(f, "text"));
+        std::vector<int32_t> tokens(bytes.size());
+        const int            n = llama_tokenize(llama_model_get_vocab(vocabulary.get()), bytes.data(), int(bytes.size()), tokens.data(),
+                                                int(tokens.size()), false, false);
+        if (n < 0) {
+            fail("cannot tokenize");
+        }
+        tokens.resize(size_t(n));
+        write_file(text(f, "tokens"), tokens);
+    }
+
     void devices(std::string & out) const {
         out += ",\"devices\":[";
         for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
@@ -573,6 +599,8 @@ struct program {
             need();
             llama_memory_clear(llama_get_memory(ctx.get()), true);
             position = 0;
+        } else if (verb == "tokenize") {
+            tokenize(f);
         } else if (verb == "devices") {
             devices(out);
         } else if (verb == "quantize") {

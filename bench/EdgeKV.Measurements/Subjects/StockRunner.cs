@@ -159,6 +159,15 @@ public sealed class StockRunner : IDisposable
         return (ReadFloats(max), ReadFloats(sum));
     }
 
+    /// <summary>Tokens of a text, by the pre-tokenizer of that name (tokenizer.ggml.pre) in place of the model's own. No model stays open.</summary>
+    public int[] Tokenize(string model, string preTokenizer, string text)
+    {
+        string tokens = FileOf("tokens");
+        File.WriteAllText(FileOf("text"), text);
+        Ask("tokenize", ("model", model), ("pre", preTokenizer), ("text", FileOf("text")), ("tokens", tokens));
+        return MemoryMarshal.Cast<byte, int>(File.ReadAllBytes(tokens)).ToArray();
+    }
+
     /// <summary>Names of ggml's devices.</summary>
     public IReadOnlyList<string> Devices() => [.. Ask("devices").GetProperty("devices").EnumerateArray().Select(d => d.GetString() ?? "")];
 

@@ -44,4 +44,16 @@ internal static class NativeErrors
 
     /// <summary>What the calling thread's last native call said of its failure.</summary>
     public static unsafe string? LastError() => Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_last_error());
+
+    /// <summary>What llama.cpp first logged as an error on the calling thread since <see cref="ClearLogError"/>; null when there was nothing.</summary>
+    public static unsafe string? LogError() =>
+        Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_log_error()) is { Length: > 0 } text ? text : null;
+
+    /// <summary>Why the last load of a model file failed, on whatever thread; null when it did not.</summary>
+    /// <param name="path">The file, as it was given to be loaded.</param>
+    public static unsafe string? LoadError(string path) =>
+        Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_load_error(path)) is { Length: > 0 } text ? text : null;
+
+    /// <summary>Forgets what the calling thread logged.</summary>
+    public static void ClearLogError() => NativeMethods.edgekv_log_error_clear();
 }

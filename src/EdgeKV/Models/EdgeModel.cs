@@ -195,6 +195,7 @@ public sealed class EdgeModel : IDisposable
     /// <param name="text">The text.</param>
     /// <param name="addSpecial">Whether to add the tokens that the model puts around every text.</param>
     /// <param name="parseSpecial">Whether text such as &lt;|im_start|&gt; becomes its control token. Leave it off for text from others.</param>
+    /// <exception cref="EdgeKVException">The model's vocabulary cannot express the text; the message says why.</exception>
     public int[] Tokenize(string text, bool addSpecial = false, bool parseSpecial = false)
     {
         ArgumentNullException.ThrowIfNull(text);

@@ -1,6 +1,4 @@
 using System.Runtime.ExceptionServices;
-using System.Runtime.InteropServices;
-using EdgeKV.Native;
 using LLama;
 using LLama.Common;
 using LLama.Exceptions;
@@ -51,7 +49,7 @@ internal static class ModelLoader
         }
         catch (LoadWeightsFailedException e)
         {
-            throw new ModelException($"The model {path} cannot be loaded: {ErrorOf(path) ?? e.Message}", e);
+            throw new ModelException($"The model {path} cannot be loaded: {NativeErrors.LoadError(path) ?? e.Message}", e);
         }
     }
 
@@ -78,9 +76,6 @@ internal static class ModelLoader
             throw new ModelException($"The model {path} cannot be opened: {e.Message}", e);
         }
     }
-
-    private static unsafe string? ErrorOf(string path) =>
-        Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_load_error(path)) is { Length: > 0 } text ? text : null;
 
     // An exception must not unwind through native frames: it is kept, and loading is stopped.
     private sealed class Receiver(IProgress<double>? progress, CancellationTokenSource stop) : IProgress<float>

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using EdgeKV.Engine;
 using EdgeKV.Models;
 using EdgeKV.Native;
@@ -64,9 +63,9 @@ internal static class ContextFactory
         }
     }
 
-    private static unsafe LLamaContext Create(EdgeModel model, ModelParams parameters)
+    private static LLamaContext Create(EdgeModel model, ModelParams parameters)
     {
-        NativeMethods.edgekv_log_error_clear();
+        NativeErrors.ClearLogError();
         LLamaContext context;
         try
         {
@@ -88,8 +87,8 @@ internal static class ContextFactory
 
         static EdgeKVException Failed(Exception? inner)
         {
-            string? reason = Marshal.PtrToStringUTF8((nint)NativeMethods.edgekv_log_error());
-            return new EdgeKVException($"llama.cpp could not make a context: {(string.IsNullOrEmpty(reason) ? inner?.Message ?? "it gives no reason" : reason)}", inner);
+            string reason = NativeErrors.LogError() ?? inner?.Message ?? "it gives no reason";
+            return new EdgeKVException($"llama.cpp could not make a context: {reason}", inner);
         }
     }
 }

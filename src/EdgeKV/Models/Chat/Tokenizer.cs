@@ -17,8 +17,20 @@ internal sealed class Tokenizer(SafeLlamaModelHandle model)
     /// <param name="text">The text.</param>
     /// <param name="addSpecial">Whether to add the tokens that the model puts around every text.</param>
     /// <param name="parseSpecial">Whether text such as &lt;|im_start|&gt; becomes its control token.</param>
-    public int[] Tokenize(string text, bool addSpecial = false, bool parseSpecial = false) =>
-        MemoryMarshal.Cast<LLamaToken, int>(model.Tokenize(text, addSpecial, parseSpecial, Utf8)).ToArray();
+    /// <exception cref="EdgeKVException">The model's vocabulary cannot express the text; the message says why.</exception>
+    public int[] Tokenize(string text, bool addSpecial = false, bool parseSpecial = false)
+    {
+        NativeErrors.ClearLogError();
+        try
+        {
+            return MemoryMarshal.Cast<LLamaToken, int>(model.Tokenize(text, addSpecial, parseSpecial, Utf8)).ToArray();
+        }
+        catch (OverflowException e)
+        {
+            // llama.cpp says that it failed by the smallest number, of which LLamaSharp makes the length of an array.
+            throw new EdgeKVException($"llama.cpp could not tokenize a text of {text.Length} characters: {NativeErrors.LogError() ?? e.Message}", e);
+        }
+    }
 
     /// <summary>The text of tokens. Bytes that are not UTF-8 become the replacement character.</summary>
     /// <param name="tokens">The tokens.</param>
