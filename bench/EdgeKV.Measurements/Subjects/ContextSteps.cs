@@ -82,7 +82,7 @@ public static unsafe class ContextSteps
         public (float[] Max, float[] Sum, double Seconds) DecodeScored(
             ReadOnlySpan<int> tokens, int scored, long bytesMax = 0, ReadOnlySpan<int> see = default)
         {
-            using NativeContext.Scope scope = context.Enter();
+            using ContextLock scope = context.Enter();
             NativeErrors.ThrowIfFailed(
                 NativeMethods.edgekv_scores_create(context.Native.Handle, scored, NativeAggregates.Max | NativeAggregates.Sum, out nint raw),
                 nameof(NativeMethods.edgekv_scores_create));
@@ -109,14 +109,14 @@ public static unsafe class ContextSteps
         /// <summary>Kept rows, and rows for later tokens, of every KV head.</summary>
         public (int[] Rows, int[] Room) KeptRows()
         {
-            using NativeContext.Scope scope = context.Enter();
+            using ContextLock scope = context.Enter();
             return CacheStateReader.KeptRows(context.Native);
         }
 
         /// <summary>The positions that one KV head kept.</summary>
         public int[] KeptPositions(int layer, int kvHead)
         {
-            using NativeContext.Scope scope = context.Enter();
+            using ContextLock scope = context.Enter();
             (int[] rows, _) = CacheStateReader.KeptRows(context.Native);
             return CacheStateReader.KeptPositions(context.Native, layer, kvHead, rows[context.Model.Geometry.KvHeads.First(layer) + kvHead]);
         }
@@ -124,7 +124,7 @@ public static unsafe class ContextSteps
         /// <summary>The rows that a compact cache kept, as a plan.</summary>
         public CompressionPlan KeptPlan()
         {
-            using NativeContext.Scope scope = context.Enter();
+            using ContextLock scope = context.Enter();
             HeadLayout kvHeads = context.Model.Geometry.KvHeads;
             (int[] rows, _) = CacheStateReader.KeptRows(context.Native);
             int[][] positions = [.. rows.Select((count, list) => CacheStateReader.KeptPositions(context.Native, kvHeads.At(list).Layer, kvHeads.At(list).Head, count))];

@@ -65,9 +65,15 @@ constexpr array_type ARRAYS[] = {
 }
 
 std::string to_text(double value) {
-    const bool  whole  = std::abs(value) < 1e15 && value == std::trunc(value);
-    std::string number = whole ? std::to_string((int64_t) value) : std::to_string(value);
-    return value == ABOVE_ZERO ? "a number above 0" : value == MOST_FLOAT ? "the largest float" : number;
+    const bool is_whole = std::abs(value) < 1e15 && value == std::trunc(value);
+    return is_whole ? std::to_string((int64_t) value) : std::to_string(value);
+}
+
+std::string to_text(const number_range & range) {
+    if (range.most == MOST_COUNT) {
+        return "from " + to_text(range.least) + " to " + to_text(range.most);
+    }
+    return range.least == ABOVE_ZERO ? "a number above 0" : "a number of 0 or more";
 }
 
 template <typename T>
@@ -133,7 +139,7 @@ void check_numbers(const gguf_context * metadata, int64_t id, std::string_view k
             refuse(key, "is NaN, where a number is needed");
         }
         if (range && !(value >= range->least && value <= range->most)) {
-            refuse(key, "is " + to_text(value) + "; it can be from " + to_text(range->least) + " to " + to_text(range->most));
+            refuse(key, "is " + to_text(value) + "; it has to be " + to_text(*range));
         }
     }
 }

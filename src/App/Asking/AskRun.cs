@@ -188,6 +188,10 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             int limit = request.ContextSize > 0 && !request.WhileReading ? request.ContextSize : model.Window;
             model.EnsureCompressible(request.CacheType, policy, tokens, limit, request.WhileReading ? null : Options);
         }
+        catch (PlanException e) when (request.Rerotate && policy.RowsDiffer)
+        {
+            throw new CommandException(ExitCode.Usage, e.Message, e);
+        }
         catch (PlanException e) when (request.Budget?.Bytes is not null)
         {
             throw Unmet(e);

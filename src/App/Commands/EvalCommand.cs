@@ -195,7 +195,7 @@ internal sealed class EvalCommand
         WrittenReport report = ReportWriter.Write(output);
         RunTables.Write(terminal.OutConsole(), report.Statistics);
         terminal.Out.WriteLine($"{report.Path}, and its tables as CSV beside it.");
-        return ReportTables.Failure(report.Statistics) is { } failure ? throw new CommandException(ExitCode.Usage, failure) : (int)ExitCode.Success;
+        return ReportTables.Failure(report.Statistics) is { } failure ? throw new CommandException(ExitCode.DoesNotFit, failure) : (int)ExitCode.Success;
     }
 
     private void EnsureOutputs(string folder, bool resume, (string Name, string? Path)[] inputs)

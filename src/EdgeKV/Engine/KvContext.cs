@@ -285,9 +285,9 @@ public sealed class KvContext : IDisposable
     }
 
     /// <summary>Takes the lock of a context that has not failed.</summary>
-    internal NativeContext.Scope Enter()
+    internal ContextLock Enter()
     {
-        NativeContext.Scope scope = Native.Enter(_options.WaitForContext);
+        ContextLock scope = Native.Enter(_options.WaitForContext);
         try
         {
             Native.ThrowIfFailed();

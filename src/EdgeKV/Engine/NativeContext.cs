@@ -70,7 +70,11 @@ internal sealed unsafe class NativeContext
     /// <param name="wait">Whether to wait while another thread has it.</param>
     /// <exception cref="ContextBusyException">Another thread has it, and the caller does not wait.</exception>
     /// <exception cref="ObjectDisposedException">The context has been disposed.</exception>
-    public Scope Enter(bool wait = true) => new(this, wait);
+    public ContextLock Enter(bool wait = true)
+    {
+        ObjectDisposedException.ThrowIf(_stopped, typeof(KvContext));
+        return new ContextLock(Handle, wait);
+    }
 
     /// <summary>Stops what is running, and all work to come: the owner is disposing the context.</summary>
     public void Stop()
@@ -396,31 +400,5 @@ internal sealed unsafe class NativeContext
         }
 
         NativeErrors.ThrowIfFailed(status, function, cancellation);
-    }
-
-    /// <summary>Holds the context's lock, and keeps the context from being freed.</summary>
-    internal readonly ref struct Scope
-    {
-        private readonly NativeContext _context;
-
-        public Scope(NativeContext context, bool wait)
-        {
-            ObjectDisposedException.ThrowIf(context._stopped, typeof(KvContext));
-            _context = context;
-            bool referenced = false;
-            context.Handle.DangerousAddRef(ref referenced);
-            NativeStatus status = NativeMethods.edgekv_lock(context.Handle, wait ? -1 : 0);
-            if (status != NativeStatus.Ok)
-            {
-                context.Handle.DangerousRelease();
-                NativeErrors.ThrowIfFailed(status, nameof(NativeMethods.edgekv_lock));
-            }
-        }
-
-        public void Dispose()
-        {
-            NativeMethods.edgekv_unlock(_context.Handle.DangerousGetHandle());
-            _context.Handle.DangerousRelease();
-        }
     }
 }

@@ -187,7 +187,7 @@ public sealed class EvalTests : IDisposable
         int code = await RunAsync(terminal, "--dataset", data, "--policies", "knorm,global:source=repeat");
 
         Assert.Matches(@"data\.jsonl:1, policy global: The context of \d+ tokens leaves \d+ of 4096 positions to score it by itself", terminal.ErrorText);
-        Assert.Equal(4, code);
+        Assert.Equal(5, code);
         Assert.False(Directory.Exists(Output));
     }
 
@@ -214,7 +214,7 @@ public sealed class EvalTests : IDisposable
 
         Assert.Contains("all 1 cells of policies failed; knorm at 0.9999: The plan keeps no row", terminal.ErrorText, StringComparison.Ordinal);
         Assert.Contains("knorm: 1 cell failed", terminal.OutText, StringComparison.Ordinal);
-        Assert.Equal(2, code);
+        Assert.Equal(5, code);
     }
 
     [Fact]
