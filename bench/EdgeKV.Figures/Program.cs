@@ -1,8 +1,10 @@
 using System.Globalization;
+using EdgeKV;
 using EdgeKV.Evaluation;
 using EdgeKV.Figures;
 using EdgeKV.Measurements;
 using EdgeKV.Measurements.Subjects;
+using LLama.Native;
 
 // figures [OUTPUT_FOLDER [PART...]]     measures and writes figures.json and figures.md, to docs/ of the checkout by default; where parts are
 //                                       named, the figures of the others stay as they are
@@ -15,6 +17,10 @@ using EdgeKV.Measurements.Subjects;
 //                                       THREADS writes it of what is there; runs that are not stay as the page has them
 // figures soundness FIRST               what the first form starts to try bad inputs
 // figures device NUMBER                 what it starts to measure one case on a device
+// llama.cpp tells standard error everything that it does.
+EdgeKVRuntime.Use();
+NativeLogConfig.llama_log_set(static (_, _) => { });
+
 if (args is ["picture", var json, var svg])
 {
     RowsPicture.Write(json, svg);

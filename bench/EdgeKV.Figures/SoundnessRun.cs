@@ -92,7 +92,7 @@ internal sealed record SoundnessRun(int Tried, int Crashed, IReadOnlyList<string
     private static ProcessStartInfo Start(int first)
     {
         string program = Environment.ProcessPath ?? throw new InvalidOperationException("This program does not know its own path.");
-        ProcessStartInfo start = new(program) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
+        ProcessStartInfo start = new(program) { RedirectStandardOutput = true, UseShellExecute = false };
         if (Path.GetFileNameWithoutExtension(program) == "dotnet")
         {
             start.ArgumentList.Add(typeof(SoundnessRun).Assembly.Location);
