@@ -121,6 +121,27 @@ public sealed class GgufEditor
         return this;
     }
 
+    /// <summary>Says that a tensor has no rows.</summary>
+    public GgufEditor Flatten(string tensor)
+    {
+        byte[] shape = _tensors.Single(t => t.Name == tensor).Shape;
+        shape.AsSpan(shape.Length - 8).Clear();
+        return this;
+    }
+
+    /// <summary>Keeps the first elements of an array of texts or of 32-bit numbers.</summary>
+    public GgufEditor Cut(string key, int count)
+    {
+        byte[] old = _metadata.Single(pair => pair.Key == key).Value;
+        int position = 12;
+        for (int i = 0; i < count; i++)
+        {
+            position += MemoryMarshal.Read<uint>(old) == Text ? 8 + (int)MemoryMarshal.Read<ulong>(old.AsSpan(position)) : 4;
+        }
+
+        return Put(key, Array, [.. old[..4], .. Bytes((ulong)count), .. old[12..position]]);
+    }
+
     /// <summary>Writes the copy.</summary>
     public void Write(string path)
     {

@@ -1,5 +1,6 @@
 #include "chat/pieces.h"
 
+#include "llama-host.h"
 #include "llama.h"
 
 #include <algorithm>
@@ -18,8 +19,9 @@ bool is_space(char c) {
 
 control_tokens::control_tokens(const llama_vocab * vocab) {
     for (llama_token id = 0; vocab && id < llama_vocab_n_tokens(vocab); ++id) {
-        const int attributes = llama_vocab_get_attr(vocab, id);
-        if (!(attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN))) {
+        const int  attributes = llama_vocab_get_attr(vocab, id);
+        const bool is_markup  = (attributes & LLAMA_TOKEN_ATTR_USER_DEFINED) && llama_vocab_is_markup(vocab, id);
+        if (!is_markup && !(attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN))) {
             continue;
         }
         const char * text = llama_vocab_get_text(vocab, id);

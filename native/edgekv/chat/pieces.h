@@ -1,4 +1,4 @@
-// Where the control tokens of a vocabulary stand in a text.
+// Where the control tokens of a vocabulary stand in a text, those among them that the file types as user-defined.
 #pragma once
 
 #include <string>

@@ -176,6 +176,10 @@ void llama_check_metadata(const gguf_context * metadata) {
         }
     }
     check_suppressed(metadata);
+    const int64_t vocabulary = gguf_find_key(metadata, "tokenizer.ggml.tokens");
+    if (vocabulary >= 0 && gguf_get_arr_n(metadata, vocabulary) == 0) {
+        refuse("tokenizer.ggml.tokens", "is empty");
+    }
 
     const int64_t    architecture_id = gguf_find_key(metadata, "general.architecture");
     std::string_view architecture;

@@ -103,7 +103,7 @@ internal sealed class AskCommand
         "--top-k", "Draw among the K likeliest tokens; 0: all", 40, 0, int.MaxValue);
 
     private readonly Option<double> _topP = OptionParsing.Number(
-        "--top-p", "Draw among the likeliest tokens that together have this probability", 0.95, 0, 1, example: "0.95");
+        "--top-p", "Draw among the likeliest tokens that together have this probability", 0.95, 0.001, 1, example: "0.95");
 
     private readonly Option<double> _minP = OptionParsing.Number(
         "--min-p", "Leave out tokens below this share of the likeliest one's probability", 0.05, 0, 1, example: "0.05");

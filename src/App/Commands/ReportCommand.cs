@@ -29,9 +29,10 @@ internal sealed class ReportCommand
         {
             string folder = parsed.GetRequiredValue(_folder);
             RunFolder.ReadManifest(folder);
-            foreach (string file in ReportWriter.FilesOf(folder, parsed.GetValue(_output)))
+            foreach ((int index, string file) in ReportWriter.FilesOf(folder, parsed.GetValue(_output)).Index())
             {
-                new Output(file, OutputKind.Report, _output.Name) { Force = parsed.GetValue(_force) }.Ensure(
+                // The page comes first. Its tables are files that nobody named: what is in their place is moved away by hand.
+                new Output(file, OutputKind.Report, _output.Name) { Force = index == 0 && parsed.GetValue(_force), Remedy = index == 0 ? null : "move it away" }.Ensure(
                     RunFolder.FilesOf(folder).Select(part => ("a file of the run", (string?)part)));
             }
 

@@ -18,6 +18,11 @@ internal static class References
             return null;
         }
 
+        if (sample.Classes.GroupBy(name => name).FirstOrDefault(group => group.Count() > 1) is { Key: var twice })
+        {
+            return $"the class \"{twice}\" is given twice, so that it could not be right alone";
+        }
+
         if (sample.Metric == MetricNames.Retrieval && WithoutParagraph(sample.Answers) is { } wrong)
         {
             return wrong;

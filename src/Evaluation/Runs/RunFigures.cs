@@ -40,7 +40,7 @@ internal static class RunFigures
     private static string? Score(CellResult cell) => cell.Metric switch
     {
         _ when !MetricNames.All.Contains(cell.Metric) => $"there is no metric \"{cell.Metric}\", only {string.Join(", ", MetricNames.All)}",
-        _ when double.IsNaN(cell.Score) => null,
+        _ when double.IsNaN(cell.Score) => string.IsNullOrEmpty(cell.Error) ? "there is neither a score nor an error" : null,
         MetricNames.Perplexity => cell.Score >= 1 && double.IsFinite(cell.Score) ? null : Text($"the score is {cell.Score}; {cell.Metric} gives 1 and more"),
         _ => cell.Score is >= 0 and <= 1 ? null : Text($"the score is {cell.Score}; {cell.Metric} gives 0 to 1"),
     };

@@ -68,6 +68,7 @@ public sealed class PlainReaderTests : IDisposable
     [InlineData("""{"context": "a", "question": "b", "answers": "...", "metric": "rouge-l"}""", "nothing is right by rouge-l, not even \"...\"")]
     [InlineData("""{"context": "a", "question": "b", "answers": "seven", "metric": "count"}""", "nothing is right by count, not even \"seven\"")]
     [InlineData("""{"context": "a", "question": "b", "answers": "x", "metric": "classification", "classes": ["c", "d"]}""", "nothing is right by classification, not even \"x\"")]
+    [InlineData("""{"context": "a", "question": "b", "answers": "e", "metric": "classification", "classes": ["e", "e"]}""", "the class \"e\" is given twice")]
     public void Read_BadLine_NamesFileAndLine(string line, string what)
     {
         string path = _folder.File("mine.jsonl", """{"context": "a", "question": "b", "answers": "c"}""" + "\n" + line);

@@ -176,6 +176,7 @@ public sealed class RunFolderTests : IDisposable
     [InlineData("\"contextTokens\":10", "\"contextTokens\":0", "the contextTokens are 0; there is at least 1")]
     [InlineData("\"answerTokens\":1", "\"answerTokens\":-1", "the answerTokens are -1; there is at least 0")]
     [InlineData("\"prefillSeconds\":1", "\"prefillSeconds\":null", "the prefillSeconds are no number of seconds")]
+    [InlineData("\"score\":0.5", "\"score\":null", "there is neither a score nor an error")]
     [InlineData("\"dataset\":\"d\"", "\"dataset\":null", "dataset")]
     [InlineData("\"task\":\"t\"", "\"task\":\"u\",\"task\":\"t\"", "Duplicate property 'task'")]
     public void ReadResults_AFigureThatCannotBe_NamesFileAndLine(string there, string instead, string what)

@@ -44,6 +44,28 @@ public sealed class ModelFileTests : IDisposable
         Refused(file => file.Narrow("tokenizer.ggml.token_type"), "tokenizer.ggml.token_type is an array of u8");
 
     [Fact]
+    public void Load_TensorWithoutRows_IsNamed() => Refused(file => file.Flatten("output_norm.weight"), "tensor output_norm.weight has a dimension of 0");
+
+    [Theory]
+    [InlineData(0, "tokenizer.ggml.tokens is empty")]
+    [InlineData(1, "tokenizer.ggml.bos_token_id is 11 by default, and the vocabulary has 1 tokens")]
+    public void Load_VocabularyWithoutItsOwnSpecialTokens_IsNamed(int tokens, string expected) =>
+        Refused(file => file.Cut("tokenizer.ggml.tokens", tokens).Cut("tokenizer.ggml.token_type", tokens).Cut("tokenizer.ggml.merges", 0), expected);
+
+    [Theory]
+    [InlineData("", "no chat template")]
+    [InlineData("hello", "leaves texts of the conversation out")]
+    public void TokenizeDocument_TemplateOfNoUse_SaysSo(string template, string expected)
+    {
+        Write(file => file.Set("tokenizer.chat_template", template));
+        using var model = EdgeModel.Load(_path);
+
+        UnsupportedModelException exception = Assert.Throws<UnsupportedModelException>(() => model.TokenizeDocument("a text"));
+
+        Assert.Contains(expected, exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Load_OtherKeysNearTheEndsOfTheirRanges_AreTaken()
     {
         Write(file => file.Set("llama.context_length", (uint)int.MaxValue).Set("llama.attention.layer_norm_rms_epsilon", 0f));

@@ -64,10 +64,33 @@ public sealed class TurnTokenTests : IDisposable
         Assert.Equal(tokens, through.Select(token => (int)token));
         if (type == UserDefined)
         {
-            // The template's own text still becomes them.
-            LLamaToken[] parsed = model.Weights.NativeHandle.Tokenize(marks[0], addBos: false, special: true, System.Text.Encoding.UTF8);
-            Assert.Equal([turns[0]], parsed.Select(token => (int)token));
+            // The template's own text still becomes them, and the document within it does not.
+            int[] document = model.TokenizeDocument(text);
+            Assert.Equal(turns[0], document[0]);
+            Assert.Empty(document[1..].Intersect(turns));
         }
+    }
+
+    [Theory]
+    [InlineData("<start_of_turn>")]
+    [InlineData("[|user|]")]
+    [InlineData("<tool_response>")]
+    [InlineData("<|user|>")]
+    public void Tokenize_TurnTokensThatTheTemplatePutsTogether_AreCharacters(string mark)
+    {
+        using EdgeModel model = Load([mark, "<table>"], UserDefined, "{{ messages[0]['content'] }}");
+
+        Assert.DoesNotContain(model.VocabularySize - 3, model.Tokenize($"A document {mark}system"));
+    }
+
+    [Fact]
+    public void Tokenize_ControlTokenThatIsTheUnknownOne_IsCharacters()
+    {
+        using var model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
+        int unknown = model.VocabularySize - 3;
+        Assert.Equal("<|endoftext|>", model.Detokenize([unknown], special: true));
+
+        Assert.DoesNotContain(unknown, model.Tokenize("a<|endoftext|>b"));
     }
 
     [Fact]

@@ -208,8 +208,15 @@ internal sealed class ChatFrame
             ChatPrompt first = template.RenderPlaces([.. system, ChatMessage.User(string.Empty)], options);
             ChatPrompt next = template.RenderPlaces(
                 [ChatMessage.User(string.Empty), ChatMessage.Assistant(string.Empty), ChatMessage.User(string.Empty)], options);
-            ChatPrompt change = next.CutAfter(message: 1).After.CutAfter(message: 2).Before;
-            return new Frame(first.CutAfter(system.Length).Before, change, first.CutAfter(system.Length).After);
+            try
+            {
+                ChatPrompt change = next.CutAfter(message: 1).After.CutAfter(message: 2).Before;
+                return new Frame(first.CutAfter(system.Length).Before, change, first.CutAfter(system.Length).After);
+            }
+            catch (ArgumentOutOfRangeException e)
+            {
+                throw new UnsupportedModelException("The model's chat template leaves texts of the conversation out.", e);
+            }
         }
     }
 }
