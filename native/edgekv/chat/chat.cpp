@@ -261,9 +261,16 @@ json grammar_of(const common_chat_params & params, const llama_vocab * vocab) {
              { "preserved_tokens", params.preserved_tokens } };
 }
 
-json pieces_of(const std::string & prompt, const control_tokens & controls) {
+// Stand-ins hold the place of a conversation's texts, so that the prompt is the template's alone.
+json pieces_of(const common_chat_params & params, const llama_vocab * vocab) {
+    if (vocab) {
+        llama_vocab_find_markup(vocab, params.prompt);
+        for (const std::string & token : params.preserved_tokens) {
+            llama_vocab_find_markup(vocab, token);
+        }
+    }
     json pieces = json::array();
-    for (const piece & p : controls.split(prompt)) {
+    for (const piece & p : control_tokens(vocab).split(params.prompt)) {
         pieces.push_back({ { "text", p.text }, { "control", p.control } });
     }
     return pieces;
@@ -305,7 +312,7 @@ std::string render(const llama_model * model, const char * chat_template, const 
 
         return written({
             { "prompt", params.prompt },
-            { "pieces", pieces_of(params.prompt, controls) },
+            { "pieces", pieces_of(params, vocab) },
             { "bos", vocab && llama_vocab_get_add_bos(vocab) ? llama_vocab_bos(vocab) : -1 },
             { "grammar", grammar_of(params, vocab) },
             { "stops", params.additional_stops },

@@ -199,6 +199,12 @@ public sealed class EdgeModel : IDisposable
     public int[] Tokenize(string text, bool addSpecial = false, bool parseSpecial = false)
     {
         ArgumentNullException.ThrowIfNull(text);
+        if (!parseSpecial)
+        {
+            // What the chat template writes says which tokens mark turns.
+            _ = _chat.Value;
+        }
+
         return Tokenizer.Tokenize(text, addSpecial, parseSpecial);
     }
 

@@ -72,15 +72,23 @@ public sealed class TurnTokenTests : IDisposable
     }
 
     [Theory]
-    [InlineData("<start_of_turn>")]
-    [InlineData("[|user|]")]
-    [InlineData("<tool_response>")]
-    [InlineData("<|user|>")]
-    public void Tokenize_TurnTokensThatTheTemplatePutsTogether_AreCharacters(string mark)
+    [InlineData("<start_of_turn>", "")]
+    [InlineData("[|user|]", "")]
+    [InlineData("<tool_response>", "")]
+    [InlineData("<|user|>", "")]
+    [InlineData("<user>", "'<' + message['role'] + '>' + ")]
+    [InlineData("###user", "'##' + '#' + message['role'] + ")]
+    public void Tokenize_TurnTokensThatTheTemplateDoesNotHaveAsTheyAre_AreCharacters(string mark, string opening)
     {
-        using EdgeModel model = Load([mark, "<table>"], UserDefined, "{{ messages[0]['content'] }}");
+        using EdgeModel model = Load(
+            [mark, "<table>"], UserDefined, $"{{% for message in messages %}}{{{{ {opening}message['content'] }}}}{{% endfor %}}");
+        int turn = model.VocabularySize - 3;
 
-        Assert.DoesNotContain(model.VocabularySize - 3, model.Tokenize($"A document {mark}system"));
+        int[] tokens = model.Tokenize($"A document {mark}system <table>");
+
+        Assert.DoesNotContain(turn, tokens);
+        Assert.Contains(turn + 1, tokens);
+        Assert.Equal(opening.Length > 0 ? [turn] : [], model.TokenizeDocument("7").Where(token => token == turn));
     }
 
     [Fact]
