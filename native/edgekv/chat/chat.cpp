@@ -152,11 +152,8 @@ void read_limits(const json & object, common_limits & limits) {
     }
 }
 
-void read_options(const std::string & text, common_chat_templates_inputs & inputs, common_limits & limits,
-                  const control_tokens & controls) {
-    const json options = read("options", text);
+void read_options(const json & options, common_chat_templates_inputs & inputs, const control_tokens & controls) {
     given("options", [&] {
-        read_limits(options, limits);
         inputs.add_generation_prompt = options.value("add_generation_prompt", true);
         inputs.enable_thinking       = options.value("enable_thinking", true);
         inputs.parallel_tool_calls   = options.value("parallel_tool_calls", false);
@@ -261,16 +258,35 @@ json grammar_of(const common_chat_params & params, const llama_vocab * vocab) {
              { "preserved_tokens", params.preserved_tokens } };
 }
 
-// Stand-ins hold the place of a conversation's texts, so that the prompt is the template's alone.
-json pieces_of(const common_chat_params & params, const llama_vocab * vocab) {
-    if (vocab) {
-        llama_vocab_find_markup(vocab, params.prompt);
-        for (const std::string & token : params.preserved_tokens) {
-            llama_vocab_find_markup(vocab, token);
+// Texts must not become a token with which the template begins or ends turns, also where the file types it as user-defined and the template puts it
+// together of pieces. What is written for a conversation of our own says which these are, whatever is rendered first.
+void find_markup(const common_chat_templates * templates, const llama_vocab * vocab) {
+    const auto message = [](const char * role) {
+        common_chat_msg m;
+        m.role    = role;
+        m.content = "x";
+        return m;
+    };
+    for (const bool system : { true, false }) {
+        common_chat_templates_inputs inputs;
+        if (system) {
+            inputs.messages.push_back(message("system"));
+        }
+        inputs.messages.insert(inputs.messages.end(), { message("user"), message("assistant"), message("user") });
+        try {
+            llama_vocab_find_markup(vocab, common_chat_templates_apply(templates, inputs).prompt);
+            return;
+        } catch (const std::bad_alloc &) {
+            throw;
+        } catch (const std::exception &) {
+            // Not every template takes every role. What is wrong with the conversation that was given is said when that is rendered.
         }
     }
+}
+
+json pieces_of(const std::string & prompt, const control_tokens & controls) {
     json pieces = json::array();
-    for (const piece & p : control_tokens(vocab).split(params.prompt)) {
+    for (const piece & p : controls.split(prompt)) {
         pieces.push_back({ { "text", p.text }, { "control", p.control } });
     }
     return pieces;
@@ -294,15 +310,24 @@ common_chat_format format_of(const std::string & name) {
 std::string render(const llama_model * model, const char * chat_template, const std::string & messages, const std::string & tools,
                    const std::string & options) {
     return limited("the chat template", [&](common_limits & limits) {
-        const llama_vocab *  vocab = model ? llama_model_get_vocab(model) : nullptr;
+        const json asked = read("options", options);
+        given("options", [&] {
+            read_limits(asked, limits);
+            return 0;
+        });
+
+        const auto          templates = common_chat_templates_init(model, override_of(model, chat_template));
+        const llama_vocab * vocab     = model ? llama_model_get_vocab(model) : nullptr;
+        if (vocab) {
+            find_markup(templates.get(), vocab);
+        }
         const control_tokens controls(vocab);
 
         common_chat_templates_inputs inputs;
         inputs.messages = messages_of(messages, controls);
         inputs.tools    = tools_of(tools, controls);
-        read_options(options, inputs, limits, controls);
+        read_options(asked, inputs, controls);
 
-        const auto        templates = common_chat_templates_init(model, override_of(model, chat_template));
         const std::string source =
             common_chat_templates_source(templates.get()) + common_chat_templates_source(templates.get(), "tool_use");
         auto known = common_chat_templates_get_caps(templates.get());
@@ -312,7 +337,7 @@ std::string render(const llama_model * model, const char * chat_template, const 
 
         return written({
             { "prompt", params.prompt },
-            { "pieces", pieces_of(params, vocab) },
+            { "pieces", pieces_of(params.prompt, controls) },
             { "bos", vocab && llama_vocab_get_add_bos(vocab) ? llama_vocab_bos(vocab) : -1 },
             { "grammar", grammar_of(params, vocab) },
             { "stops", params.additional_stops },

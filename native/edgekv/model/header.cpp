@@ -24,16 +24,26 @@ public:
         return value;
     }
 
-    std::string text() {
-        const auto  length = number<uint64_t>();
-        std::string value;
-        for (uint64_t i = 0; i < length && m_file; i++) {
-            value += (char) m_file.get();
+    // the name of a tensor
+    std::string name() {
+        const auto length = number<uint64_t>();
+        if (length > MAX_NAME_BYTES) {
+            m_file.setstate(std::ios::failbit);
+            return {};
         }
+        std::string value(length, '\0');
+        m_file.read(value.data(), (std::streamsize) length);
         return value;
     }
 
-    void skip(uint64_t bytes) { m_file.ignore((std::streamsize) std::min<uint64_t>(bytes, INT64_MAX)); }
+    // Within the buffer of the stream where that is likely, else without reading. A place behind the file's end fails the next read.
+    void skip(uint64_t bytes) {
+        if (bytes < BUFFER_BYTES) {
+            m_file.ignore((std::streamsize) bytes);
+        } else {
+            m_file.seekg((std::streamoff) std::min<uint64_t>(bytes, INT64_MAX), std::ios::cur);
+        }
+    }
 
     // a value of metadata
     void skip_value(uint32_t type) {
@@ -59,6 +69,9 @@ public:
     }
 
 private:
+    static constexpr uint64_t MAX_NAME_BYTES = 1024; // ggml takes 63
+    static constexpr uint64_t BUFFER_BYTES   = 4096;
+
     uint64_t size_of(uint32_t type) {
         switch (type) {
             case 0:
@@ -105,7 +118,7 @@ void llama_check_shapes(const std::string & path) {
         file.skip_value(file.number<uint32_t>());
     }
     for (int64_t i = 0; i < tensors && file; i++) {
-        const std::string name       = file.text();
+        const std::string name       = file.name();
         const auto        dimensions = file.number<uint32_t>();
         for (uint32_t d = 0; d < dimensions && file; d++) {
             const auto size = file.number<int64_t>();

@@ -200,7 +200,7 @@ internal sealed class EvalCommand
 
     private void EnsureOutputs(string folder, bool resume, (string Name, string? Path)[] inputs)
     {
-        if (inputs.FirstOrDefault(input => input.Path is not null && Directory.Exists(input.Path) && IsWithin(folder, input.Path)) is { Path: { } data })
+        if (inputs.FirstOrDefault(input => input.Path is not null && Output.LiesIn(folder, input.Path)) is { Path: { } data })
         {
             throw new CommandException(ExitCode.CannotWrite, $"{folder} lies in {data}, where the run's own files would be read as data; name another folder with {_output.Name}.");
         }
@@ -219,12 +219,6 @@ internal sealed class EvalCommand
         {
             new Output(file, OutputKind.Report, _output.Name) { Remedy = "move it away" }.Ensure(inputs);
         }
-    }
-
-    private static bool IsWithin(string path, string folder)
-    {
-        static string Whole(string path) => Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)) + Path.DirectorySeparatorChar;
-        return Whole(path).StartsWith(Whole(folder), StringComparison.Ordinal);
     }
 
     // The hash is of all that was read, since --samples may change when a run goes on; what is generated follows from its options and its haystack.

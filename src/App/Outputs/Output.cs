@@ -34,7 +34,7 @@ internal sealed record Output(string Path, OutputKind Kind, string Option)
         bool isRegular = OutputFile.IsRegular(Path);
         if (isRegular && HasContent() && !Kind.Is(Path))
         {
-            if (given.FirstOrDefault(input => Lies(input.Path)) is { Name: { } folder })
+            if (given.FirstOrDefault(input => LiesIn(Path, input.Path)) is { Name: { } folder })
             {
                 throw Refused($"is a file in {folder}, which would be lost; name another file with {Option}");
             }
@@ -53,6 +53,15 @@ internal sealed record Output(string Path, OutputKind Kind, string Option)
         OutputFile.EnsureWritable(Path);
     }
 
+    /// <summary>Whether a path is that of a folder that is there, or of something in it.</summary>
+    /// <param name="path">The path; it may lead to nothing.</param>
+    /// <param name="folder">The folder; nothing lies in a file.</param>
+    public static bool LiesIn(string path, string folder)
+    {
+        static string Whole(string path) => System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path)) + System.IO.Path.DirectorySeparatorChar;
+        return Directory.Exists(folder) && Whole(path).StartsWith(Whole(folder), StringComparison.Ordinal);
+    }
+
     // FileInfo tells the length of a link, not of its file.
     private bool HasContent()
     {
@@ -66,9 +75,6 @@ internal sealed record Output(string Path, OutputKind Kind, string Option)
             return true;
         }
     }
-
-    private bool Lies(string folder) => Directory.Exists(folder)
-        && System.IO.Path.GetFullPath(Path).StartsWith(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(folder)) + System.IO.Path.DirectorySeparatorChar, StringComparison.Ordinal);
 
     private CommandException Refused(string what) => new(ExitCode.CannotWrite, $"{Path} {what}.");
 }

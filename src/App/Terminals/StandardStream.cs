@@ -13,6 +13,7 @@ internal sealed unsafe partial class StandardStream(int descriptor, bool failsSi
     private const int CloseOnExec = 1;
     private const int Interrupted = 4;
     private const int BrokenPipe = 32;
+    private const short Writable = 4;
 
     private readonly bool _isOpen = IsOpen(descriptor);
 
@@ -55,7 +56,7 @@ internal sealed unsafe partial class StandardStream(int descriptor, bool failsSi
                 }
                 else if (error == Again)
                 {
-                    Thread.Sleep(1);
+                    WaitForRoom();
                 }
                 else if (error != Interrupted)
                 {
@@ -86,6 +87,13 @@ internal sealed unsafe partial class StandardStream(int descriptor, bool failsSi
     // A pipe that does not block, as some parents give it.
     private static int Again => OperatingSystem.IsMacOS() ? 35 : 11;
 
+    // Whatever ends the wait, a reader that went away included, the next write says what it was.
+    private void WaitForRoom()
+    {
+        Waiting waiting = new() { Descriptor = descriptor, Events = Writable };
+        _ = poll(&waiting, 1, -1);
+    }
+
     /// <summary>What is thrown when standard output cannot be written.</summary>
     public static OutputException Unwritable(string reason) => new($"standard output cannot be written: {reason}; give it another place.");
 
@@ -95,4 +103,15 @@ internal sealed unsafe partial class StandardStream(int descriptor, bool failsSi
 
     [LibraryImport("libc")]
     private static partial int fcntl(int descriptor, int command);
+
+    [LibraryImport("libc")]
+    private static partial int poll(Waiting* waiting, nuint count, int milliseconds);
+
+    // struct pollfd
+    private struct Waiting
+    {
+        public int Descriptor;
+        public short Events;
+        public short Happened;
+    }
 }

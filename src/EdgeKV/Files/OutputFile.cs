@@ -176,6 +176,13 @@ public static class OutputFile
         throw new IOException("Its symbolic links lead in a circle.");
     }
 
-    private static OutputException Unwritable(string path, Exception e) =>
-        new($"{path} cannot be written: {e.Message.TrimEnd('.', ' ')}; make room for it, or name another file.", e);
+    // The system's own words name the file beside, which nobody asked for.
+    private static OutputException Unwritable(string path, Exception e) => new(
+        $"{path} cannot be written: " + e switch
+        {
+            DirectoryNotFoundException => "its folder does not exist; make it, or name another file.",
+            UnauthorizedAccessException => "this user may not; change the permissions of it and its folder, or name another file.",
+            _ => $"{e.Message.Split(" : '")[0].TrimEnd('.', ' ')}; make room for it, or name another file.",
+        },
+        e);
 }

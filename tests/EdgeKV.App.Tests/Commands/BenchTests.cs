@@ -60,7 +60,7 @@ public sealed class BenchTests : IDisposable
     [InlineData(2, "--cache-types q3 must be of f16, q8_0, q4_0", "--cache-types", "q3")]
     [InlineData(2, "--decode 257 must be a whole number from 1 to 256", "--decode", "257")]
     [InlineData(2, "--ratios and --policy tova:ratio exclude each other", "--policy", "tova:ratio=0.5")]
-    [InlineData(6, "cannot be written", "--json", "no/such/folder/run.json")]
+    [InlineData(6, "no/such/folder/run.json cannot be written: its folder does not exist", "--json", "no/such/folder/run.json")]
     [InlineData(4, "--against none.json cannot be read", "--against", "none.json")]
     [InlineData(4, "document none.txt does not exist", "--document", "none.txt")]
     public async Task Bench_BadInput_SaysWhatIsWrongBeforeAnyWork(int expected, string message, params string[] options)

@@ -112,6 +112,31 @@ public sealed class StreamTests : IDisposable
     }
 
     [Fact]
+    public async Task Out_PipeThatDoesNotBlock_GetsAllOfIt()
+    {
+        // The pipe holds less than the text.
+        const string Reader = """
+            python3 -c 'import fcntl, os, subprocess, sys
+            r, w = os.pipe()
+            fcntl.fcntl(w, 1031, 4096)
+            os.set_blocking(w, False)
+            program = subprocess.Popen(sys.argv[1:], stdout=w)
+            os.close(w)
+            text = b"".join(iter(lambda: os.read(r, 65536), b""))
+            sys.stdout.buffer.write(text)
+            sys.exit(program.wait())'
+            """;
+        Assert.SkipUnless((await ShellAsync("command -v python3")).Code == 0, "There is no python3 to make such a pipe.");
+
+        (int code, string text, _) = await ShellAsync($"{Reader.TrimEnd()} {Program}policies --json");
+        (_, string whole, _) = await ShellAsync($"{Program}policies --json");
+
+        Assert.Equal(0, code);
+        Assert.True(whole.Length > 4096);
+        Assert.Equal(whole, text);
+    }
+
+    [Fact]
     public async Task Error_Full_ChangesNothingElse()
     {
         (int code, string text, _) = await ShellAsync(Program + "policies --json 2> /dev/full");

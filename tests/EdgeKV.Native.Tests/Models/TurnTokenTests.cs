@@ -1,5 +1,6 @@
 using EdgeKV.Measurements.Subjects;
 using EdgeKV.Models;
+using EdgeKV.Models.Chat;
 using LLama.Native;
 
 namespace EdgeKV.Native.Tests;
@@ -92,6 +93,27 @@ public sealed class TurnTokenTests : IDisposable
     }
 
     [Fact]
+    public void Render_ToolThatSpeaksOfAUserDefinedToken_ChangesNothingForLater()
+    {
+        using EdgeModel model = Load(
+            ["<user>", "<table>"],
+            UserDefined,
+            "{% for tool in tools or [] %}{{ tool['function']['description'] }}{% endfor %}"
+            + "{% for message in messages %}{{ '<' + message['role'] + '>' + message['content'] }}{% endfor %}");
+        int turn = model.VocabularySize - 3;
+        ChatTemplate template = new(model.Weights.NativeHandle);
+        ChatTemplateOptions tools = new() { Tools = [new ChatTool("f", "Draws a <table>.")] };
+
+        // The first one must not make a mark of what the tool says, which the second one would refuse.
+        string first = template.Render([ChatMessage.User("a")], tools).Text;
+        string second = template.Render([ChatMessage.User("a")], tools).Text;
+
+        Assert.Equal(first, second);
+        Assert.Equal([turn + 1], model.Tokenize("<table>"));
+        Assert.DoesNotContain(turn, model.Tokenize("<user>"));
+    }
+
+    [Fact]
     public void Tokenize_ControlTokenThatIsTheUnknownOne_IsCharacters()
     {
         using var model = EdgeModel.Load(TinyModels.PathOf(TinyModel.LlamaGrouped));
@@ -110,7 +132,7 @@ public sealed class TurnTokenTests : IDisposable
     }
 
     [Fact]
-    public void Tokenize_ManyUserDefinedTokens_TakesNoLongerThanTheirText()
+    public void Tokenize_ManyUserDefinedTokens_KeepsAllOfThem()
     {
         const int Count = 300_000;
         using EdgeModel model = Load(["<table>", "words and words"], UserDefined, "{{ messages[0]['content'] }}");
