@@ -23,7 +23,7 @@ internal static class OptionParsing
     /// <summary>Threads of the engine. More than the processors spin in each other's way and may never end.</summary>
     public static Option<int> Threads() => WholeNumber(
         "--threads",
-        $"Threads, at most {Environment.ProcessorCount}, which are this machine's processors; 0: one for each",
+        $"Threads, at most {Environment.ProcessorCount}, which are this machine's processors; 0: one for each physical core",
         0,
         0,
         Environment.ProcessorCount,
