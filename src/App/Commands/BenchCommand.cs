@@ -13,6 +13,7 @@ using EdgeKV.Compression;
 using EdgeKV.Evaluation;
 using EdgeKV.Files;
 using EdgeKV.Models;
+using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
 using EdgeKV.Profiles;
@@ -220,7 +221,10 @@ internal sealed class BenchCommand
         {
             foreach (KvCacheType type in options.CacheTypes)
             {
-                model.EnsureCompressible(type, policy, depth, model.Window);
+                foreach (double ratio in options.Ratios)
+                {
+                    model.EnsureCompressible(type, policy.WithBudget(Budget.FromRatio(ratio)), depth, model.Window);
+                }
             }
         }
     }

@@ -99,8 +99,9 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
     {
         KvCacheType keys = CacheTypes.Of(_native.Get(NativeCacheKey.TypeK));
         KvCacheType values = CacheTypes.Of(_native.Get(NativeCacheKey.TypeV));
+        ScoredContext seen = new(_native, context.Limit, options.ScoreMemory);
         bool valuesTakeLess = context.Model.KvBytesPerToken(values) < context.Model.KvBytesPerToken(keys);
-        context.Model.EnsureCompressible(valuesTakeLess ? values : keys, policy, _native.Position, context.Limit, options);
+        context.Model.EnsureCompressible(valuesTakeLess ? values : keys, policy, _native.Position, seen.PrefixLength(), context.Limit, options);
         if (options.Rerotate)
         {
             Rewriting.EnsureRotates(_native);

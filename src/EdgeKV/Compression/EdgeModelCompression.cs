@@ -21,9 +21,30 @@ public static class EdgeModelCompression
         /// <param name="options">How the compression will be carried out; null for the defaults.</param>
         /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact, or be of that type.</exception>
         /// <exception cref="ContextWindowException">The policy's task tokens do not fit behind the document.</exception>
-        /// <exception cref="PlanException">Positions shall close up, and the policy's KV heads keep different numbers of rows; or the budget is less than the room alone takes.</exception>
+        /// <exception cref="PlanException">
+        /// Positions shall close up, and the policy's KV heads keep different numbers of rows; the document is too short for the policy; or the budget leaves no row, or is less than the room
+        /// alone takes.
+        /// </exception>
         /// <exception cref="EdgeKVException">The options' room is above the model's window.</exception>
-        public void EnsureCompressible(KvCacheType type, ICompressionPolicy policy, int tokens, int limit, CompressOptions? options = null)
+        public void EnsureCompressible(KvCacheType type, ICompressionPolicy policy, int tokens, int limit, CompressOptions? options = null) =>
+            model.EnsureCompressible(type, policy, tokens, model.Chat.HasTemplate ? model.Chat.Open(string.Empty).Length : 0, limit, options);
+
+        /// <summary>Whether all KV heads of all layers may come to keep equally many rows, so that positions can close up behind a policy.</summary>
+        /// <param name="type">Element type of the cache.</param>
+        /// <param name="policy">Who will decide which rows stay.</param>
+        /// <param name="tokens">Tokens of the document, 1 and up.</param>
+        /// <param name="options">How the compression will be carried out; null for the defaults.</param>
+        public bool CanCloseUp(KvCacheType type, ICompressionPolicy policy, int tokens, CompressOptions? options = null)
+        {
+            ArgumentNullException.ThrowIfNull(policy);
+            Budget budget = policy.Budget;
+            return model.Geometry.KvHeads.Total == 1
+                || budget.Ratio == 0 || budget.Rows >= tokens || budget.Bytes >= model.KvBytesPerToken(type) * tokens
+                || !policy.RowsDiffer(model.Geometry.KvHeads, tokens, RowCosts.Least(model, type, options ?? new CompressOptions()));
+        }
+
+        // As above, for a document of which so many first tokens are the chat template's.
+        internal void EnsureCompressible(KvCacheType type, ICompressionPolicy policy, int tokens, int prefix, int limit, CompressOptions? options)
         {
             ArgumentNullException.ThrowIfNull(policy);
             ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
@@ -32,14 +53,8 @@ public static class EdgeModelCompression
             model.EnsureSupported();
             model.KvMemory.EnsureHolds(type);
             RowCosts.EnsureRoom(model, options);
-            Budget budget = policy.Budget;
-            if (budget.Bytes is not null)
-            {
-                _ = budget.RaggedRows(model.Geometry.KvHeads, tokens, RowCosts.Least(model, type, options));
-            }
-
-            bool keepsAll = budget.Ratio == 0 || budget.Rows >= tokens || budget.Bytes >= model.KvBytesPerToken(type) * tokens;
-            if (options.Rerotate && policy.RowsDiffer && !keepsAll && model.Geometry.KvHeads.Total > 1)
+            policy.EnsurePlannable(model.Geometry.KvHeads, tokens, RowCosts.Least(model, type, options));
+            if (options.Rerotate && !model.CanCloseUp(type, policy, tokens, options))
             {
                 throw new PlanException(
                     $"Positions close up where all KV heads keep equally many rows, and those of policy {policy.Name} do not. "
@@ -48,7 +63,7 @@ public static class EdgeModelCompression
 
             foreach (Statistic statistic in policy.Request.Statistics.SelectMany(statistic => statistic.IsMadeOfRows ? statistic.MadeOf : [statistic]))
             {
-                statistic.Reader?.EnsureRoom(statistic, model, tokens, limit);
+                statistic.Reader?.EnsureRoom(statistic, model, tokens, prefix, limit);
             }
         }
     }

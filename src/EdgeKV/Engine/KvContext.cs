@@ -161,7 +161,7 @@ public sealed class KvContext : IDisposable
         try
         {
             ReadOnlySpan<float> logits = Context.NativeHandle.GetLogitsIth(index);
-            ModelNumbers.EnsureLogit(logits[0]);
+            ModelNumbers.EnsureLogits(logits);
             return logits;
         }
         catch (LLama.Exceptions.GetLogitsInvalidIndexException e)

@@ -166,7 +166,7 @@ internal sealed unsafe class NativeContext
 
         try
         {
-            ModelNumbers.EnsureLogit(Handle.GetLogitsIth(-1)[0]);
+            ModelNumbers.EnsureLogits(Handle.GetLogitsIth(-1));
         }
         catch (ModelException)
         {

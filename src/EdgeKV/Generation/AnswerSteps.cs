@@ -215,7 +215,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
     // llama.cpp's samplers sort by logits and assert on what they find: NaN must not get there.
     private int Sample(ISamplingPipeline sampling)
     {
-        ModelNumbers.EnsureLogits(_context.Logits());
+        ModelNumbers.EnsureDrawable(_context.Logits());
         return (int)sampling.Sample(_native.Handle, -1);
     }
 

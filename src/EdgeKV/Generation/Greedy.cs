@@ -8,12 +8,13 @@ public static class Greedy
 {
     /// <summary>The likeliest token.</summary>
     /// <param name="logits">[vocabulary].</param>
-    /// <exception cref="ModelException">A logit is NaN.</exception>
+    /// <exception cref="ModelException">The largest logit is not a finite number, or all are the same.</exception>
     public static int Pick(ReadOnlySpan<float> logits)
     {
         // The first NaN counts as the largest number.
         int token = TensorPrimitives.IndexOfMax(logits);
-        ModelNumbers.EnsureLogit(logits[token]);
+        ModelNumbers.EnsureLikeliest(logits[token]);
+        ModelNumbers.EnsureLogits(logits);
         return token;
     }
 

@@ -229,12 +229,19 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
 
     /// <summary>Refuses to carry out a plan that leaves nothing of the context.</summary>
     /// <exception cref="PlanException">It keeps no row.</exception>
-    public void ThrowIfEmpty()
+    public void ThrowIfEmpty() => EnsureRows(TotalRows, ContextTokens, KvHeads);
+
+    /// <summary>Refuses a plan of no row, made or to be made.</summary>
+    /// <param name="rows">The rows that it keeps, or the most that it can keep.</param>
+    /// <param name="tokens">Tokens of the context.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <exception cref="PlanException">There is no row.</exception>
+    internal static void EnsureRows(long rows, int tokens, HeadLayout kvHeads)
     {
-        if (TotalRows == 0)
+        if (rows == 0)
         {
             throw new PlanException(
-                $"The plan keeps no row of {ContextTokens} tokens in {KvHeads} KV heads, so nothing of the context would be left: give a lower ratio, more rows, or a lower limit.");
+                $"The plan keeps no row of {tokens} tokens in {kvHeads} KV heads, so nothing of the context would be left: give a lower ratio, more rows, or a lower limit.");
         }
     }
 

@@ -43,6 +43,9 @@ public sealed class RowLimit
         }
     }
 
+    /// <summary>The most rows that the units can come to, of the layers whose rows take least.</summary>
+    internal long MostRows => Units / _perRow.Min();
+
     /// <summary>Units that a row of a layer takes, 1 and up: a row of one KV head, or a composite row, as was asked for.</summary>
     /// <param name="layer">0 to layers - 1.</param>
     public long PerRow(int layer) => _perRow[layer];

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Scoring;
 
@@ -22,7 +23,22 @@ public interface ICompressionPolicy
     /// <summary>
     /// Whether KV heads keep different numbers of rows by design, so that equal ones would be a coincidence: positions of such rows cannot close up. Default: false.
     /// </summary>
-    bool RowsDiffer => false;
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <param name="tokens">Tokens of the context, 1 and up.</param>
+    /// <param name="cost">What a row costs; needed for a budget in bytes.</param>
+    /// <exception cref="PlanException">The budget cannot be met.</exception>
+    bool RowsDiffer(HeadLayout kvHeads, int tokens, RowCost cost = default) => false;
+
+    /// <summary>
+    /// Refuses a context for which no scores could make a plan that keeps a row, before anybody reads it: the context is too short, or the budget too small. Default: refuses nothing.
+    /// </summary>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <param name="tokens">Tokens of the context, 1 and up.</param>
+    /// <param name="cost">The least that a row can cost; needed for a budget in bytes.</param>
+    /// <exception cref="PlanException">There can be no plan.</exception>
+    void EnsurePlannable(HeadLayout kvHeads, int tokens, RowCost cost = default)
+    {
+    }
 
     /// <summary>The same policy with another budget: one scoring serves any number of them.</summary>
     /// <param name="budget">How much may stay.</param>

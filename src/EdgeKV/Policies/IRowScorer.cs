@@ -21,6 +21,13 @@ public interface IRowScorer
     /// <summary>Whether scores are natural logarithms, so that a wrapper that multiplies scores takes e^s for s. Default: no.</summary>
     bool AreLogarithms => false;
 
+    /// <summary>Refuses a context that is too short to be scored, before anything reads it. Default: every length will do.</summary>
+    /// <param name="tokens">Tokens of the context, 1 and up.</param>
+    /// <exception cref="PlanException">The context is too short.</exception>
+    void EnsureScorable(int tokens)
+    {
+    }
+
     /// <summary>Writes the scores of a layer's rows, the higher, the more worth keeping.</summary>
     /// <param name="scores">At least the statistics that <see cref="Request"/> names.</param>
     /// <param name="layer">0 to layers - 1.</param>

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Scoring;
 
@@ -36,16 +37,31 @@ public abstract record RowPolicy : ICompressionPolicy
     /// <inheritdoc/>
     public abstract ScoreRequest Request { get; }
 
-    bool ICompressionPolicy.RowsDiffer => RowsDiffer;
-
-    /// <inheritdoc cref="ICompressionPolicy.RowsDiffer"/>
-    private protected virtual bool RowsDiffer => false;
+    /// <summary>Whether KV heads keep different numbers of rows by design, whatever the context.</summary>
+    private protected virtual bool IsRagged => false;
 
     /// <summary>What may stay where no budget is given.</summary>
     private protected virtual Budget DefaultBudget { get; }
 
     /// <inheritdoc/>
     public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };
+
+    /// <inheritdoc/>
+    public virtual bool RowsDiffer(HeadLayout kvHeads, int tokens, RowCost cost = default) => IsRagged;
+
+    /// <inheritdoc cref="IRowScorer.EnsureScorable"/>
+    public virtual void EnsureScorable(int tokens)
+    {
+    }
+
+    /// <inheritdoc/>
+    public void EnsurePlannable(HeadLayout kvHeads, int tokens, RowCost cost = default)
+    {
+        ArgumentNullException.ThrowIfNull(kvHeads);
+        ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
+        EnsureScorable(tokens);
+        CompressionPlan.EnsureRows(MostRows(kvHeads, tokens, cost), tokens, kvHeads);
+    }
 
     /// <inheritdoc/>
     public CompressionPlan Plan(AttentionScores scores, RowCost cost = default)
@@ -55,12 +71,19 @@ public abstract record RowPolicy : ICompressionPolicy
         return Share(scores, cost);
     }
 
+    /// <summary>The most rows that a plan can keep, as far as that follows from the budget: 0 only where no plan keeps a row.</summary>
+    private protected virtual long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => Budget.RaggedRows(kvHeads, tokens, cost).MostRows;
+
     /// <summary>Plans from scores that hold all that was asked for.</summary>
     private protected abstract CompressionPlan Share(AttentionScores scores, RowCost cost);
 
     /// <summary>Rows of each KV head where all keep equally many.</summary>
     private protected int EqualRows(AttentionScores scores, RowCost cost) =>
         Budget.EqualRows(scores.KvHeads, scores.Tokens, cost);
+
+    /// <summary>Rows of all layers where each shares its own part of the budget.</summary>
+    private protected long LayerRows(HeadLayout kvHeads, int tokens, RowCost cost) =>
+        Enumerable.Range(0, kvHeads.Layers).Sum(layer => (long)Budget.LayerRows(kvHeads, layer, tokens, cost));
 
     /// <summary>The share of all rows that goes: the budget's ratio, or what its rows or bytes come to where all KV heads keep equally many.</summary>
     private protected double RatioOf(AttentionScores scores, RowCost cost) => Budget.Ratio ?? 1 - (double)EqualRows(scores, cost) / scores.Tokens;

@@ -20,15 +20,25 @@ internal sealed class QuerySums
         _context = context.Position;
         _first = moments.Min(moment => moment.First);
         _geometry = context.Model.Geometry;
-        if (moments.FirstOrDefault(moment => moment.First < 0 || moment.First >= _context) is { } none)
+        foreach (QueryMoments moment in moments)
         {
-            throw new PlanException(
-                $"The {none} leave out the first {none.First} tokens, and the context has {_context}. Leave out fewer, or read a longer context.");
+            EnsureLeft(moment, _context);
         }
 
         // From the beginning of a batch on, rows come out as they were.
         Start = _first - _first % context.BatchSize;
         Stops = [.. moments.Select(moment => moment.First).Where(first => first > _first)];
+    }
+
+    /// <summary>Refuses moments that leave out every token of a context.</summary>
+    /// <exception cref="PlanException">They do.</exception>
+    public static void EnsureLeft(QueryMoments moments, int tokens)
+    {
+        if (moments.First < 0 || moments.First >= tokens)
+        {
+            throw new PlanException(
+                $"The {moments} leave out the first {moments.First} tokens, and the context has {tokens}. Leave out fewer, or read a longer context.");
+        }
     }
 
     /// <summary>The first token to be fed again.</summary>

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Scoring;
@@ -60,7 +61,7 @@ internal sealed class ReconstructionReader : StatisticReader
         int end = context.Position;
         int[] tokens = context.Tokens(0, end);
         int prefix = context.PrefixLength();
-        EnsureFits(context, statistic, tokens, prefix);
+        EnsureRoom(statistic, context.Model, end, prefix, context.Limit);
         ScoresHandle scores = context.CreateScores(NativeAggregates.Max, end);
         try
         {
@@ -91,20 +92,24 @@ internal sealed class ReconstructionReader : StatisticReader
         }
     }
 
-    /// <summary>Checks, before anything is fed, the first chunk and the second, whose instruction is longer. Later ones are no longer than that.</summary>
-    private static void EnsureFits(IScoreContext context, ReconstructionAttention statistic, int[] tokens, int prefix)
+    /// <summary>Checks the first chunk and the second, whose instruction is longer. Later ones are no longer than that.</summary>
+    public override void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int prefix, int limit)
     {
-        for (long start = prefix; start < tokens.Length && start <= (long)prefix + statistic.Chunk; start += statistic.Chunk)
+        int chunk = ((ReconstructionAttention)statistic).Chunk;
+
+        // An instruction is as long with any tokens before the chunk as with these.
+        ReadOnlySpan<int> any = stackalloc int[Lead];
+        for (long start = prefix; start < tokens && start <= (long)prefix + chunk; start += chunk)
         {
-            long end = (long)tokens.Length + Instruction(context, statistic, tokens, prefix, (int)start).Length
-                + Math.Min(statistic.Chunk, tokens.Length - start);
-            if (end > context.Limit)
+            int lead = start == prefix ? 0 : Math.Min(Lead, chunk);
+            long end = (long)tokens + model.ReconstructionInstruction(any[..lead]).Length + Math.Min(chunk, tokens - start);
+            if (end > limit)
             {
                 throw new ContextWindowException(
-                    $"To repeat the context of {tokens.Length} tokens in chunks of {statistic.Chunk} takes {end} positions; there are {context.Limit}. "
+                    $"To repeat the context of {tokens} tokens in chunks of {chunk} takes {end} positions; there are {limit}. "
                     + "Take a larger context, a smaller chunk, or a shorter document.",
                     (int)Math.Min(end, int.MaxValue),
-                    context.Limit);
+                    limit);
             }
         }
     }

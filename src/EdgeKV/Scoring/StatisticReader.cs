@@ -18,9 +18,11 @@ internal abstract class StatisticReader
     /// <param name="statistic">One that this reader reads.</param>
     /// <param name="model">The model.</param>
     /// <param name="tokens">Tokens of the context.</param>
+    /// <param name="prefix">How many of them, the first ones, are the chat template's.</param>
     /// <param name="limit">Positions that there are.</param>
     /// <exception cref="ContextWindowException">They do not fit.</exception>
-    public virtual void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int limit)
+    /// <exception cref="PlanException">The context is too short for the statistic.</exception>
+    public virtual void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int prefix, int limit)
     {
     }
 

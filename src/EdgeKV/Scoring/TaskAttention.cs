@@ -75,7 +75,7 @@ internal sealed class TaskReader : StatisticReader
     }
 
     /// <inheritdoc/>
-    public override void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int limit)
+    public override void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int prefix, int limit)
     {
         TaskSet set = ((TaskAttention)statistic).TaskSet;
         int own = TokensOf(set, model).Length;

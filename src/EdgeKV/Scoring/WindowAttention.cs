@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Scoring;
@@ -51,6 +52,15 @@ internal sealed class WindowReader : StatisticReader
     /// <inheritdoc/>
     public override object GroupOf(Statistic statistic, ScoreRequest request) =>
         statistic is QueryMoments && BlockReader.TakesMoments(request) is { } blocks ? blocks : Group;
+
+    /// <inheritdoc/>
+    public override void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int prefix, int limit)
+    {
+        if (statistic is QueryMoments moments)
+        {
+            QuerySums.EnsureLeft(moments, tokens);
+        }
+    }
 
     /// <inheritdoc/>
     public override long Read(IReadOnlyList<Statistic> group, IScoreContext context, ScoreValues values, in WorkPart part)

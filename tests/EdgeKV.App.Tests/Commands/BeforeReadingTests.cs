@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json;
 using EdgeKV.Cli.Commands;
 using EdgeKV.Measurements.Subjects;
+using EdgeKV.Models;
 
 namespace EdgeKV.App.Tests.Commands;
 
@@ -34,20 +35,42 @@ public sealed class BeforeReadingTests : IDisposable
     public async Task Bench_ASeriesFails_KeepsTheOthersAndNamesIt()
     {
         string file = Path.Combine(_folder.Path, "run.json");
+        string model = Path.Combine(_folder.Path, "model.gguf");
+        int broken;
+        using (EdgeModel whole = EdgeModel.Load(_grouped))
+        {
+            broken = Assert.Single(whole.Tokenize("8"));
+        }
 
-        // A hundredth of 40 rows is none.
+        // Whoever reads the token computes no numbers any more.
+        new GgufEditor(_grouped).FillRow("token_embd.weight", broken, float.NaN).Write(model);
+        string document = _folder.File("document.txt", Encoding.UTF8.GetBytes(Words(100) + new string('8', 150)));
+
         (int code, string text, string error) = await RunAsync(
-            "bench", "--model", _grouped, "--threads", "1", "--depths", "40,200,41", "--cache-types", "f16", "--ratios", "0.99", "--policy", "knorm",
-            "--prefills", "1", "--passes", "0", "--repeats", "3", "--decode", "2", "--json", file);
+            "bench", "--model", model, "--threads", "1", "--depths", "200,40,201", "--cache-types", "f16", "--ratios", "0.5", "--policy", "knorm",
+            "--prefills", "1", "--passes", "0", "--repeats", "3", "--decode", "2", "--document", document, "--json", file);
 
-        Assert.Equal(5, code);
-        Assert.Contains("200 tokens, f16", text, StringComparison.Ordinal);
-        Assert.Contains("40 tokens, f16 was not measured: The plan keeps no row", error, StringComparison.Ordinal);
-        Assert.Contains("41 tokens, f16 was not measured", error, StringComparison.Ordinal);
+        Assert.Equal(3, code);
+        Assert.Contains("40 tokens, f16", text, StringComparison.Ordinal);
+        Assert.Contains("200 tokens, f16 was not measured: The model computes no numbers", error, StringComparison.Ordinal);
+        Assert.Contains("201 tokens, f16 was not measured", error, StringComparison.Ordinal);
         Assert.EndsWith("edgekv: 2 of 3 series failed; what was measured is kept.", error.TrimEnd(), StringComparison.Ordinal);
         JsonElement json = JsonDocument.Parse(await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken)).RootElement;
-        Assert.Equal(200, Assert.Single(json.GetProperty("series").EnumerateArray()).GetProperty("depth").GetInt32());
-        Assert.Equal([40, 41], json.GetProperty("failures").EnumerateArray().Select(failure => failure.GetProperty("depth").GetInt32()));
+        Assert.Equal(40, Assert.Single(json.GetProperty("series").EnumerateArray()).GetProperty("depth").GetInt32());
+        Assert.Equal([200, 201], json.GetProperty("failures").EnumerateArray().Select(failure => failure.GetProperty("depth").GetInt32()));
+    }
+
+    [Theory]
+    [InlineData("snapkv needs a context that is longer than its window: 64 tokens are not more than 64", "--policy", "snapkv", "--depths", "200,64")]
+    [InlineData("The plan keeps no row of 40 tokens", "--policy", "knorm", "--depths", "200,40", "--ratios", "0.99")]
+    public async Task Bench_ADepthThatThePolicyCannotPlan_IsRefusedBeforeAnythingIsMeasured(string message, params string[] options)
+    {
+        (int code, string text, string error) = await RunAsync(
+            ["bench", "--model", _grouped, "--threads", "1", "--cache-types", "f16", "--prefills", "1", "--passes", "0", "--repeats", "3", "--decode", "2", .. options]);
+
+        Assert.Contains(message, error, StringComparison.Ordinal);
+        Assert.Equal(5, code);
+        Assert.Empty(text);
     }
 
     [Fact]
@@ -67,24 +90,31 @@ public sealed class BeforeReadingTests : IDisposable
     [Theory]
     [InlineData(2, "Positions close up where all KV heads keep equally many rows, and those of policy kvcompose do not", "--policy", "kvcompose", "--rerotate")]
     [InlineData(2, "those of policy global do not", "--rerotate")]
+    [InlineData(2, "those of policy pyramidkv do not", "--policy", "pyramidkv:window=2,beta=2", "--rerotate")]
+    [InlineData(5, "snapkv needs a context that is longer than its window", "--policy", "snapkv:window=4000")]
+    [InlineData(5, "The plan keeps no row of", "--policy", "knorm", "--ratio", "0.9999")]
+    [InlineData(5, "are not more than 4000", "--policy", "ada:scorer=snapkv,scorer.window=4000")]
     [InlineData(5, "--kv-memory cannot be met: A budget of 1024 bytes is too small", "--policy", "knorm", "--kv-memory", "1KiB")]
     public async Task Ask_WhatThePolicyCannotDo_IsSaidBeforeTheDocumentIsRead(int expected, string message, params string[] options)
     {
         // With --compare there are answers from the full cache as soon as the document has been read.
-        (int code, string text, string error) = await AskAsync(_grouped, "Some words.", "Q?", ["--compare", "--max-tokens", "4", .. options]);
+        (int code, string text, string error) = await AskAsync(_grouped, Words(200), "Q?", ["--compare", "--max-tokens", "4", .. options]);
 
         Assert.Contains(message, error, StringComparison.Ordinal);
         Assert.Equal(expected, code);
         Assert.Empty(text);
     }
 
-    [Fact]
-    public async Task Ask_PassThatDoesNotFitBehindTheDocument_IsSaidBeforeTheDocumentIsRead()
+    [Theory]
+    [InlineData("kvcompose:task-set=repeat", "positions to score it by itself; 32 are the least")]
+    [InlineData("kvzip", "To repeat the context of ")]
+    [InlineData("kvzip:chunk=64", "in chunks of 64 takes")]
+    public async Task Ask_PassThatDoesNotFitBehindTheDocument_IsSaidBeforeTheDocumentIsRead(string policy, string message)
     {
         (int code, string text, string error) = await AskAsync(
-            _grouped, Words(150), "Q?", "--compare", "--max-tokens", "4", "--context", "220", "--policy", "kvcompose:task-set=repeat");
+            _grouped, Words(150), "Q?", "--compare", "--max-tokens", "4", "--context", "220", "--policy", policy);
 
-        Assert.Contains("positions to score it by itself; 32 are the least", error, StringComparison.Ordinal);
+        Assert.Contains(message, error, StringComparison.Ordinal);
         Assert.Equal(5, code);
         Assert.Empty(text);
     }

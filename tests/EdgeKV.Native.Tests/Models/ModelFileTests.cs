@@ -110,6 +110,40 @@ public sealed class ModelFileTests : IDisposable
     }
 
     [Fact]
+    public async Task Session_ModelWhoseLogitsAreAllEqual_SaysSoAndHoldsNothing()
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        Write(file => file.Fill("output_norm.weight", 0));
+        using var model = EdgeModel.Load(_path);
+        await using EdgeSession session = model.CreateSession();
+
+        ModelException exception = await Assert.ThrowsAsync<ModelException>(
+            () => session.PrefillAsync("a text to read", cancellationToken: cancellation));
+
+        Assert.Contains("its logits are all 0", exception.Message, StringComparison.Ordinal);
+        Assert.Equal(0, session.Position);
+    }
+
+    [Theory]
+    [InlineData(float.PositiveInfinity, 0)]
+    [InlineData(float.PositiveInfinity, 1)]
+    public async Task GenerateAsync_AnInfiniteLogit_SaysSo(float value, double temperature)
+    {
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        Write(file => file.FillRow("output.weight", 7, value));
+        using var model = EdgeModel.Load(_path);
+        await using EdgeSession session = model.CreateSession();
+        await session.PrefillAsync("a text to read", cancellationToken: cancellation);
+
+        await Assert.ThrowsAsync<ModelException>(async () =>
+        {
+            await foreach (string _ in session.GenerateAsync("What?", new GenerationOptions { Temperature = (float)temperature }, cancellation))
+            {
+            }
+        });
+    }
+
+    [Fact]
     public async Task GenerateAsync_LastLogitsPartlyNoNumbers_SaysSo()
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;

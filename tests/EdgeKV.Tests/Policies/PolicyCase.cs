@@ -42,6 +42,9 @@ internal sealed record PolicyCase(string Name, Func<Random, int, ICompressionPol
     /// <summary>Whether all KV heads of a layer keep the same positions. Default: as the scorer says.</summary>
     public bool? SharesPositions { get; init; }
 
+    /// <summary>Whether rows that a budget holds may come to none by what the scores say. Default: false.</summary>
+    public bool FailsByScores { get; init; }
+
     /// <summary>keep(tokens) rows in every KV head.</summary>
     public static long Equal(ICompressionPolicy policy, AttentionScores scores) =>
         (long)policy.Budget.EqualRows(scores.KvHeads, scores.Tokens) * scores.KvHeads.Total;

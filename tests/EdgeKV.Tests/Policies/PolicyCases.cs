@@ -72,13 +72,13 @@ internal static class PolicyCases
         {
             Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false,
         },
-        new("ada composed", (random, tokens) => new AdaKV { Scorer = Snap(random, tokens), Composed = true }) { Rows = null, IsNested = false, Permutes = false },
+        new("ada composed", (random, tokens) => new AdaKV { Scorer = Snap(random, tokens), Composed = true }) { FailsByScores = true, Rows = null, IsNested = false, Permutes = false },
         new("critical over snapkv", (random, tokens) => new CriticalKV { Scorer = Snap(random, tokens), FirstStage = random.NextDouble() }) { IsNested = false },
         new("critical ada over snapkv", (random, tokens) => new CriticalAdaKV { Scorer = Snap(random, tokens), Alpha = random.NextDouble() })
         {
             Rows = PolicyCase.ByLayer, IsRagged = true, IsNested = false, Permutes = false,
         },
-        new("critical ada composed", (_, _) => new CriticalAdaKV { Scorer = new Knorm(), Composed = true }) { Rows = null, IsNested = false },
+        new("critical ada composed", (_, _) => new CriticalAdaKV { Scorer = new Knorm(), Composed = true }) { FailsByScores = true, Rows = null, IsNested = false },
         new("chunk over snapkv", (random, tokens) => new ChunkKV { Scorer = Snap(random, tokens), Length = random.Next(1, tokens) })
         {
             Rows = null, KeepsProtected = false, SharesPositions = true,
@@ -103,14 +103,14 @@ internal static class PolicyCases
         // Of heads that lost equally many rows the lower gets what is left.
         new("ragged in multiples", (random, _) => Ragged(new Knorm()) with { RowMultiple = random.Next(1, 9) })
         {
-            Rows = null, IsRagged = true, IsNested = false, Permutes = false,
+            FailsByScores = true, Rows = null, IsRagged = true, IsNested = false, Permutes = false,
         },
         new("global by value norms", (random, _) => new GlobalRanking(new WeightedScorer(new LearnedScorer { Sinks = 0, Recent = 0 }, new ValueNorms()))) { Rows = PolicyCase.Overall, IsRagged = true },
         new("global by output norms", (random, _) => new GlobalRanking(new WeightedScorer(Both, new OutputNorms(NormKind.L2))))
         {
             Rows = PolicyCase.Overall, IsRagged = true,
         },
-        new("ragged composed", (_, _) => Ragged(new Knorm()) with { Composed = true }) { Rows = null },
+        new("ragged composed", (_, _) => Ragged(new Knorm()) with { Composed = true }) { FailsByScores = true, Rows = null },
         new("threshold", (random, _) => new GlobalRanking(new Knorm()) { RegisteredAs = GlobalRanking.ThresholdName, Limit = -random.Next(0, 400), Recent = random.Next(0, 9) })
         {
             Rows = null, IsRagged = true, Permutes = false,
@@ -118,7 +118,7 @@ internal static class PolicyCases
         new("layer budgets", (random, tokens) => new LayerBudgets { Counts = new KVCompose(), Scorer = Snap(random, tokens) })
         {
             Rows = (policy, scores) => long.Parse(policy.Budget.CompositeRows(scores.KvHeads, scores.Tokens).ToString().Split(' ')[0], CultureInfo.InvariantCulture),
-            IsComposite = true,
+            FailsByScores = true, IsComposite = true,
         },
 
         // Rounding decides which of two heads has a row more, and heads that change places leave their shares.
@@ -132,7 +132,7 @@ internal static class PolicyCases
         },
         new("lu-kv composed", (_, _) => new LUKV { Scorer = new Knorm(), Composed = true })
         {
-            Fit = (policy, sizes) => (LUKV)policy with { Curves = Curves(sizes) }, Rows = null, IsNested = false, Permutes = false,
+            Fit = (policy, sizes) => (LUKV)policy with { Curves = Curves(sizes) }, FailsByScores = true, Rows = null, IsNested = false, Permutes = false,
         },
         new("layer budgets, ragged", (_, _) => new LayerBudgets { Counts = new GlobalRanking(new LearnedScorer()), Scorer = new Knorm() })
         {

@@ -24,6 +24,7 @@ public class PolicyPropertyTests
         SharedPositionsAreTheSameInAllHeads,
         StatisticMissingNamesIt,
         NotFiniteNamesWhere,
+        OnlyBudgetsThatLeaveNothingAreRefusedBefore,
     ];
 
     private delegate void Check(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random);
@@ -90,14 +91,42 @@ public class PolicyPropertyTests
 
     [Theory]
     [MemberData(nameof(Names))]
+    public void EnsurePlannable_SmallBudgets_RefusesThoseThatLeaveNothing(string name) => ForEachContext(Named(name), OnlyBudgetsThatLeaveNothingAreRefusedBefore);
+
+    [Theory]
+    [InlineData("snapkv", "longer than its window: 64 tokens are not more than 64")]
+    [InlineData("ada", "longer than its window")]
+    [InlineData("pyramidkv", "longer than its window")]
+    [InlineData("layer-budgets", "longer than its window")]
+    [InlineData("global", "longer than its window")]
+    [InlineData("finch", "longer than its question: 64 tokens are not more than 64")]
+    public void EnsurePlannable_ContextTooShort_IsRefused(string name, string message)
+    {
+        ICompressionPolicy policy = name switch
+        {
+            "global" => new GlobalRanking(new SumScorer(new WeightedScorer(new SnapKV(), new ValueNorms()), new Knorm())),
+            "finch" => new Finch { Window = 64 },
+            _ => PolicyRegistry.Create(name, Budget.FromRatio(0.5)),
+        };
+        HeadLayout heads = HeadLayout.Uniform(3, 2);
+
+        PlanException error = Assert.Throws<PlanException>(() => policy.EnsurePlannable(heads, 64));
+
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+        policy.EnsurePlannable(heads, 65);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
     public void RowsDiffer_WherePoliciesSayIt_IsSeenInTheirPlans(string name)
     {
         bool says = false;
         bool seen = false;
         ForEachContext(Named(name), (_, made, scores, _) =>
         {
-            ReadOnlySpan<int> counts = made.RowsDiffer ? made.Plan(scores).Counts : [];
-            says |= made.RowsDiffer;
+            bool differ = made.RowsDiffer(scores.KvHeads, scores.Tokens);
+            ReadOnlySpan<int> counts = differ ? made.Plan(scores).Counts : [];
+            says |= differ;
             seen |= counts.Length > 0 && counts.ContainsAnyExcept(counts[0]);
         });
         Assert.SkipUnless(says, $"{name} does not say it.");
@@ -286,6 +315,18 @@ public class PolicyPropertyTests
 
             string kind = statistic.IsPerAttentionHead ? "attention head" : "KV head";
             Assert.Contains($"Layer {scores.Layers - 1}, {kind} {head}, token 0 has {statistic} NaN", error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    private static void OnlyBudgetsThatLeaveNothingAreRefusedBefore(PolicyCase policy, ICompressionPolicy made, AttentionScores scores, Random random)
+    {
+        for (double ratio = 0.9; ratio < 1; ratio = (1 + ratio) / 2)
+        {
+            ICompressionPolicy small = made.WithBudget(Budget.FromRatio(ratio));
+            bool refused = Record.Exception(() => small.EnsurePlannable(scores.KvHeads, scores.Tokens)) is PlanException;
+            bool fails = Record.Exception(() => small.Plan(scores).ThrowIfEmpty()) is PlanException;
+
+            Assert.True(refused == fails || (fails && policy.FailsByScores), $"{small.Name} at {ratio} of {scores.Tokens} tokens: refused {refused}, fails {fails}");
         }
     }
 

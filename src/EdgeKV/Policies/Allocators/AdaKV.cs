@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;
@@ -39,7 +40,9 @@ public sealed record AdaKV : RaggedWrapper
 
     = 0.2;
 
-    private protected override bool RowsDiffer => Alpha < 1 && !Composed;
+    private protected override bool IsRagged => Alpha < 1 && !Composed;
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => LayerRows(kvHeads, tokens, cost);
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

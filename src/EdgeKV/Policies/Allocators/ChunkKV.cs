@@ -48,6 +48,12 @@ public sealed record ChunkKV : ScorerWrapper
 
     = 20;
 
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost)
+    {
+        int rows = Budget.EqualRows(kvHeads, tokens, cost);
+        return tokens < Length ? rows : Chunks(tokens, rows);
+    }
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
         int rows = EqualRows(scores, cost);

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;
@@ -49,7 +50,9 @@ public sealed record CriticalAdaKV : RaggedWrapper
     /// <inheritdoc/>
     public override ScoreRequest Request => ScoreRequest.Union(Scorer.Request, new ScoreRequest(OutputWeights.Norms));
 
-    private protected override bool RowsDiffer => Alpha < 1 && !Composed;
+    private protected override bool IsRagged => Alpha < 1 && !Composed;
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => LayerRows(kvHeads, tokens, cost);
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;
@@ -42,6 +43,8 @@ public sealed record CriticalKV : ScorerWrapper
 
     /// <inheritdoc/>
     public override ScoreRequest Request => ScoreRequest.Union(Scorer.Request, new ScoreRequest(OutputWeights.Norms));
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => Budget.EqualRows(kvHeads, tokens, cost);
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Profiles;
@@ -81,33 +82,47 @@ public sealed record DuoAttention : RowPolicy, ICalibratedPolicy
     ICalibratedPolicy ICalibratedPolicy.WithTables(ScoreProfile profile) =>
         this with { Gates = DuoAttentionGates.Of(ICalibratedPolicy.Table(profile, PolicyName)) };
 
+    private ProtectedRows Ends => new(Sinks, Recent);
+
     private protected override Budget DefaultBudget => StreamingShare is null ? base.DefaultBudget : Budget.FromRatio(0);
 
-    private protected override bool RowsDiffer => true;
+    private protected override bool IsRagged => true;
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost)
+    {
+        RowLimit budget = Budget.RaggedRows(kvHeads, tokens, cost);
+        return StreamingRows.CountWithin(StreamingRows.Counts(tokens, Streaming(kvHeads, tokens, budget), Ends), budget, Name);
+    }
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
+        RowLimit budget = Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost);
+        return StreamingRows.Plan(scores.KvHeads, scores.Tokens, Streaming(scores.KvHeads, scores.Tokens, budget), Ends, budget, Name);
+    }
+
+    // The KV heads that keep only their ends.
+    private bool[] Streaming(HeadLayout kvHeads, int tokens, RowLimit budget)
+    {
         DuoAttentionGates gates = Given;
-        if (!gates.KvHeads.Equals(scores.KvHeads))
+        if (!gates.KvHeads.Equals(kvHeads))
         {
             throw new PlanException(
-                $"{Name} has {gates}, but the scores are of {scores.KvHeads} KV heads: give those of this model.");
+                $"{Name} has {gates}, but the scores are of {kvHeads} KV heads: give those of this model.");
         }
 
-        RowLimit budget = Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost);
-        bool[] streaming = new bool[scores.KvHeads.Total];
-        int ends = (int)Math.Min((long)Sinks + Recent, scores.Tokens);
+        bool[] streaming = new bool[kvHeads.Total];
+        int ends = (int)Math.Min((long)Sinks + Recent, tokens);
         double[] values = gates.Values.ToArray();
         int[] order = [.. Enumerable.Range(0, streaming.Length).OrderBy(list => values[list]).ThenByDescending(list => list)];
         int count = StreamingShare is { } share
             ? (int)Math.Round(streaming.Length * share, MidpointRounding.ToEven)
             : StreamingRows.Fewest(
-                Array.ConvertAll(order, list => budget.PerRow(scores.KvHeads.At(list).Layer)), scores.Tokens, ends, budget, Name);
+                Array.ConvertAll(order, list => budget.PerRow(kvHeads.At(list).Layer)), tokens, ends, budget, Name);
         foreach (int list in order.Take(count))
         {
             streaming[list] = true;
         }
 
-        return StreamingRows.Plan(scores, streaming, new ProtectedRows(Sinks, Recent), budget, Name);
+        return streaming;
     }
 }

@@ -98,7 +98,7 @@ public sealed record FastGen : RowPolicy
         ? new ScoreRequest(WindowAttention.All, new TokenClasses())
         : new ScoreRequest(WindowAttention.All);
 
-    private protected override bool RowsDiffer => true;
+    private protected override bool IsRagged => true;
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -119,7 +119,7 @@ public sealed record GlobalRanking : RaggedWrapper
     /// <summary>Whether it is one ranking and nothing else: no floors, and counts as they come.</summary>
     internal bool IsPlain => HeadFloor == 0 && LayerFloor == 0 && RowMultiple == 1 && !Composed;
 
-    private protected override bool RowsDiffer => HeadFloor < 1;
+    private protected override bool IsRagged => HeadFloor < 1;
 
     private protected override Budget DefaultBudget => Limit is null && !NeedsLimit ? base.DefaultBudget : Unbounded;
 

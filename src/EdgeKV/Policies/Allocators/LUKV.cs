@@ -166,7 +166,7 @@ public sealed record LUKV : RaggedWrapper
         Scorer = ICalibratedPolicy.Complete(Scorer, profile),
     };
 
-    private protected override bool RowsDiffer => true;
+    private protected override bool IsRagged => true;
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;
@@ -44,7 +45,14 @@ public sealed record LayerBudgets : ScorerWrapper
         Scorer = ICalibratedPolicy.Complete(Scorer, profile),
     };
 
-    private protected override bool RowsDiffer => Counts.RowsDiffer;
+    /// <inheritdoc/>
+    public override bool RowsDiffer(HeadLayout kvHeads, int tokens, RowCost cost = default) => Counts.WithBudget(Budget).RowsDiffer(kvHeads, tokens, cost);
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost)
+    {
+        Counts.WithBudget(Budget).EnsurePlannable(kvHeads, tokens, cost);
+        return base.MostRows(kvHeads, tokens, cost);
+    }
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Scorers;
 using EdgeKV.Policies.Selection;
@@ -55,16 +56,35 @@ public sealed record PyramidKV : RowPolicy
     /// <inheritdoc/>
     public override ScoreRequest Request => _scorer.Request;
 
+    /// <inheritdoc/>
+    public override void EnsureScorable(int tokens) => _scorer.EnsureScorable(tokens);
+
+    /// <inheritdoc/>
+    public override bool RowsDiffer(HeadLayout kvHeads, int tokens, RowCost cost = default)
+    {
+        int[] rows = RowsOfLayers(kvHeads, tokens, cost).Rows;
+        return rows.AsSpan().ContainsAnyExcept(rows[0]);
+    }
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => RowsOfLayers(kvHeads, tokens, cost).Rows.Sum(rows => (long)rows);
+
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
-        int rows = EqualRows(scores, cost);
-        double mean = Budget.Ratio is { } ratio ? scores.Tokens * (1 - ratio) : rows;
-        RowLimit limit = Budget.CompositeRows(scores.KvHeads, scores.Tokens, cost);
-        int[] layers = Rows(scores.Layers, scores.Tokens, mean, limit);
-        using var ranked = RankedRows.Of(_scorer, scores, rows);
-        if (Budget.Ratio is not null && scores.KvHeads.IsUniform)
+        (int[] rows, RowLimit? limit) = RowsOfLayers(scores.KvHeads, scores.Tokens, cost);
+        using var ranked = RankedRows.Of(_scorer, scores, EqualRows(scores, cost));
+        return ranked.Plan(CompositeCounts.Of(scores.KvHeads, rows), limit);
+    }
+
+    // Rows of every KV head of each layer, and the limit that they must keep; null where halves may be rounded up.
+    private (int[] Rows, RowLimit? Limit) RowsOfLayers(HeadLayout kvHeads, int tokens, RowCost cost)
+    {
+        int rows = Budget.EqualRows(kvHeads, tokens, cost);
+        double mean = Budget.Ratio is { } ratio ? tokens * (1 - ratio) : rows;
+        RowLimit limit = Budget.CompositeRows(kvHeads, tokens, cost);
+        int[] layers = Rows(kvHeads.Layers, tokens, mean, limit);
+        if (Budget.Ratio is not null && kvHeads.IsUniform)
         {
-            return ranked.Plan(CompositeCounts.Of(scores.KvHeads, layers));
+            return (layers, null);
         }
 
         long over = Enumerable.Range(0, layers.Length).Sum(layer => (layers[layer] - rows) * limit.PerRow(layer));
@@ -75,7 +95,7 @@ public sealed record PyramidKV : RowPolicy
             over -= taken * limit.PerRow(layer);
         }
 
-        return ranked.Plan(CompositeCounts.Of(scores.KvHeads, layers), limit);
+        return (layers, limit);
     }
 
     private int[] Rows(int layers, int tokens, double mean, RowLimit limit)

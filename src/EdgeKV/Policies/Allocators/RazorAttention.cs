@@ -115,23 +115,31 @@ public sealed record RazorAttention : RowPolicy, ICalibratedPolicy
             .Take((int)Math.Round(share * scores.Length, MidpointRounding.ToEven));
     }
 
-    private protected override bool RowsDiffer => true;
+    private protected override bool IsRagged => true;
 
-    private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) =>
+        StreamingRows.CountWithin(StreamingRows.Counts(tokens, Streaming(kvHeads), Ends(tokens)), Budget.RaggedRows(kvHeads, tokens, cost), Name);
+
+    private protected override CompressionPlan Share(AttentionScores scores, RowCost cost) => StreamingRows.Plan(
+        scores.KvHeads, scores.Tokens, Streaming(scores.KvHeads), Ends(scores.Tokens), Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost), Name);
+
+    private ProtectedRows Ends(int tokens) => new(Sinks, Math.Max(Recent, tokens / RecentDivisor));
+
+    // The KV heads that keep only their ends.
+    private bool[] Streaming(HeadLayout kvHeads)
     {
         HeadsByLayer heads = Given;
-        heads.ThrowIfNotOf(scores.KvHeads, Name);
-        bool[] streaming = new bool[scores.KvHeads.Total];
+        heads.ThrowIfNotOf(kvHeads, Name);
+        bool[] streaming = new bool[kvHeads.Total];
         streaming.AsSpan().Fill(true);
-        for (int layer = 0; layer < scores.Layers; layer++)
+        for (int layer = 0; layer < kvHeads.Layers; layer++)
         {
             foreach (int head in heads[layer])
             {
-                streaming[scores.KvHeads.First(layer) + head] = false;
+                streaming[kvHeads.First(layer) + head] = false;
             }
         }
 
-        var ends = new ProtectedRows(Sinks, Math.Max(Recent, scores.Tokens / RecentDivisor));
-        return StreamingRows.Plan(scores, streaming, ends, Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost), Name);
+        return streaming;
     }
 }

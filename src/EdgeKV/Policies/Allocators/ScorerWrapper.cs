@@ -25,6 +25,9 @@ public abstract record ScorerWrapper : RowPolicy, ICalibratedPolicy
     public override ScoreRequest Request => Scorer.Request;
 
     /// <inheritdoc/>
+    public override void EnsureScorable(int tokens) => Scorer.EnsureScorable(tokens);
+
+    /// <inheritdoc/>
     IReadOnlyList<string> ICalibratedPolicy.MissingTables => Missing;
 
     /// <inheritdoc/>

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using EdgeKV.Numerics;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
@@ -68,7 +69,21 @@ public sealed record SimLayerKV : RowPolicy
 
     private protected override Budget DefaultBudget => Threshold is null ? base.DefaultBudget : Budget.FromRatio(0);
 
-    private protected override bool RowsDiffer => true;
+    private protected override bool IsRagged => true;
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost)
+    {
+        RowLimit budget = Budget.CompositeRows(kvHeads, tokens, cost);
+        if (Threshold is not null)
+        {
+            return budget.MostRows;
+        }
+
+        long[] costs = [.. Enumerable.Range(0, kvHeads.Layers).Select(budget.PerRow).OrderDescending()];
+        int kept = KeptOf(tokens);
+        int lazy = StreamingRows.Fewest(costs, tokens, kept, budget, Name);
+        return (long)lazy * kept + (long)(costs.Length - lazy) * tokens;
+    }
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {
@@ -79,12 +94,15 @@ public sealed record SimLayerKV : RowPolicy
             streaming.AsSpan(scores.KvHeads.First(layer), scores.KvHeads[layer]).Fill(true);
         }
 
-        return StreamingRows.Plan(scores, streaming, new ProtectedRows(Sinks, Recent - 1), budget, Name);
+        return StreamingRows.Plan(scores.KvHeads, scores.Tokens, streaming, new ProtectedRows(Sinks, Recent - 1), budget, Name);
     }
+
+    // Rows that a lazy layer keeps.
+    private int KeptOf(int tokens) => tokens > (long)Sinks + Recent + 1 ? Sinks + Recent - 1 : tokens;
 
     private IEnumerable<int> LazyLayers(AttentionScores scores, RowLimit budget)
     {
-        int kept = scores.Tokens > (long)Sinks + Recent + 1 ? Sinks + Recent - 1 : scores.Tokens;
+        int kept = KeptOf(scores.Tokens);
         IEnumerable<int> layers = Enumerable.Range(0, scores.Layers);
         if (kept == scores.Tokens)
         {

@@ -53,6 +53,11 @@ public abstract record AttentionScorer : IRowScorer
     }
 
     /// <inheritdoc/>
+    public virtual void EnsureScorable(int tokens)
+    {
+    }
+
+    /// <inheritdoc/>
     public abstract void Score(AttentionScores scores, int layer, Span<float> destination);
 
     /// <inheritdoc/>

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Numerics.Tensors;
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Profiles;
@@ -157,7 +158,9 @@ public sealed record CompressKV : RowPolicy, IRowScorer, ICalibratedPolicy
         }
     }
 
-    private protected override bool RowsDiffer => true;
+    private protected override bool IsRagged => true;
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => Budget.EqualRows(kvHeads, tokens, cost);
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -39,17 +39,22 @@ public sealed record Finch : ScoredPolicy
     public override ProtectedRows Protect(int tokens, int rows) => new(0, Given);
 
     /// <inheritdoc/>
+    public override void EnsureScorable(int tokens)
+    {
+        if (tokens <= Given)
+        {
+            throw new PlanException(
+                $"{Name} needs a context that is longer than its question: {tokens} tokens are not more than {Given}. Give a smaller {nameof(Window)}.");
+        }
+    }
+
+    /// <inheritdoc/>
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
         int window = Given;
+        EnsureScorable(scores.Tokens);
         int scored = scores.Tokens - window;
-        if (scored < 1)
-        {
-            throw new PlanException(
-                $"{Name} needs a context that is longer than its question: {scores.Tokens} tokens are not more than {window}. Give a smaller {nameof(Window)}.");
-        }
-
         Statistic attention = new LateWindowAttention(window);
         for (int head = 0; head < scores.KvHeads[layer]; head++)
         {

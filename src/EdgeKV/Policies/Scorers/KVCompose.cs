@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
@@ -54,8 +55,6 @@ public sealed record KVCompose : ICompressionPolicy, IRowScorer
         get => Budget.Ratio;
         init => Budget = Budget.FromRatio(value ?? throw new ArgumentNullException(nameof(value)));
     }
-
-    bool ICompressionPolicy.RowsDiffer => true;
 
     /// <summary>Whether the heads of a layer keep equally many rows. Default: true. False keeps answers at higher ratios and decodes a little slower.</summary>
     public bool Structured { get; init; } = true;
@@ -135,6 +134,17 @@ public sealed record KVCompose : ICompressionPolicy, IRowScorer
     public bool SharesPositions => false;
 
     /// <inheritdoc/>
+    public bool RowsDiffer(HeadLayout kvHeads, int tokens, RowCost cost = default) => true;
+
+    /// <inheritdoc/>
+    public void EnsurePlannable(HeadLayout kvHeads, int tokens, RowCost cost = default)
+    {
+        ArgumentNullException.ThrowIfNull(kvHeads);
+        ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
+        CompressionPlan.EnsureRows(LimitOf(kvHeads, tokens, cost).MostRows, tokens, kvHeads);
+    }
+
+    /// <inheritdoc/>
     public ICompressionPolicy WithBudget(Budget budget) => this with { Budget = budget };
 
     /// <inheritdoc/>
@@ -154,9 +164,7 @@ public sealed record KVCompose : ICompressionPolicy, IRowScorer
         ArgumentNullException.ThrowIfNull(scores);
         scores.ThrowIfLacking(Request, Name);
 
-        RowLimit budget = Structured
-            ? Budget.CompositeRows(scores.KvHeads, scores.Tokens, cost)
-            : Budget.RaggedRows(scores.KvHeads, scores.Tokens, cost);
+        RowLimit budget = LimitOf(scores.KvHeads, scores.Tokens, cost);
         int[] rows = new int[Structured ? scores.Layers : scores.KvHeads.Total];
         using var work = new KVComposeWork(this, scores);
         work.Share(budget, rows);
@@ -164,6 +172,9 @@ public sealed record KVCompose : ICompressionPolicy, IRowScorer
         int[] positions = work.Positions(counts);
         return CompressionPlan.Adopt(scores.KvHeads, scores.Tokens, counts, positions, budget);
     }
+
+    private RowLimit LimitOf(HeadLayout kvHeads, int tokens, RowCost cost) =>
+        Structured ? Budget.CompositeRows(kvHeads, tokens, cost) : Budget.RaggedRows(kvHeads, tokens, cost);
 
     private void CheckOptions()
     {

@@ -85,7 +85,9 @@ public sealed record KVzip : RowPolicy, IRowScorer
         }
     }
 
-    private protected override bool RowsDiffer => true;
+    private protected override bool IsRagged => true;
+
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => KeptOf((long)kvHeads.Total * tokens) ?? base.MostRows(kvHeads, tokens, cost);
 
     private protected override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

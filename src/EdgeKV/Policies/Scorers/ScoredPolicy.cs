@@ -1,3 +1,4 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
@@ -29,6 +30,8 @@ public abstract record ScoredPolicy : RowPolicy, IRowScorer
 
     /// <inheritdoc/>
     public virtual ProtectedRows Protect(int tokens, int rows) => default;
+
+    private protected sealed override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => Budget.EqualRows(kvHeads, tokens, cost);
 
     private protected sealed override CompressionPlan Share(AttentionScores scores, RowCost cost)
     {

@@ -53,16 +53,21 @@ public sealed record SnapKV : ScoredPolicy
     public override ProtectedRows Protect(int tokens, int rows) => new(0, Window);
 
     /// <inheritdoc/>
+    public override void EnsureScorable(int tokens)
+    {
+        if (tokens <= Window)
+        {
+            throw new PlanException(
+                $"{Name} needs a context that is longer than its window: {tokens} tokens are not more than {Window}. Give a smaller {nameof(Window)}.");
+        }
+    }
+
+    /// <inheritdoc/>
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);
+        EnsureScorable(scores.Tokens);
         int scored = scores.Tokens - Window;
-        if (scored < 1)
-        {
-            throw new PlanException(
-                $"{Name} needs a context that is longer than its window: {scores.Tokens} tokens are not more than {Window}. Give a smaller {nameof(Window)}.");
-        }
-
         Statistic attention = Attention;
         float[] rented = ArrayPool<float>.Shared.Rent(scores.Tokens);
         Span<float> mean = rented.AsSpan(0, scores.Tokens);

@@ -44,6 +44,15 @@ public sealed record SumScorer : AttentionScorer, ICalibratedPolicy
     IReadOnlyList<string> ICalibratedPolicy.MissingTables => [.. _parts.SelectMany(ICalibratedPolicy.MissingOf).Distinct()];
 
     /// <inheritdoc/>
+    public override void EnsureScorable(int tokens)
+    {
+        foreach (IRowScorer part in _parts)
+        {
+            part.EnsureScorable(tokens);
+        }
+    }
+
+    /// <inheritdoc/>
     public override void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);

@@ -48,6 +48,9 @@ public sealed record WeightedScorer : IRowScorer, ICalibratedPolicy
     IReadOnlyList<string> ICalibratedPolicy.MissingTables => ICalibratedPolicy.MissingOf(Scorer);
 
     /// <inheritdoc/>
+    public void EnsureScorable(int tokens) => Scorer.EnsureScorable(tokens);
+
+    /// <inheritdoc/>
     public void Score(AttentionScores scores, int layer, Span<float> destination)
     {
         ArgumentNullException.ThrowIfNull(scores);

@@ -1,5 +1,5 @@
+using EdgeKV.Models;
 using EdgeKV.Planning;
-using EdgeKV.Scoring;
 
 namespace EdgeKV.Policies.Selection;
 
@@ -29,23 +29,17 @@ internal static class StreamingRows
     }
 
     /// <summary>The plan.</summary>
-    /// <param name="scores">Its sizes.</param>
+    /// <param name="kvHeads">KV heads of each layer.</param>
+    /// <param name="tokens">Tokens of the context.</param>
     /// <param name="streaming">KV heads that keep only their ends, layer after layer.</param>
     /// <param name="ends">First and last positions that those keep.</param>
     /// <param name="budget">The most rows that may stay.</param>
     /// <param name="policy">The policy's name, for the message.</param>
     /// <exception cref="PlanException">More rows stay, or more than one plan can hold.</exception>
-    public static CompressionPlan Plan(AttentionScores scores, ReadOnlySpan<bool> streaming, ProtectedRows ends, RowLimit budget, string policy)
+    public static CompressionPlan Plan(HeadLayout kvHeads, int tokens, ReadOnlySpan<bool> streaming, ProtectedRows ends, RowLimit budget, string policy)
     {
-        int tokens = scores.Tokens;
         int first = Math.Min(ends.First, tokens);
-        int last = Math.Min(ends.Last, tokens - first);
-        int[] counts = new int[streaming.Length];
-        for (int list = 0; list < counts.Length; list++)
-        {
-            counts[list] = streaming[list] ? first + last : tokens;
-        }
-
+        int[] counts = Counts(tokens, streaming, ends);
         int[] positions = GC.AllocateUninitializedArray<int>(CountWithin(counts, budget, policy));
         Span<int> left = positions;
         foreach (int count in counts)
@@ -59,7 +53,23 @@ internal static class StreamingRows
             left = left[count..];
         }
 
-        return CompressionPlan.Adopt(scores.KvHeads, tokens, counts, positions, budget);
+        return CompressionPlan.Adopt(kvHeads, tokens, counts, positions, budget);
+    }
+
+    /// <summary>Rows of every KV head that stay.</summary>
+    /// <param name="tokens">Tokens of the context.</param>
+    /// <param name="streaming">KV heads that keep only their ends, layer after layer.</param>
+    /// <param name="ends">First and last positions that those keep.</param>
+    public static int[] Counts(int tokens, ReadOnlySpan<bool> streaming, ProtectedRows ends)
+    {
+        int kept = (int)Math.Min((long)ends.First + ends.Last, tokens);
+        int[] counts = new int[streaming.Length];
+        for (int list = 0; list < counts.Length; list++)
+        {
+            counts[list] = streaming[list] ? kept : tokens;
+        }
+
+        return counts;
     }
 
     /// <summary>Counts the rows of a plan that follow from other options than the budget, and refuses those that pass it.</summary>
