@@ -16,6 +16,7 @@
 #include "llama-kv-cache.h"
 #include "llama-model.h"
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -128,7 +129,8 @@ private:
     // Layers of llama.cpp's cache that have no rows: what they get when its buffers go.
     std::vector<std::pair<int32_t, layer_storage>> m_empty_layers;
 
-    bool         m_compact   = false;
+    std::atomic<bool> m_compact{ false }; // read without the lock, too
+
     uint32_t     m_n_kept    = 0;
     uint32_t     m_room      = 0;
     uint32_t     m_block     = 256;

@@ -13,6 +13,7 @@
 
 #include "llama-host.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -78,6 +79,9 @@ public:
     std::shared_ptr<lock_t> lock() const override { return t_guest_of == m_lock.get() ? nullptr : m_lock; }
 
     void set_guest(bool guest) { t_guest_of = guest ? m_lock.get() : nullptr; }
+
+    // Rows that compression freed leave the positions up to the model's window, however few cells the context was made with.
+    uint32_t n_positions(uint32_t n_cells) const override { return cache.compact() ? std::max(cache.window(), n_cells) : n_cells; }
 
     int  on_batch_begin(const llama_batch & batch) override;
     void on_batch_end(int status) override;
