@@ -13,7 +13,7 @@ internal static class ExitCodes
         (ExitCode.Data, "a document, data set, run folder or text to learn from is missing, unreadable, empty or damaged"),
         (ExitCode.DoesNotFit, "it does not fit the memory, the budget or the model's window"),
         (ExitCode.CannotWrite, "an output cannot be written, or would replace something else"),
-        (ExitCode.Interrupted, "interrupted"),
+        (ExitCode.Interrupted, "interrupted by Ctrl-C, SIGTERM, SIGQUIT or SIGHUP"),
         (ExitCode.ReaderGone, "the reader of standard output went away"),
     ];
 

@@ -47,6 +47,8 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             "Loading the model", progress => ModelLoading.LoadAsync(path, request.GpuLayers, progress, ct));
         loading.Stop();
 
+        CheckOptions(model);
+
         // A blank line between document and question, whatever the file ends with.
         string text = document.Text.TrimEnd() + "\n\n";
         int[] tokens = model.TokenizeDocument(text);
@@ -116,7 +118,8 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         return TaskSet.Texts(texts.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
     }
 
-    private void CheckLength(Document document, int tokens, ICompressionPolicy policy, EdgeModel model)
+    // What no document changes, before one is cut into tokens.
+    private void CheckOptions(EdgeModel model)
     {
         if (request.ContextSize > model.Window)
         {
@@ -124,7 +127,10 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 ExitCode.DoesNotFit,
                 $"--context {request.ContextSize} is more than the model's window; give at most {model.Window}, or 0 for as many as the run needs.");
         }
+    }
 
+    private void CheckLength(Document document, int tokens, ICompressionPolicy policy, EdgeModel model)
+    {
         bool bounded = request.ContextSize > 0 && !request.WhileReading;
         int limit = bounded ? request.ContextSize : model.Window;
         (int index, int question) = request.Questions.Index().Select(asked => (asked.Index, model.TokenizeQuestion(asked.Item).Length)).MaxBy(asked => asked.Length);

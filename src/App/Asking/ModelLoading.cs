@@ -1,3 +1,4 @@
+using System.Globalization;
 using EdgeKV.Models;
 using LLama.Native;
 
@@ -24,7 +25,7 @@ internal static class ModelLoading
     }
 
     /// <summary>Loads the model, which may take seconds, and refuses one whose cache cannot be compressed.</summary>
-    /// <exception cref="CommandException">With <see cref="ExitCode.Model"/>.</exception>
+    /// <exception cref="CommandException">With <see cref="ExitCode.Model"/>, or <see cref="ExitCode.Usage"/> where there is no GPU for the layers.</exception>
     public static async Task<EdgeModel> LoadAsync(string path, int gpuLayers, IProgress<double>? progress, CancellationToken ct)
     {
         Silence();
@@ -34,6 +35,13 @@ internal static class ModelLoading
             model = await Task.Run(() => EdgeModel.Load(path, new ModelOptions { GpuLayers = gpuLayers }, progress, ct), ct);
             model.EnsureSupported();
             return model;
+        }
+        catch (GpuMissingException e)
+        {
+            throw new CommandException(
+                ExitCode.Usage,
+                string.Create(CultureInfo.InvariantCulture, $"--gpu-layers {gpuLayers}: there is no GPU that this program can use; leave the option out, or install the GPU's driver and a program that was built for it."),
+                e);
         }
         catch (EdgeKVException e) when (e is ModelException or UnsupportedModelException)
         {

@@ -10,6 +10,9 @@ internal static class Arguments
     /// <summary>What the description of an option says that may be given several times; all others may not.</summary>
     public const string Repeatable = "may be given several times";
 
+    // What help texts call the value of an option that names a file or a folder.
+    private static readonly string[] Paths = ["FILE", "DIR", "PATH", "SET"];
+
     private const string RawArguments = "/proc/self/cmdline";
 
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
@@ -34,7 +37,7 @@ internal static class Arguments
         .Where(result => result.Tokens.Any(token => token.Value.Length == 0))
         .Select(result => result switch
         {
-            OptionResult { Option: { HelpName: "FILE" or "DIR" } option } => option.Name,
+            OptionResult { Option: { HelpName: { } help } option } when help.Split('|').Any(Paths.Contains) => option.Name,
             ArgumentResult argument => argument.Argument.Name,
             _ => null,
         })

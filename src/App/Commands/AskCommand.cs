@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Rendering;
 using EdgeKV.Cli.Terminals;
+using EdgeKV.Files;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Allocators;
@@ -162,7 +163,7 @@ internal sealed class AskCommand
         command.Validators.Add(CheckScores);
         command.Validators.Add(result =>
         {
-            if (result.GetResult(_questions) is { Tokens: var questions } && questions.Any(question => string.IsNullOrWhiteSpace(question.Value)))
+            if (result.GetResult(_questions) is { Tokens: var questions } && questions.Any(question => PlainText.IsBlank(question.Value)))
             {
                 result.AddError("--question is empty; ask something.");
             }

@@ -114,7 +114,7 @@ internal sealed class BenchCommand
         string? json = parsed.GetValue(_json);
 
         // Cheap checks first: nobody wants to wait ten minutes to hear of a file that cannot be written.
-        BenchReport? earlier = parsed.GetValue(_against) is { } against ? Earlier(against) : null;
+        BenchReport? earlier = parsed.GetValue(_against) is { } against ? await InputFile.WaitAsync(() => Earlier(against), ct) : null;
         string path = _model.Find(parsed);
         if (json is not null and not StandardOutput)
         {
@@ -128,10 +128,11 @@ internal sealed class BenchCommand
 
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync("Loading the model", progress => ModelLoading.LoadAsync(path, gpuLayers: 0, progress, ct));
+        CheckWindow(options, model);
         ICompressionPolicy policy = PolicyOf(parsed.GetRequiredValue(_policy), model, options.Depths.Max(), terminal);
-        BenchText text = document is null ? BenchText.Generate(model, options.TextTokens) : BenchText.Of(model, document.Name, document.Text);
-        Check(options, model, text);
         CheckPolicy(options, model, policy);
+        BenchText text = document is null ? BenchText.Generate(model, options.TextTokens) : BenchText.Of(model, document.Name, document.Text);
+        CheckLength(options, text);
 
         (BenchReport report, Exception? failure) = await MeasureAsync(model, policy, text, options, screen, ct);
         Write(report, json, earlier, parsed.GetValue(_against), terminal);
@@ -192,26 +193,31 @@ internal sealed class BenchCommand
         return resolved.Policy;
     }
 
-    private void Check(BenchOptions options, EdgeModel model, BenchText text)
+    // Before a text is made that long.
+    private void CheckWindow(BenchOptions options, EdgeModel model)
     {
         int deepest = options.Depths.Max();
-        int most = model.Window - (options.TextTokens - deepest);
+        int turn = options.TextTokens - deepest;
+        int most = model.Window - turn;
         if (deepest > most)
         {
             throw new CommandException(
                 ExitCode.DoesNotFit,
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{_depths.Name} {deepest} is too deep: the model's window of {model.Window:N0} also holds the {options.TextTokens - deepest:N0} tokens of a turn; give at most {most}."));
+                    $"{_depths.Name} {deepest} is too deep: the model's window of {model.Window:N0} also holds the {turn:N0} tokens of a turn; give at most {most}."));
         }
+    }
 
+    private void CheckLength(BenchOptions options, BenchText text)
+    {
         if (text.Tokens.Length < options.TextTokens)
         {
             throw new CommandException(
                 ExitCode.Data,
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"document {text.Name} is {text.Tokens.Length:N0} tokens long, and {_depths.Name} {deepest} needs {options.TextTokens:N0}; give a longer one, or smaller depths."));
+                    $"document {text.Name} is {text.Tokens.Length:N0} tokens long, and {_depths.Name} {options.Depths.Max()} needs {options.TextTokens:N0}; give a longer one, or smaller depths."));
         }
     }
 

@@ -78,7 +78,8 @@ internal sealed class CalibrateCommand
         // The default makes a whole new profile; all else joins one, which must then be readable and this model's.
         bool joins = names.Except(Calibrator.Default).Any() || !names.Contains(Calibrator.Learned);
         ScoreProfile? profile = Existing(parsed.GetValue(_output) is null ? ProfileLocator.Find(path) : output, joins);
-        CalibrationTexts texts = CalibrationTexts.From(Paths(parsed));
+        string[] paths = Paths(parsed);
+        CalibrationTexts texts = await InputFile.WaitAsync(() => CalibrationTexts.From(paths), ct);
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
@@ -152,7 +153,7 @@ internal sealed class CalibrateCommand
     }
 
     /// <summary>Keeps other processes from the profile and its checkpoints.</summary>
-    private static IDisposable Alone(string output) => FileLock.Take(output + ".lock")
+    private static IDisposable Alone(string output) => FileLock.Take(OutputFile.Companion(output, ".lock"))
         ?? throw new OutputException($"{output} is being calibrated by another process; wait for it, or name another file with --output.");
 
     /// <summary>The profile that tables join. One that cannot be read is no reason not to learn another map, but nothing can join it.</summary>

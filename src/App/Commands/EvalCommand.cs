@@ -160,18 +160,25 @@ internal sealed class EvalCommand
             throw new CommandException(ExitCode.Data, $"--dataset {missing}: there is no such file or folder; check the path.");
         }
 
+        if (parsed.GetValue(_haystack) is { } haystack)
+        {
+            _ = Haystack(haystack);
+        }
+
         string output = parsed.GetRequiredValue(_output);
         EnsureOutputs(output, parsed.GetValue(_resume), [("the model", path), ("the model's profile", ProfileLocator.Find(path)), (_haystack.Name, parsed.GetValue(_haystack)), .. datasets.Select(data => (_datasets.Name, (string?)data))]);
         ReportWriter.EnsureCharts();
         ProgressScreen screen = new(terminal);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
-        (IReadOnlyList<EvalSample> samples, string dataHash) = Read(datasets, Synthetic(parsed), model, parsed.GetValue(_samples), parsed.GetValue(_seed));
+        SyntheticOptions? synthetic = Synthetic(parsed);
+        CheckLengths(synthetic, model);
+        (IReadOnlyList<EvalSample> samples, string dataHash) = await InputFile.WaitAsync(() => Read(datasets, synthetic, model, parsed.GetValue(_samples), parsed.GetValue(_seed)), ct);
         CheckPolicies(options, model, path, samples);
         samples = Fitting(model, samples, parsed.GetValue(_skipLong), terminal);
         EvalCheck.EnsureRunnable(model, options, samples);
         using (RunFolder folder = RunFolder.Open(
-            output, await ManifestAsync(parsed, options, model, Names(datasets, Synthetic(parsed)), dataHash, ct), parsed.GetValue(_resume)))
+            output, await ManifestAsync(parsed, options, model, Names(datasets, synthetic), dataHash, ct), parsed.GetValue(_resume)))
         {
             EvalRun run = new(model, options, folder);
             try
@@ -234,7 +241,21 @@ internal sealed class EvalCommand
 
     private static string Generated(SyntheticOptions synthetic) => string.Join(
         '\n',
-        [string.Join(' ', synthetic.Tasks), string.Join(' ', synthetic.Lengths), synthetic.HaystackPath is { } haystack ? File.ReadAllText(haystack) : string.Empty]);
+        [string.Join(' ', synthetic.Tasks), string.Join(' ', synthetic.Lengths), synthetic.HaystackPath is { } haystack ? Haystack(haystack) : string.Empty]);
+
+    // It is read twice, once to be written down by its hash.
+    private static string Haystack(string path)
+    {
+        try
+        {
+            using StreamReader reader = new(InputFile.Open(path));
+            return reader.ReadToEnd();
+        }
+        catch (IOException e)
+        {
+            throw new CommandException(ExitCode.Data, $"--haystack {path} cannot be read: {e.Message.TrimEnd('.')}; name a text file.", e);
+        }
+    }
 
     private SyntheticOptions? Synthetic(ParseResult parsed) => !parsed.GetValue(_synthetic) ? null : new SyntheticOptions
     {
@@ -244,6 +265,17 @@ internal sealed class EvalCommand
         Seed = parsed.GetValue(_seed),
         HaystackPath = parsed.GetValue(_haystack),
     };
+
+    // Before samples are made that long.
+    private void CheckLengths(SyntheticOptions? synthetic, EdgeModel model)
+    {
+        if (synthetic?.Lengths.Max() is { } longest && longest > model.Window)
+        {
+            throw new CommandException(
+                ExitCode.DoesNotFit,
+                string.Create(CultureInfo.InvariantCulture, $"{_lengths.Name} {longest} is longer than the model's window of {model.Window:N0}; give at most {model.Window}."));
+        }
+    }
 
     private static void CheckPolicies(EvalOptions options, EdgeModel model, string path, IReadOnlyList<EvalSample> samples)
     {

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using EdgeKV.Policies.Configuration;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Cli.Commands;
 
@@ -23,10 +24,10 @@ internal static class OptionParsing
     /// <summary>Threads of the engine. More than the processors spin in each other's way and may never end.</summary>
     public static Option<int> Threads() => WholeNumber(
         "--threads",
-        $"Threads, at most {Environment.ProcessorCount}, which are this machine's processors; 0: one for each physical core",
+        $"Threads, at most {SessionOptions.MostThreads}, which are this machine's processors; 0: one for each physical core",
         0,
         0,
-        Environment.ProcessorCount,
+        SessionOptions.MostThreads,
         ", which are this machine's processors");
 
     /// <summary>The flag that lets a file of another kind be replaced.</summary>

@@ -1,4 +1,5 @@
 using System.Text;
+using EdgeKV.Files;
 
 namespace EdgeKV.Cli.Documents;
 
@@ -10,7 +11,7 @@ internal sealed record Document(string Name, string Text, long Bytes);
 /// <param name="option">The option that named it.</param>
 internal sealed class DocumentReader(string kind, string option)
 {
-    /// <summary>More than any model's window holds; keeps a wrong path such as a disk image from filling the memory.</summary>
+    /// <summary>Some 16 million tokens, more than any model's window holds; keeps a pipe without an end from filling the memory.</summary>
     public const long LargestBytes = 64L * 1024 * 1024;
 
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
@@ -20,57 +21,15 @@ internal sealed class DocumentReader(string kind, string option)
     public async Task<Document> ReadAsync(string source, Stream input, CancellationToken ct)
     {
         string name = source == "-" ? "standard input" : source;
-        byte[] bytes = source == "-" ? await ReadAllAsync(name, input, ct) : await ReadFileAsync(source, ct);
-        return new Document(name, Decode(name, bytes), bytes.LongLength);
-    }
-
-    private async Task<byte[]> ReadFileAsync(string path, CancellationToken ct)
-    {
-        if (path.Length == 0)
-        {
-            throw Wrong("''", "is not a path", $"give {option} a file");
-        }
-
-        if (Directory.Exists(path))
-        {
-            throw Wrong(path, "is a folder", $"give {option} one text file");
-        }
-
         try
         {
-            await using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, FileOptions.Asynchronous);
-            return await ReadAllAsync(path, file, ct);
+            byte[] bytes = source == "-" ? await InputFile.ReadAllAsync(input, LargestBytes, ct) : await InputFile.ReadAllAsync(source, LargestBytes, ct);
+            return new Document(name, Decode(name, bytes), bytes.LongLength);
         }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        catch (IOException e)
         {
-            throw Wrong(path, "does not exist", $"check the path given to {option}", e);
+            throw Wrong(name, $"cannot be read ({e.Message.ReplaceLineEndings(" ").TrimEnd('.', ' ')})", $"check the path given to {option}", e);
         }
-        catch (UnauthorizedAccessException e)
-        {
-            throw Wrong(path, "may not be read by this user", "change its permissions or give another file", e);
-        }
-        catch (Exception e) when (e is IOException or ArgumentException or NotSupportedException)
-        {
-            throw Wrong(path, $"cannot be read ({OneLine(e.Message)})", $"check the path given to {option}", e);
-        }
-    }
-
-    private async Task<byte[]> ReadAllAsync(string name, Stream stream, CancellationToken ct)
-    {
-        using MemoryStream all = new();
-        byte[] block = new byte[1 << 16];
-        int read;
-        while ((read = await stream.ReadAsync(block, ct)) > 0)
-        {
-            if (all.Length + read > LargestBytes)
-            {
-                throw Wrong(name, $"is larger than {ByteSize.Format(LargestBytes)}", "no model's window holds that much text; give a part of it");
-            }
-
-            all.Write(block, 0, read);
-        }
-
-        return all.ToArray();
     }
 
     private string Decode(string name, byte[] bytes)
@@ -92,9 +51,9 @@ internal sealed class DocumentReader(string kind, string option)
             throw Wrong(name, "is not text (it has zero bytes)", "give a plain text file");
         }
 
-        if (string.IsNullOrWhiteSpace(text))
+        if (PlainText.IsBlank(text))
         {
-            throw Wrong(name, "is empty", "give a file with text in it");
+            throw Wrong(name, string.IsNullOrWhiteSpace(text) ? "is empty" : "is empty (it has blanks and characters that nobody sees)", "give a file with text in it");
         }
 
         return text;
@@ -102,6 +61,4 @@ internal sealed class DocumentReader(string kind, string option)
 
     private CommandException Wrong(string name, string what, string remedy, Exception? inner = null) =>
         new(ExitCode.Data, $"{kind} {name} {what}; {remedy}.", inner);
-
-    private static string OneLine(string text) => text.ReplaceLineEndings(" ").TrimEnd('.', ' ');
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using EdgeKV.Files;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -11,24 +12,10 @@ namespace EdgeKV.Cli.Terminals;
 internal static class Printable
 {
     /// <summary>A text without control characters; lines and tabs stay.</summary>
-    public static string Of(string text)
-    {
-        if (!text.Any(IsUnseen))
-        {
-            return text;
-        }
-
-        StringBuilder shown = new();
-        foreach (char letter in text)
-        {
-            _ = IsUnseen(letter) ? shown.Append(CultureInfo.InvariantCulture, $"\\u{(int)letter:x4}") : shown.Append(letter);
-        }
-
-        return shown.ToString();
-    }
+    public static string Of(string text) => PlainText.Escaped(text, IsKept);
 
     // Windows ends lines with a carriage return too; elsewhere it lets a line be written over.
-    private static bool IsUnseen(char letter) => char.IsControl(letter) && letter is not ('\n' or '\t') && !(letter == '\r' && OperatingSystem.IsWindows());
+    private static bool IsKept(char letter) => letter is '\n' or '\t' || (letter == '\r' && OperatingSystem.IsWindows());
 
     /// <summary>Writes texts so to another writer.</summary>
     internal sealed class Writer(TextWriter inner) : TextWriter(CultureInfo.InvariantCulture)

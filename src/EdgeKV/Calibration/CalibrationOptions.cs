@@ -1,3 +1,5 @@
+using EdgeKV.Sessions;
+
 namespace EdgeKV.Calibration;
 
 /// <summary>How a profile is learned. The same options, texts, model and machine give the same profile, byte by byte.</summary>
@@ -15,7 +17,7 @@ public sealed record CalibrationOptions
     /// <summary>Which parts of the texts are taken and what is mixed in.</summary>
     public int Seed { get; init; } = 1;
 
-    /// <summary>Threads; 0 (default) = physical cores.</summary>
+    /// <summary>Threads, at most <see cref="SessionOptions.MostThreads"/>; 0 (default) = physical cores.</summary>
     public int Threads { get; init; }
 
     /// <summary>
@@ -29,6 +31,7 @@ public sealed record CalibrationOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(Tokens, 1000);
         ArgumentOutOfRangeException.ThrowIfLessThan(TextTokens, 64);
         ArgumentOutOfRangeException.ThrowIfNegative(Threads);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(Threads, SessionOptions.MostThreads);
         if (Ridge is not > 0 || !double.IsFinite(Ridge))
         {
             throw new ArgumentOutOfRangeException(nameof(Ridge), Ridge, "The ridge penalty is a number above 0.");

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using EdgeKV.Files;
 using EdgeKV.Models;
 using EdgeKV.Numerics;
 using EdgeKV.Planning;
@@ -64,7 +65,7 @@ internal sealed class CalibrationRun
             texts.Hash(),
             string.Create(CultureInfo.InvariantCulture, $"{options.Tokens} {_textTokens} {options.Ridge:R} {options.Seed} {options.Threads}"));
         _state = new CalibrationState(model, key);
-        _checkpoint = options.Checkpoint is { } path ? $"{path}.{key[..12]}" : null;
+        _checkpoint = options.Checkpoint is { } path ? OutputFile.Companion(path, $".{key[..12]}") : null;
     }
 
     private long CheckTokens => Math.Max(_options.Tokens / CheckedShare, 2 * SmallestText);

@@ -60,7 +60,7 @@ internal sealed class CalibrationState
 
         try
         {
-            using FileStream file = File.OpenRead(path);
+            using FileStream file = InputFile.Open(path);
             byte[] head = new byte[FirstLine.Length + _key.Length];
             file.ReadExactly(head);
             if (Encoding.ASCII.GetString(head) != FirstLine + _key)
@@ -79,7 +79,7 @@ internal sealed class CalibrationState
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ProfileException($"The checkpoint {path} cannot be read: {e.Message} Delete it to begin anew.", e);
+            throw new ProfileException($"The checkpoint {path} cannot be read: {e.Message.TrimEnd('.')}. Delete it to begin anew.", e);
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using EdgeKV.Files;
 
 namespace EdgeKV.Calibration;
 
@@ -43,7 +44,7 @@ public sealed class CalibrationTexts
     /// <summary>Files.</summary>
     public int Files => _documents.Count + _sources.Count;
 
-    /// <summary>Reads files and all files of folders that are documents or sources by their ending, except tiny and huge ones.</summary>
+    /// <summary>Reads files and all files of folders that are documents or sources by their ending, except tiny and huge ones and what is no regular file.</summary>
     /// <param name="paths">Files and folders. A file that is named is taken whatever its ending.</param>
     /// <exception cref="CalibrationTextException">A path does not exist, cannot be read or is no text, or there is nothing to learn from.</exception>
     public static CalibrationTexts From(params IReadOnlyList<string> paths)
@@ -78,25 +79,26 @@ public sealed class CalibrationTexts
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                throw new CalibrationTextException($"The text {path} cannot be read: {e.Message}", e);
+                throw new CalibrationTextException($"The text {path} cannot be read: {e.Message.TrimEnd('.')}; name another file or folder.", e);
             }
         }
 
         return documents.Count + sources.Count > 0
             ? new CalibrationTexts(string.Join(", ", paths.Select(path => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))))), documents, sources)
-            : throw new CalibrationTextException($"There is no text to learn from in {string.Join(", ", paths)}.");
+            : throw new CalibrationTextException($"There is no text to learn from in {string.Join(", ", paths)}; name files of {SmallestPiece} characters or more.");
 
         void Add(string file, bool required)
         {
-            if (new FileInfo(file) is { Exists: true, Length: > LargestFile } && !required)
+            if (!required && (!InputFile.IsRegular(file) || new FileInfo(file).Length > LargestFile))
             {
                 return;
             }
 
-            string text = File.ReadAllText(file);
+            using StreamReader reader = new(new MemoryStream(InputFile.ReadAll(file)));
+            string text = reader.ReadToEnd();
             if (text.Contains('\0', StringComparison.Ordinal))
             {
-                throw new CalibrationTextException($"The text {file} is no text: it has zero bytes.");
+                throw new CalibrationTextException($"The text {file} is no text: it has zero bytes. Leave it out, or name another file.");
             }
 
             if (text.Length >= SmallestPiece)

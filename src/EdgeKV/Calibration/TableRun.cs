@@ -26,7 +26,7 @@ internal sealed class TableRun
         _calibration = calibration;
         _key = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(
             string.Join('\0', model.Fingerprint, calibration.Table, calibration.Settings))));
-        _checkpoint = checkpoint is null ? null : $"{checkpoint}.{calibration.Table}.{_key[..12]}";
+        _checkpoint = checkpoint is null ? null : OutputFile.Companion(checkpoint, $".{calibration.Table}.{_key[..12]}");
         _sums = new double[calibration.Length];
     }
 
@@ -75,7 +75,9 @@ internal sealed class TableRun
 
         try
         {
-            byte[] all = File.ReadAllBytes(path);
+            using FileStream file = InputFile.Open(path);
+            byte[] all = new byte[file.Length];
+            file.ReadExactly(all);
             byte[] head = Encoding.ASCII.GetBytes(FirstLine + _key);
             int length = head.Length + sizeof(long) + _sums.Length * sizeof(double);
             if (all.Length != length + SHA256.HashSizeInBytes
@@ -91,7 +93,7 @@ internal sealed class TableRun
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ProfileException($"The checkpoint {path} cannot be read: {e.Message} Delete it to begin anew.", e);
+            throw new ProfileException($"The checkpoint {path} cannot be read: {e.Message.TrimEnd('.')}. Delete it to begin anew.", e);
         }
     }
 

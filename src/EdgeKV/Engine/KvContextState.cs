@@ -91,19 +91,14 @@ public static class KvContextState
     /// <exception cref="ContextWindowException">A full cache of more tokens than the context can hold.</exception>
     internal static SavedState Read(string path, StatePlace place, CancellationToken cancellation)
     {
-        if (!File.Exists(path))
-        {
-            throw new EdgeKVException($"The saved session does not exist: {path}.");
-        }
-
         try
         {
-            using FileStream file = File.OpenRead(path);
+            using FileStream file = InputFile.Open(path);
             return StateFile.Read(file, place, cancellation);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new EdgeKVException($"The saved session {path} cannot be read: {e.Message}", e);
+            throw new EdgeKVException($"The saved session {path} cannot be read: {e.Message.TrimEnd('.')}; name a file that was saved.", e);
         }
         catch (EdgeKVException e) when (e.GetType() == typeof(EdgeKVException))
         {

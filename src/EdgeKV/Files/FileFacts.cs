@@ -15,6 +15,7 @@ internal readonly unsafe partial record struct FileFacts(FileKind Kind, ulong De
     private const int Size = 256;
     private const int ModeAt = 28;
     private const int NumberAt = 32;
+    private const int MajorAt = 128;
     private const int DeviceAt = 136;
     private const int RelativeToCurrentFolder = -100;
     private const uint BasicFacts = 0x7ff;
@@ -46,11 +47,15 @@ internal readonly unsafe partial record struct FileFacts(FileKind Kind, ulong De
         {
             0x8000 => FileKind.Regular,
             0x4000 => FileKind.Folder,
-            0x1000 or 0x2000 => FileKind.Passing,
+            0x1000 => FileKind.Pipe,
+            0x2000 => IsTerminal(MemoryMarshal.Read<uint>(facts[MajorAt..])) ? FileKind.Terminal : FileKind.Device,
             _ => FileKind.Other,
         };
         return new FileFacts(kind, MemoryMarshal.Read<ulong>(facts[DeviceAt..]), MemoryMarshal.Read<ulong>(facts[NumberAt..]));
     }
+
+    // Numbers of Linux's drivers (its admin-guide/devices.txt): consoles and serial lines, the process's own terminal, and those of windows and remote logins.
+    private static bool IsTerminal(uint major) => major is 4 or 5 or (>= 136 and <= 143);
 
     // Its name is the system's.
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]

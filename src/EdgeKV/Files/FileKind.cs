@@ -12,8 +12,14 @@ internal enum FileKind
     /// <summary>A folder.</summary>
     Folder,
 
-    /// <summary>A pipe or a character device such as a terminal: what is written goes to whoever reads it.</summary>
-    Passing,
+    /// <summary>A pipe, with a name or without one: what is written goes to whoever reads it.</summary>
+    Pipe,
+
+    /// <summary>A terminal.</summary>
+    Terminal,
+
+    /// <summary>A character device that is no terminal, such as /dev/null. Some have no end.</summary>
+    Device,
 
     /// <summary>A disk, a socket, or something else that holds no file's content.</summary>
     Other,

@@ -1,3 +1,6 @@
+using System.Security.Cryptography;
+using System.Text;
+
 namespace EdgeKV.Files;
 
 /// <summary>
@@ -11,6 +14,9 @@ namespace EdgeKV.Files;
 public static class OutputFile
 {
     private const int MostLinks = 40;
+
+    // Bytes, on the file systems of Linux.
+    private const int LongestName = 255;
 
     /// <summary>Writes a file, in place of one that is there.</summary>
     /// <param name="path">The file; its folder exists.</param>
@@ -102,6 +108,21 @@ public static class OutputFile
                 TargetOf(second).Path, OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase));
     }
 
+    /// <summary>
+    /// A file that goes beside another while that is being made, such as its lock: the other's name with an ending. Where that is longer than names can be, a hash stands for
+    /// the name.
+    /// </summary>
+    /// <param name="path">The other file.</param>
+    /// <param name="ending">What follows its name.</param>
+    public static string Companion(string path, string ending)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string name = Path.GetFileName(path);
+        return Encoding.UTF8.GetByteCount(name + ending) <= LongestName
+            ? path + ending
+            : Path.Join(Path.GetDirectoryName(path), $".edgekv-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(name)))[..16]}{ending}");
+    }
+
     private static void Replace(string target, Action<Stream> write)
     {
         string beside = Beside(target);
@@ -127,7 +148,8 @@ public static class OutputFile
         }
     }
 
-    private static string Beside(string target) => $"{target}.{Path.GetRandomFileName()}.new";
+    // Not after the target's name, which may be as long as names can be.
+    private static string Beside(string target) => Path.Combine(Path.GetDirectoryName(target)!, $".edgekv-{Path.GetRandomFileName()}.new");
 
     /// <summary>Where a file is to be written, and whether it only passes through.</summary>
     private static (string Target, bool Passes) PlaceOf(string path)
@@ -148,7 +170,7 @@ public static class OutputFile
         {
             FileKind.Folder => throw new OutputException($"{path} is a folder; name the file to write."),
             FileKind.Other => throw new OutputException($"{path} is neither a file nor a pipe; name another file."),
-            FileKind.Passing => (path, true),
+            FileKind.Pipe or FileKind.Terminal or FileKind.Device => (path, true),
             _ when target.IsOwnStream => (path, true),
             _ => (target.Path, false),
         };

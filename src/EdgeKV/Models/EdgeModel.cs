@@ -131,6 +131,7 @@ public sealed class EdgeModel : IDisposable
     /// <param name="cancellationToken">Stops the loading.</param>
     /// <exception cref="ModelException">The file is missing, damaged or not readable.</exception>
     /// <exception cref="NativeLibraryException">The native library cannot be found or loaded.</exception>
+    /// <exception cref="GpuMissingException">Layers were asked to be put on a GPU, and there is none.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public static async Task<EdgeModel> LoadAsync(
         string path,

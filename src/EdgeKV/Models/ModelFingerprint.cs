@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
+using EdgeKV.Files;
 
 namespace EdgeKV.Models;
 
@@ -19,7 +20,7 @@ internal static class ModelFingerprint
         try
         {
             using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-            using FileStream file = File.OpenRead(path);
+            using FileStream file = InputFile.Open(path);
             byte[] buffer = new byte[Beginning];
             BinaryPrimitives.WriteInt64LittleEndian(buffer, file.Length);
             hash.AppendData(buffer.AsSpan(0, sizeof(long)));
@@ -34,7 +35,7 @@ internal static class ModelFingerprint
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ModelException($"The model {path} cannot be read any more: {e.Message}", e);
+            throw new ModelException($"The model {path} cannot be read any more: {e.Message.TrimEnd('.')}; put it back, and load it again.", e);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using EdgeKV.Files;
 using LLama;
 using LLama.Common;
 using LLama.Exceptions;
@@ -15,7 +16,8 @@ internal static class ModelLoader
     /// <param name="progress">Gets the share done, 0 to 1; what it throws stops the loading and is thrown again.</param>
     /// <param name="cancellationToken">Stops the loading.</param>
     /// <exception cref="ModelException">The file is missing, damaged or not readable.</exception>
-    /// <exception cref="NativeLibraryException">The native library cannot be loaded, or layers were asked to be put on a GPU and there is none.</exception>
+    /// <exception cref="NativeLibraryException">The native library cannot be loaded.</exception>
+    /// <exception cref="GpuMissingException">Layers were asked to be put on a GPU and there is none.</exception>
     public static async Task<LLamaWeights> LoadAsync(
         string path, ModelOptions options, IProgress<double>? progress, CancellationToken cancellationToken)
     {
@@ -23,7 +25,7 @@ internal static class ModelLoader
         EdgeKVRuntime.EnsureLoaded();
         if (options.GpuLayers != 0 && !NativeApi.llama_supports_gpu_offload())
         {
-            throw new NativeLibraryException(
+            throw new GpuMissingException(
                 "Layers were asked to be put on a GPU, and the backend has none. Reference LLamaSharp.Backend.Cuda12 or LLamaSharp.Backend.Vulkan, and check the GPU's driver.");
         }
 
@@ -56,24 +58,18 @@ internal static class ModelLoader
     // llama.cpp's own messages for these cases speak of its loader, not of the file.
     private static void Check(string path)
     {
-        if (!File.Exists(path))
-        {
-            throw new ModelException(
-                Directory.Exists(path) ? $"The model is a folder, not a GGUF file: {path}." : $"The model does not exist: {path}.");
-        }
-
         try
         {
-            using FileStream file = File.OpenRead(path);
+            using FileStream file = InputFile.Open(path);
             Span<byte> magic = stackalloc byte[4];
             if (file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false) < magic.Length || !magic.SequenceEqual("GGUF"u8))
             {
-                throw new ModelException($"{path} is not a GGUF file.");
+                throw new ModelException($"The model {path} is not a GGUF file.");
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ModelException($"The model {path} cannot be opened: {e.Message}", e);
+            throw new ModelException($"The model {path} cannot be read: {e.Message.TrimEnd('.')}.", e);
         }
     }
 

@@ -1,3 +1,5 @@
+using EdgeKV.Files;
+
 namespace EdgeKV.Models;
 
 /// <summary>Finds the model file to use when a program leaves the choice open.</summary>
@@ -48,10 +50,18 @@ public static class ModelLocator
                 $"No model was given and no .gguf file found in: {string.Join(", ", tried)}. Name one with --model or {Variable}.");
     }
 
-    private static string Existing(string path, string what) => File.Exists(path)
-        ? Path.GetFullPath(path)
-        : throw new ModelException(
-            Directory.Exists(path) ? $"{what} is a folder, not a GGUF file: {path}." : $"{what} does not exist: {path}.");
+    private static string Existing(string path, string what)
+    {
+        try
+        {
+            using FileStream file = InputFile.Open(path);
+            return Path.GetFullPath(path);
+        }
+        catch (IOException e)
+        {
+            throw new ModelException($"{what}, {path}, cannot be read: {e.Message.TrimEnd('.')}.", e);
+        }
+    }
 
     private static string? FirstIn(string folder) => Directory.Exists(folder)
         ? Directory.EnumerateFiles(folder, "*.gguf").Order(StringComparer.Ordinal).FirstOrDefault()

@@ -156,7 +156,7 @@ public sealed class ScoreProfile
         ArgumentException.ThrowIfNullOrEmpty(path);
         try
         {
-            using FileStream file = File.OpenRead(path);
+            using FileStream file = InputFile.Open(path);
             byte[] first = new byte[FirstLine.Length];
             if (file.ReadAtLeast(first, first.Length, throwOnEndOfStream: false) < first.Length
                 || Encoding.ASCII.GetString(first) is not (FirstLine or FirstLineWithTables))
@@ -213,7 +213,7 @@ public sealed class ScoreProfile
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ProfileException($"The profile {path} cannot be read: {e.Message}", e);
+            throw new ProfileException($"The profile {path} cannot be read: {e.Message.TrimEnd('.')}. {Remedy}", e);
         }
         catch (Exception e) when (e is JsonException or NotSupportedException)
         {
@@ -245,7 +245,7 @@ public sealed class ScoreProfile
         ArgumentException.ThrowIfNullOrEmpty(path);
         try
         {
-            using FileStream file = File.OpenRead(path);
+            using FileStream file = InputFile.Open(path);
             byte[] first = new byte[Magic.Length];
             return file.ReadAtLeast(first, first.Length, throwOnEndOfStream: false) == first.Length && Encoding.ASCII.GetString(first) == Magic;
         }

@@ -35,6 +35,7 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(options.ContextSize);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.BatchSize, 1);
         ArgumentOutOfRangeException.ThrowIfNegative(options.Threads);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Threads, SessionOptions.MostThreads);
 
         // Throws when the model has been disposed.
         _ = model.Handle;

@@ -21,7 +21,10 @@ public sealed record SessionOptions
     /// <summary>Tokens fed at one time, 1 and up; 512 by default.</summary>
     public int BatchSize { get; init; } = 512;
 
-    /// <summary>Threads; 0 (default) = physical cores.</summary>
+    /// <summary>The most threads: as many as the process has processors. More would spin in each other's way, and might never end.</summary>
+    public static int MostThreads => Environment.ProcessorCount;
+
+    /// <summary>Threads, at most <see cref="MostThreads"/>; 0 (default) = physical cores.</summary>
     public int Threads { get; init; }
 
     /// <summary>Whether the cache lies with the layers on their devices (default) or in host memory.</summary>

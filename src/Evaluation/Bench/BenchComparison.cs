@@ -140,7 +140,7 @@ public sealed record BenchComparison(
             ("threads", Number(before.Options.Threads), Number(after.Options.Threads)),
             ("tokens of a turn", Number(before.Options.Decode), Number(after.Options.Decode)),
             ("tokens of the question", Number(before.Options.Question), Number(after.Options.Question)),
-            ("text", before.Text, after.Text),
+            ("text", $"{before.Text} ({Short(before.TextSha256)})", $"{after.Text} ({Short(after.TextSha256)})"),
         ];
         foreach ((string what, string one, string other) in all)
         {

@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using EdgeKV.Files;
 using EdgeKV.Models;
 
 namespace EdgeKV.Evaluation;
@@ -25,7 +26,7 @@ public static class BenchJson
     {
         try
         {
-            using FileStream file = File.OpenRead(path);
+            using FileStream file = InputFile.Open(path);
             using JsonDocument document = JsonDocument.Parse(file);
             return document.RootElement is { ValueKind: JsonValueKind.Object } report
                 && report.TryGetProperty("edgeKV", out _) && report.TryGetProperty("llamaCpp", out _) && report.TryGetProperty("series", out _);
@@ -38,17 +39,16 @@ public static class BenchJson
 
     /// <summary>Reads what <see cref="Write"/> wrote.</summary>
     /// <param name="path">The file.</param>
-    /// <exception cref="EdgeKVException">The file cannot be read, is no report, or one of another version; the message names it.</exception>
+    /// <exception cref="EdgeKVException">The file cannot be read, is no report, one of another version, or has a figure that nobody measures; the message names it.</exception>
     public static BenchReport Read(string path)
     {
         try
         {
-            using FileStream file = File.OpenRead(path);
-            BenchReport report = JsonSerializer.Deserialize(file, Context.BenchReport)
+            BenchReport report = JsonSerializer.Deserialize(InputFile.ReadAll(path), Context.BenchReport)
                 ?? throw new EdgeKVException($"{path} is no report of a bench: it is null.");
-            return report.Version == BenchReport.CurrentVersion
-                ? report
-                : throw new EdgeKVException($"{path} is a report of version {report.Version}; this EdgeKV reads version {BenchReport.CurrentVersion}.");
+            return report.Version != BenchReport.CurrentVersion
+                ? throw new EdgeKVException($"{path} is a report of version {report.Version}; this EdgeKV reads version {BenchReport.CurrentVersion}.")
+                : BenchFigures.Wrong(report) is { } wrong ? throw new EdgeKVException($"{path}: {wrong}.") : report;
         }
         catch (JsonException e)
         {

@@ -38,7 +38,7 @@ public sealed record BenchOptions
     /// <summary>Tokens of the question whose first answer token is waited for, 1 and up.</summary>
     public int Question { get; init; } = 32;
 
-    /// <summary>Threads; 0 = physical cores.</summary>
+    /// <summary>Threads, at most <see cref="Sessions.SessionOptions.MostThreads"/>; 0 = physical cores.</summary>
     public int Threads { get; init; }
 
     /// <summary>Tokens that the text must have.</summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -17,7 +18,7 @@ internal static class DataFile
     {
         try
         {
-            return Strict.GetString(File.ReadAllBytes(path)).TrimStart('\uFEFF');
+            return Strict.GetString(InputFile.ReadAll(path)).TrimStart('\uFEFF');
         }
         catch (DecoderFallbackException e)
         {

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -18,11 +19,11 @@ internal readonly record struct JsonRow(JsonElement Element, string Source, stri
     }
 
     /// <summary>A text that says something.</summary>
-    /// <exception cref="DatasetException">There is no such field, it is no text, or it is empty but for blanks.</exception>
+    /// <exception cref="DatasetException">There is no such field, it is no text, or it is shows nothing to a reader.</exception>
     public string Filled(string name)
     {
         string text = Text(name);
-        return string.IsNullOrWhiteSpace(text) ? throw Wrong($"the field \"{name}\" is empty") : text;
+        return PlainText.IsBlank(text) ? throw Wrong($"the field \"{name}\" is empty{Why(text)}") : text;
     }
 
     public string Text(string name, string otherwise) => Has(name) ? Text(name) : otherwise;
@@ -102,18 +103,22 @@ internal readonly record struct JsonRow(JsonElement Element, string Source, stri
         foreach (JsonElement item in value.EnumerateArray())
         {
             string text = item.ValueKind == JsonValueKind.String ? Decoded(name, item) : throw Wrong($"the field \"{name}\" holds {Kind(item)}, not only texts");
-            texts.Add(string.IsNullOrWhiteSpace(text) ? throw Wrong($"the field \"{name}\" holds an empty text") : text);
+            texts.Add(PlainText.IsBlank(text) ? throw Wrong($"the field \"{name}\" holds an empty text{Why(text)}") : text);
         }
 
         return texts.Count > 0 ? texts : throw Wrong($"the field \"{name}\" is an empty list");
     }
 
-    // JSON may escape half of a surrogate pair, which is no text.
+    // Whoever looks at the file does not see what is wrong.
+    private static string Why(string text) => string.IsNullOrWhiteSpace(text) ? string.Empty : " (it has blanks and characters that nobody sees)";
+
+    // JSON may escape half of a surrogate pair, which is no text, and zero, which ends a text for the tokenizer.
     private string Decoded(string name, JsonElement value)
     {
         try
         {
-            return value.GetString()!;
+            string text = value.GetString()!;
+            return text.Contains('\0', StringComparison.Ordinal) ? throw Wrong($"the field \"{name}\" has the character \\u0000, which is no text") : text;
         }
         catch (InvalidOperationException e)
         {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -20,7 +21,7 @@ internal static class LongBenchReader
             string context = row.Filled("context");
             string prefix = task.AnswerPrefix ?? LastLine(input);
             string asked = task.AnswerPrefix is null ? input[..^prefix.Length] : input;
-            if (task.NeedsInput && string.IsNullOrWhiteSpace(asked))
+            if (task.NeedsInput && PlainText.IsBlank(asked))
             {
                 throw row.Wrong("there is no text before the answer's beginning in the field \"input\"");
             }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -107,7 +108,9 @@ internal static class NeedleReader
     }
 
     private static string NotEmpty(string path, string text) =>
-        string.IsNullOrWhiteSpace(text) ? throw new DatasetException($"{path}: this file is empty; put text into it or leave it out.") : text;
+        PlainText.IsBlank(text) ? throw new DatasetException($"{path}: this file is empty, or has characters alone that nobody sees; put text into it or leave it out.")
+        : text.Contains('\0', StringComparison.Ordinal) ? throw new DatasetException($"{path}: this file has zero bytes; give a text file.")
+        : text;
 
     private static T[] Numbers<T>(JsonRow row, string name, Func<double, T?> take, string what)
         where T : struct

@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -57,7 +58,7 @@ internal static class RulerReader
         int answer = kind.IsNeedle
             ? input.IndexOf(NeedleAnswer, question, StringComparison.Ordinal) + NeedleAnswer.Length
             : input.LastIndexOf(OtherAnswer, StringComparison.Ordinal);
-        if (string.IsNullOrWhiteSpace(input[..question]))
+        if (PlainText.IsBlank(input[..question]))
         {
             throw row.Wrong("there is no text before the question in the field \"input\"");
         }

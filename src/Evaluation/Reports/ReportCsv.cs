@@ -1,9 +1,14 @@
 using System.Globalization;
 using System.Text;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
 /// <summary>A run's figures as CSV (RFC 4180): one fact a line, figures in full, nothing where there is none.</summary>
+/// <remarks>
+/// Names come from the data. Their control characters are written as escapes, and an apostrophe goes before a name that a spreadsheet would take for a formula. Figures stay
+/// figures.
+/// </remarks>
 internal static class ReportCsv
 {
     /// <summary>The first lines of all tables that there can be, by name.</summary>
@@ -91,7 +96,15 @@ internal static class ReportCsv
 
     private static string Field(object? value)
     {
-        string text = value is double number && !double.IsFinite(number) ? "" : Convert.ToString(value, CultureInfo.InvariantCulture) ?? "";
+        string text = value switch
+        {
+            double number when !double.IsFinite(number) => "",
+            string name => Shown(name),
+            _ => Convert.ToString(value, CultureInfo.InvariantCulture) ?? "",
+        };
         return text.AsSpan().IndexOfAny(",\"\r\n") < 0 ? text : $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
     }
+
+    // What OWASP says of cells that begin a formula.
+    private static string Shown(string name) => PlainText.Escaped(name) is ['=' or '+' or '-' or '@' or '＝' or '＋' or '－' or '＠', ..] formula ? $"'{formula}" : PlainText.Escaped(name);
 }

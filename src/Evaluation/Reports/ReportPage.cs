@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using System.Text;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -354,7 +355,7 @@ internal sealed class ReportPage
 
     private void Add(string html) => _html.Append(html).Append('\n');
 
-    private static string Escape(string text) => WebUtility.HtmlEncode(text);
+    private static string Escape(string text) => WebUtility.HtmlEncode(PlainText.Escaped(text, letter => letter is '\n' or '\t'));
 
     // Text of a script must not end its element.
     private static string Inline(string script) => script.Replace("</script", "<\\/script", StringComparison.OrdinalIgnoreCase);

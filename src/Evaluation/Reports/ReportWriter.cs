@@ -26,7 +26,16 @@ public static class ReportWriter
     public static WrittenReport Write(string runFolder, string? outputPath = null, Bootstrap? bootstrap = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(runFolder);
-        RunStatistics run = RunStatistics.From(RunFolder.ReadManifest(runFolder), RunFolder.ReadResults(runFolder), bootstrap);
+        RunStatistics run;
+        try
+        {
+            run = RunStatistics.From(RunFolder.ReadManifest(runFolder), RunFolder.ReadResults(runFolder), bootstrap);
+        }
+        catch (ReportException e)
+        {
+            throw new ReportException($"{runFolder}: {e.Message}", e);
+        }
+
         string charts = ChartLibrary.Read(AppContext.BaseDirectory);
         string path = PageOf(runFolder, outputPath);
         List<string> tables = [];

@@ -16,7 +16,7 @@ public sealed record EvalOptions
     /// <summary>Element type of keys and values.</summary>
     public KvCacheType CacheType { get; init; } = KvCacheType.F16;
 
-    /// <summary>Threads of the engine; 0 (default) = physical cores.</summary>
+    /// <summary>Threads of the engine, at most <see cref="Sessions.SessionOptions.MostThreads"/>; 0 (default) = physical cores.</summary>
     public int Threads { get; init; }
 
     /// <summary>

@@ -148,7 +148,7 @@ public sealed class RunFolder : IDisposable
 
         try
         {
-            RunManifest manifest = JsonSerializer.Deserialize(File.ReadAllText(file), RunJson.Lines.RunManifest)
+            RunManifest manifest = JsonSerializer.Deserialize(ReadText(file), RunJson.Lines.RunManifest)
                 ?? throw new RunException($"{file} is empty; name a folder that 'edgekv eval' wrote.");
             if (manifest.Version != RunManifest.CurrentVersion)
             {
@@ -177,7 +177,7 @@ public sealed class RunFolder : IDisposable
 
         try
         {
-            using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            using FileStream stream = InputFile.Open(file, FileShare.ReadWrite);
             return Read(stream).Cells;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -200,6 +200,12 @@ public sealed class RunFolder : IDisposable
     {
         _results.Dispose();
         _lock.Dispose();
+    }
+
+    private static string ReadText(string file)
+    {
+        using StreamReader reader = new(InputFile.Open(file));
+        return reader.ReadToEnd();
     }
 
     private static List<CellResult> ReadAndCut(FileStream stream)

@@ -41,7 +41,7 @@ internal sealed class ScoreTable
         List<EvalBudget> budgets = [.. results.Where(IsCompressed).Select(EvalBudget.Of).Distinct().Order()];
         if (budgets.Any(budget => budget is { Ratio: null, Rows: null }))
         {
-            throw new ReportException("A result of a policy has neither ratio nor rows; every line but the full cache's has one of them.");
+            throw new ReportException("A result of a policy has neither ratio nor rows; every line but the full cache's has one of them. Take the line out, or run it again into an empty folder.");
         }
 
         List<TaskName> tasks = [.. results.Select(cell => new TaskName(cell.Dataset, cell.Task, cell.Metric)).Distinct()];

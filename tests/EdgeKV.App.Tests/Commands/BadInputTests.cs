@@ -11,13 +11,13 @@ public sealed class BadInputTests : IDisposable
 
     [Fact]
     public async Task Ask_MissingDocument_IsExitCodeFour() =>
-        await FailsAsync(4, "does not exist; check the path given to --document", "--document", Path.Combine(_folder.Path, "none.txt"));
+        await FailsAsync(4, "cannot be read (it does not exist); check the path given to --document", "--document", Path.Combine(_folder.Path, "none.txt"));
 
     [Fact]
     public async Task Ask_FolderAsDocument_IsExitCodeFour() => await FailsAsync(4, "is a folder", "--document", _folder.Path);
 
     [Fact]
-    public async Task Ask_EmptyPath_IsExitCodeFour() => await FailsAsync(4, "is not a path", "--document", "");
+    public async Task Ask_EmptyPath_IsExitCodeTwo() => await FailsAsync(2, "--document is empty", "--document", "");
 
     [Fact]
     public async Task Ask_EmptyDocument_IsExitCodeFour() => await FailsAsync(4, "is empty", "--document", _folder.File("empty.txt", []));
@@ -34,7 +34,7 @@ public sealed class BadInputTests : IDisposable
 
     [Fact]
     public async Task Ask_MissingTaskSet_IsExitCodeFour() => await FailsAsync(
-        4, "task set contxt does not exist; check the path given to --task-set", "--document", Document(), "--task-set", "contxt");
+        4, "task set contxt cannot be read (it does not exist); check the path given to --task-set", "--document", Document(), "--task-set", "contxt");
 
     [Fact]
     public async Task Ask_EmptyTaskSet_IsExitCodeFour() =>

@@ -133,6 +133,40 @@ public sealed class BeforeReadingTests : IDisposable
     }
 
     [Theory]
+    [InlineData("bench --model {tiny} --depths 100000000 --policy knorm", "--depths 100000000 is too deep: the model's window of 4,096 also holds the 32 tokens of a turn; give at most 4064")]
+    [InlineData("eval --model {tiny} --synthetic --lengths 1024,100000000 --policies knorm --out {folder}/run", "--lengths 100000000 is longer than the model's window of 4,096; give at most 4096")]
+    [InlineData("eval --model {tiny} --synthetic --lengths 100000000 --skip-long --policies knorm --out {folder}/run", "--lengths 100000000 is longer than the model's window")]
+    public async Task Length_BeyondTheWindow_IsRefusedBeforeATextIsMadeThatLong(string line, string message)
+    {
+        (int code, string text, string error) = await RunAsync(
+            [.. line.Split(' ').Select(word => word.Replace("{tiny}", _grouped, StringComparison.Ordinal).Replace("{folder}", _folder.Path, StringComparison.Ordinal))]);
+
+        Assert.Contains(message, error, StringComparison.Ordinal);
+        Assert.Equal(5, code);
+        Assert.Empty(text);
+        Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
+    }
+
+    [Theory]
+    [InlineData("ask --document {text} --question Q?")]
+    [InlineData("calibrate --text {document} --output {folder}/new.edgekv")]
+    [InlineData("eval --synthetic --policies knorm --out {folder}/run")]
+    public async Task GpuLayers_WithoutAGpu_AreAWrongOptionWithARemedyForUsers(string line)
+    {
+        Assert.SkipWhen(LLama.Native.NativeApi.llama_supports_gpu_offload(), "There is a GPU here.");
+        string document = _folder.File("text.txt", "The code of the tin chest is 48213.\n"u8);
+
+        (int code, string text, string error) = await RunAsync(
+            [.. line.Split(' ').Select(word => word.Replace("{text}", document, StringComparison.Ordinal).Replace("{document}", Places.Document, StringComparison.Ordinal).Replace("{folder}", _folder.Path, StringComparison.Ordinal)), "--model", _grouped, "--gpu-layers", "7"]);
+
+        Assert.Equal(
+            "edgekv: --gpu-layers 7: there is no GPU that this program can use; leave the option out, or install the GPU's driver and a program that was built for it.",
+            error.Trim());
+        Assert.Equal(2, code);
+        Assert.Empty(text);
+    }
+
+    [Theory]
     [InlineData(10, 5000, 4, "the question is 5,0", "leaves no place for the document: the model's window of 4,096 also holds the answer (up to 4); shorten the question")]
     [InlineData(3000, 2000, 4, "document ", " and the question (2,0", "are too long together", "so that both may have 4,092; shorten one of them")]
     [InlineData(5000, 10, 4, "document ", " tokens long and may be ", "also holds the question (")]

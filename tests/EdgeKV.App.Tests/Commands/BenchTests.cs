@@ -62,7 +62,7 @@ public sealed class BenchTests : IDisposable
     [InlineData(2, "--ratios and --policy tova:ratio exclude each other", "--policy", "tova:ratio=0.5")]
     [InlineData(6, "no/such/folder/run.json cannot be written: its folder does not exist", "--json", "no/such/folder/run.json")]
     [InlineData(4, "--against none.json cannot be read", "--against", "none.json")]
-    [InlineData(4, "document none.txt does not exist", "--document", "none.txt")]
+    [InlineData(4, "document none.txt cannot be read (it does not exist)", "--document", "none.txt")]
     public async Task Bench_BadInput_SaysWhatIsWrongBeforeAnyWork(int expected, string message, params string[] options)
     {
         (int code, string text, string error) = await RunAsync(options);

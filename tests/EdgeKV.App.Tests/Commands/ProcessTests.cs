@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using EdgeKV.App.Tests.Outputs;
 using EdgeKV.Measurements.Subjects;
 
 namespace EdgeKV.App.Tests.Commands;
@@ -22,12 +23,14 @@ public sealed class ProcessTests : IDisposable
     [Theory]
     [InlineData("-INT")]
     [InlineData("-TERM")]
+    [InlineData("-HUP")]
+    [InlineData("-QUIT")]
     public async Task Ask_SignalDuringPrefill_StopsWithinASecond(string signal)
     {
-        Assert.SkipWhen(signal == "-INT" && IgnoresInterrupts(), "Whoever started these tests has them ignore Ctrl-C (a background job of a script), and the program inherits that.");
+        Assert.SkipWhen(Ignores(signal), "Whoever started these tests has them ignore this signal, as a background job of a script ignores Ctrl-C, and the program inherits that.");
         string text = string.Concat(Enumerable.Repeat(File.ReadAllText(Places.Document), 4));
         string document = _folder.File("long.txt", Encoding.UTF8.GetBytes(text[..(text.Length * 95 / 100)]));
-        using Process process = Start("ask", "--model", Places.Model, "--document", document, "--policy", "kvcompose", "--question", "What is the height of the tower?");
+        using Process process = Start("dotnet", Application, "ask", "--model", Places.Model, "--document", document, "--policy", "kvcompose", "--question", "What is the height of the tower?");
         Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
 
@@ -53,7 +56,7 @@ public sealed class ProcessTests : IDisposable
     [Fact]
     public async Task Ask_FromAPipe_AnswersOnStandardOutputOnly()
     {
-        using Process process = Start("ask", "--model", Places.Model, "--document", "-", "--policy", "kvcompose", "--question", "What is the height of the tower?");
+        using Process process = Start("dotnet", Application, "ask", "--model", Places.Model, "--document", "-", "--policy", "kvcompose", "--question", "What is the height of the tower?");
         Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
 
@@ -69,19 +72,47 @@ public sealed class ProcessTests : IDisposable
         Assert.DoesNotContain('\e', await output);
     }
 
-    // Bit n - 1 of this mask stands for signal n; SIGINT is 2.
-    private static bool IgnoresInterrupts()
+    [Fact]
+    public async Task Ask_HangUpUnderNohup_GoesOn()
     {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Only Linux tells which signals a process was started to ignore.");
+
+        // The document comes when the program has got the signal, and is then read.
+        string pipe = Path.Combine(_folder.Path, "pipe");
+        await Programs.RunAsync("mkfifo", pipe);
+        using Process process = Start(
+            "nohup", "dotnet", Application, "ask", "--model", TinyModels.PathOf(TinyModel.LlamaGrouped), "--document", pipe, "--policy", "knorm", "--max-tokens", "2", "--question", "Q?");
+        Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await using (FileStream document = await Task.Run(() => new FileStream(pipe, FileMode.Open, FileAccess.Write, FileShare.ReadWrite), TestContext.Current.CancellationToken))
+        {
+            await Programs.RunAsync("kill", "-HUP", process.Id.ToString(CultureInfo.InvariantCulture));
+            document.Write("Some words."u8);
+        }
+
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+
+        Assert.DoesNotContain("interrupted", await error, StringComparison.Ordinal);
+        Assert.Contains("tokens read", await output, StringComparison.Ordinal);
+        Assert.Equal(0, process.ExitCode);
+    }
+
+    // Bit n - 1 of this mask stands for signal n.
+    private static bool Ignores(string signal)
+    {
+        int number = signal switch { "-HUP" => 1, "-INT" => 2, "-QUIT" => 3, _ => 15 };
         const string Status = "/proc/self/status";
         const string Key = "SigIgn:";
         return File.Exists(Status)
             && File.ReadLines(Status).FirstOrDefault(line => line.StartsWith(Key, StringComparison.Ordinal)) is { } mask
-            && (ulong.Parse(mask[Key.Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) & 2) != 0;
+            && (ulong.Parse(mask[Key.Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) >> (number - 1) & 1) != 0;
     }
 
-    private static Process Start(params string[] arguments)
+    private static string Application => Path.Combine(AppContext.BaseDirectory, "EdgeKV.App.dll");
+
+    private static Process Start(string program, params string[] arguments)
     {
-        ProcessStartInfo start = new("dotnet", [Path.Combine(AppContext.BaseDirectory, "EdgeKV.App.dll"), .. arguments])
+        ProcessStartInfo start = new(program, arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

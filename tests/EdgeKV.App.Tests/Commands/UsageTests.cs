@@ -121,6 +121,15 @@ public class UsageTests
     [InlineData("report", "run", "-o", "")]
     [InlineData("calibrate", "-o", "")]
     [InlineData("bench", "--json", "out.json", "--against", "")]
+    [InlineData("bench", "--json", "")]
+    [InlineData("bench", "--document", "")]
+    [InlineData("bench", "--model", "")]
+    [InlineData("ask", "-q", "Q?", "--document", "")]
+    [InlineData("ask", "-q", "Q?", "--document", "-", "--profile", "")]
+    [InlineData("ask", "-q", "Q?", "--document", "-", "--policy", "kvcompose", "--task-set", "")]
+    [InlineData("calibrate", "--text", "")]
+    [InlineData("eval", "-d", "", "-o", "x")]
+    [InlineData("eval", "--synthetic", "--haystack", "", "-o", "x")]
     [InlineData("eval", "-d", "d.jsonl", "-o", "")]
     public async Task CommandLine_AnEmptyName_IsRefused(params string[] args) =>
         Assert.Contains("is empty; give it a name", await FailsAsync(args), StringComparison.Ordinal);
@@ -128,6 +137,10 @@ public class UsageTests
     [Fact]
     public async Task Ask_EmptyQuestion_IsRefused() =>
         Assert.Contains("--question is empty", await FailsAsync(["ask", "--document", "-", "--question", " "]), StringComparison.Ordinal);
+
+    [Fact]
+    public async Task Ask_QuestionThatNobodySees_IsRefused() =>
+        Assert.Contains("--question is empty", await FailsAsync(["ask", "--document", "-", "--question", "\u200B\u00A0\uFEFF"]), StringComparison.Ordinal);
 
     [Fact]
     public async Task Ask_EmptyQuestionAmongOthers_IsRefused() =>
@@ -166,7 +179,7 @@ public class UsageTests
 
             int code = await CommandLineApp.RunAsync($"{line} {model}".Split(' '), terminal.Terminal, TestContext.Current.CancellationToken);
 
-            Assert.Contains("The model does not exist: none.gguf", terminal.ErrorText, StringComparison.Ordinal);
+            Assert.Contains("The model, none.gguf, cannot be read: it does not exist.", terminal.ErrorText, StringComparison.Ordinal);
             Assert.Equal(3, code);
         }
     }

@@ -48,6 +48,8 @@ public sealed class DocumentReaderTests : IDisposable
     [InlineData("")]
     [InlineData(" \n\t\r\n ")]
     [InlineData("\uFEFF\n")]
+    [InlineData("\u200B\u200D\u2060\u00AD\uFEFF")]
+    [InlineData("\u3164\u2800\u00A0")]
     public async Task ReadAsync_NothingToRead_IsRefused(string text)
     {
         string path = _folder.File("empty.txt", System.Text.Encoding.UTF8.GetBytes(text));

@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace EdgeKV.Evaluation.Tests.Bench;
 
@@ -57,6 +59,44 @@ public sealed class BenchJsonTests : IDisposable
 
         Assert.Contains(_path, e.Message, StringComparison.Ordinal);
         Assert.Contains("Duplicate property 'version'", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("prefill.median", "-1e308", "series[0].prefill.median is -1E+308, which nobody measures")]
+    [InlineData("prefill.median", "0", "series[0].prefill.median is 0, which nobody measures")]
+    [InlineData("full.decode.max", "\"NaN\"", "series[0].full.decode.max is NaN, which nobody measures")]
+    [InlineData("full.firstToken.min", "\"-Infinity\"", "series[0].full.firstToken.min is -")]
+    [InlineData("full.emptyDecode.median", "1e308", "series[0].full.emptyDecode.median is 1E+308, which nobody measures")]
+    [InlineData("prefill.median", "101", "series[0].prefill.upperQuartile is 100, and median is 101, which is never more")]
+    [InlineData("prefill.count", "0", "series[0].prefill.count is 0; it is at least 1")]
+    [InlineData("cells.0.speedUp.median", "-2", "series[0].cells[0].speedUp.median is -2, which nobody measures")]
+    [InlineData("cells.0.idealByBytes", "\"Infinity\"", "series[0].cells[0].idealByBytes is")]
+    [InlineData("cells.0.ratio", "5", "series[0].cells[0].ratio is 5; it is from 0 to below 1")]
+    [InlineData("cells.0.ratioAchieved", "-1", "series[0].cells[0].ratioAchieved is -1; it is from 0 to 1")]
+    [InlineData("cells.0.rows", "-1", "series[0].cells[0].rows is -1; it is at least 1")]
+    [InlineData("depth", "0", "series[0].depth is 0; it is at least 1")]
+    public void Read_FigureThatNobodyMeasures_IsNamedByItsKey(string key, string value, string expected)
+    {
+        JsonNode report = JsonNode.Parse(BenchJson.Write(FakeBench.Report(FakeBench.Series())))!;
+        string[] keys = key.Split('.');
+        JsonNode place = keys[..^1].Aggregate(
+            report["series"]![0]!, (node, name) => int.TryParse(name, CultureInfo.InvariantCulture, out int index) ? node[index]! : node[name]!);
+        Assert.NotNull(place[keys[^1]]);
+        place[keys[^1]] = JsonNode.Parse(value);
+        File.WriteAllText(_path, report.ToJsonString());
+
+        EdgeKVException e = Assert.Throws<EdgeKVException>(() => BenchJson.Read(_path));
+
+        Assert.Contains($"{_path}: {expected}", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Read_OneSeriesTwice_IsRefused()
+    {
+        BenchSeries series = FakeBench.Series();
+        File.WriteAllText(_path, BenchJson.Write(FakeBench.Report(series) with { Series = [series, series] }));
+
+        Assert.Contains("series has the depth and cacheType (1000, Q8_0) twice", Assert.Throws<EdgeKVException>(() => BenchJson.Read(_path)).Message, StringComparison.Ordinal);
     }
 
     [Fact]

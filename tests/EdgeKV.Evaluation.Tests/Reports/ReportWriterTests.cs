@@ -32,6 +32,40 @@ public sealed partial class ReportWriterTests : IDisposable
         Assert.Contains("&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;.gguf", html, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("=HYPERLINK(1)", "'=HYPERLINK(1)")]
+    [InlineData("+1", "'+1")]
+    [InlineData("-1", "'-1")]
+    [InlineData("@SUM(A1)", "'@SUM(A1)")]
+    [InlineData("\u001b[2Jname", "\\u001b[2Jname")]
+    [InlineData("\tname\r", "\\u0009name\\u000d")]
+    [InlineData("a-b", "a-b")]
+    public void Write_NamesThatASpreadsheetOrATerminalObeys_AreTextInEveryTable(string task, string shown)
+    {
+        string results = File.ReadAllText(_run.Results);
+        Assert.Contains("\"task\":\"single\"", results, StringComparison.Ordinal);
+        File.WriteAllText(_run.Results, results.Replace("\"task\":\"single\"", $"\"task\":{JsonSerializer.Serialize(task)}", StringComparison.Ordinal));
+
+        WrittenReport report = _run.Write();
+
+        string tasks = File.ReadAllText(report.Tables.Single(table => table.EndsWith("-tasks.csv", StringComparison.Ordinal)));
+        Assert.Contains($",{shown},", tasks, StringComparison.Ordinal);
+        Assert.All(report.Tables.Append(report.Path), file => Assert.DoesNotContain('\e', File.ReadAllText(file)));
+        Assert.All(report.Tables, file => Assert.DoesNotContain(File.ReadAllText(file).Split("\r\n").SelectMany(line => line.Split(',')), IsFormula));
+
+        static bool IsFormula(string cell) => cell is ['=' or '+' or '-' or '@', ..] && !double.TryParse(cell, System.Globalization.CultureInfo.InvariantCulture, out _);
+    }
+
+    [Fact]
+    public void Write_NoResultYet_NamesTheFolder()
+    {
+        File.WriteAllText(_run.Results, "");
+
+        ReportException e = Assert.Throws<ReportException>(() => _run.Write());
+
+        Assert.Equal($"{_run.Path}: The run has no results yet; report it when a sample is done.", e.Message);
+    }
+
     [Fact]
     public void Write_SmallRun_HasEveryTaskPolicyAndNote()
     {

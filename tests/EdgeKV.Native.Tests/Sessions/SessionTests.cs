@@ -184,6 +184,8 @@ public sealed class SessionTests(ModelFixture fixture)
         Assert.Throws<ArgumentOutOfRangeException>(() => fixture.Model.CreateSession(new SessionOptions { ContextSize = -1 }));
         Assert.Throws<ArgumentOutOfRangeException>(() => fixture.Model.CreateSession(new SessionOptions { BatchSize = 0 }));
         Assert.Throws<ArgumentOutOfRangeException>(() => fixture.Model.CreateSession(new SessionOptions { Threads = -1 }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => fixture.Model.CreateSession(new SessionOptions { Threads = SessionOptions.MostThreads + 1 }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => fixture.Model.CreateSession(new SessionOptions { Threads = 1000 * Environment.ProcessorCount }));
     }
 
     [Fact]

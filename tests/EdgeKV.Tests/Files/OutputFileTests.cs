@@ -27,6 +27,34 @@ public sealed class OutputFileTests : IDisposable
     }
 
     [Theory]
+    [InlineData('x', 255)]
+    [InlineData('é', 127)]
+    public void Write_NameAsLongAsTheDiskTakes_IsWritten(char letter, int length)
+    {
+        string place = Path.Combine(_folder, new string(letter, length));
+
+        OutputFile.EnsureWritable(place);
+        Write(place, "new");
+
+        Assert.Equal("new", File.ReadAllText(place));
+        Assert.Single(Names);
+    }
+
+    [Fact]
+    public void Companion_OfALongName_IsAFileOfItsOwnThatCanBeMade()
+    {
+        string one = Path.Combine(_folder, new string('é', 127));
+        string other = Path.Combine(_folder, new string('x', 255));
+
+        string[] companions = [OutputFile.Companion(one, ".lock"), OutputFile.Companion(other, ".lock"), OutputFile.Companion(Place, ".lock")];
+        Array.ForEach(companions, companion => File.WriteAllText(companion, ""));
+
+        Assert.Equal(3, Names.Count());
+        Assert.Equal($"{Place}.lock", companions[2]);
+        Assert.Equal(companions[0], OutputFile.Companion(one, ".lock"));
+    }
+
+    [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public void Write_DiskFullHalfway_KeepsWhatWasThere(bool isThere)

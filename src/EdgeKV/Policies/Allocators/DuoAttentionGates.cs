@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeKV.Files;
 using EdgeKV.Models;
 using EdgeKV.Profiles;
 
@@ -60,7 +61,8 @@ public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
         int number = 0;
         try
         {
-            foreach (string line in File.ReadLines(file))
+            using StreamReader reader = new(InputFile.Open(file));
+            while (reader.ReadLine() is { } line)
             {
                 number++;
                 string[] words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
@@ -72,7 +74,7 @@ public sealed class DuoAttentionGates : IEquatable<DuoAttentionGates>
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ProfileException($"{file}: the gates cannot be read: {e.Message}", e);
+            throw new ProfileException($"{file}: the gates cannot be read: {e.Message.TrimEnd('.')}; name a file of the authors' form.", e);
         }
 
         return layers.Count > 0
