@@ -129,7 +129,7 @@ public static class Learned
             foreach (RulerSample sample in RulerSample.Ablation(Places.Shared!, length))
             {
                 int[] context = model.TokenizeDocument(sample.Context);
-                SessionOptions options = new() { ContextSize = 2 * context.Length + 256, Threads = 2 };
+                SessionOptions options = new() { ContextSize = 2 * context.Length + 256, Threads = Math.Min(2, SessionOptions.MostThreads) };
                 using EdgeSession session = model.CreateSession(options);
                 await session.PrefillAsync(context).ConfigureAwait(false);
                 await session.SaveAsync(state).ConfigureAwait(false);

@@ -83,7 +83,7 @@ public static class Variants
             foreach (RulerSample sample in RulerSample.Ablation(Places.Shared!, 1024))
             {
                 int[] context = model.TokenizeDocument(sample.Context);
-                SessionOptions options = new() { ContextSize = context.Length + 256, BatchSize = context.Length, Threads = 2, LearnedScores = false };
+                SessionOptions options = new() { ContextSize = context.Length + 256, BatchSize = context.Length, Threads = Math.Min(2, SessionOptions.MostThreads), LearnedScores = false };
                 float[][] inputs = [.. Enumerable.Range(0, model.Layers).Select(_ => new float[context.Length * model.EmbeddingSize])];
                 using (EdgeSession session = model.CreateSession(options))
                 {
@@ -184,7 +184,7 @@ public static class Variants
         public async IAsyncEnumerable<int> LearnAsync(CalibrationTexts texts)
         {
             int most = TextTokens + model.TokenizeDocument(string.Empty).Length;
-            using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 2 * most + 128, BatchSize = most, Threads = 2, LearnedScores = false });
+            using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = 2 * most + 128, BatchSize = most, Threads = Math.Min(2, SessionOptions.MostThreads), LearnedScores = false });
             session.KeepInputs(most);
             float[][] inputs = [.. Enumerable.Range(0, model.Layers).Select(_ => new float[most * model.EmbeddingSize])];
             foreach ((int index, CalibrationText text) in texts.Take(heldOut: false, TextTokens, seed: 1).Index())

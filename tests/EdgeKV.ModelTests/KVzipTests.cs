@@ -22,7 +22,7 @@ public sealed class KVzipTests
         float[] reference = golden.Press("kvzip")!;
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        using EdgeSession session = model.CreateSession(new SessionOptions { Threads = 2 });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Threads = Math.Min(2, SessionOptions.MostThreads) });
         await session.PrefillAsync(golden.Context, cancellationToken: cancellation);
 
         using AttentionScores scores = await session.ScoreAsync(new KVzip().Request, cancellationToken: cancellation);

@@ -30,7 +30,7 @@ public sealed class LearnedScoreTests : IDisposable
         Assert.SkipWhen(Golden.All.All(g => g.Name != prompt), Golden.Missing);
         Golden golden = Golden.All.Single(g => g.Name == prompt);
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = Trial.TrialsMap(model), Threads = 2 });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Profile = Trial.TrialsMap(model), Threads = Math.Min(2, SessionOptions.MostThreads) });
         await session.PrefillAsync(golden.Context, cancellationToken: TestContext.Current.CancellationToken);
 
         using AttentionScores scores = await session.ScoreAsync(Learned, cancellationToken: TestContext.Current.CancellationToken);

@@ -22,7 +22,7 @@ public sealed class PolicyTests
         Assert.SkipWhen(golden.PressPlan(new Tova()) is null, $"{prompt} has no scores of the reference's presses.");
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = golden.Context.Length + 64, Threads = 2, LearnedScores = false });
+        using EdgeSession session = model.CreateSession(new SessionOptions { ContextSize = golden.Context.Length + 64, Threads = Math.Min(2, SessionOptions.MostThreads), LearnedScores = false });
         await session.PrefillAsync(golden.Context, cancellationToken: cancellation);
 
         // One scoring serves all of them.

@@ -221,7 +221,7 @@ public sealed class ReadingTests
     {
         CancellationToken cancellation = TestContext.Current.CancellationToken;
         using EdgeModel model = EdgeModel.Load(Places.Model);
-        using EdgeSession session = model.CreateSession(new SessionOptions { Threads = 2 });
+        using EdgeSession session = model.CreateSession(new SessionOptions { Threads = Math.Min(2, SessionOptions.MostThreads) });
         int[] tokens = model.TokenizeDocument(await File.ReadAllTextAsync(Places.Document, cancellation) + "\n\n");
 
         CompressionReport report = await session.CompressWhileReadingAsync(
