@@ -141,6 +141,24 @@ public class LayersThatDifferTests
     }
 
     [Fact]
+    public void KVCompose_RowsOfOtherSizes_AreTakenWhileTheirBytesFit()
+    {
+        // Layer 0: ranks 9, 7, 5, 3 of 8 bytes; layer 1: ranks 8, 6, 4, 2 of 16 bytes.
+        CacheGeometry geometry = new(new AttentionLayer(0, 1, 1, 2, 2), new AttentionLayer(1, 1, 1, 4, 4));
+        RowCost cost = new(8) { BytesByLayer = [8, 16] };
+        using AttentionScores scores = new(
+            geometry, 4, [new(new TaskAttention(TaskSet.Context, AttentionAggregate.Max), new StatisticValues(TestScores.Buffer([9, 7, 5, 3, 8, 6, 4, 2]), 1))]);
+        KVCompose policy = new() { Structured = false, Stabilize = false };
+
+        // 9, 8 and 7 take 32 bytes; 6 takes 16 more, and nothing that is worth less comes before it.
+        Assert.Equal([2, 1], Plan(32));
+        Assert.Equal([2, 1], Plan(47));
+        Assert.Equal([2, 2], Plan(48));
+
+        int[] Plan(long bytes) => policy.WithBudget(Budget.FromBytes(bytes)).Plan(scores, cost).Counts.ToArray();
+    }
+
+    [Fact]
     public void KVCompose_RandomGeometries_KeepWithinTheBudgetAndWasteLessThanARow()
     {
         for (int seed = 0; seed < 400; seed++)
