@@ -194,7 +194,7 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
             int limit = request.ContextSize > 0 && !request.WhileReading ? request.ContextSize : model.Window;
             model.EnsureCompressible(request.CacheType, policy, tokens, limit, request.WhileReading ? null : Options);
         }
-        catch (PlanException e) when (request.Rerotate && !model.CanCloseUp(request.CacheType, policy, tokens, Options))
+        catch (PlanException e) when (request.Rerotate && !request.WhileReading && !model.CanCloseUp(request.CacheType, policy, tokens, Options))
         {
             throw new CommandException(ExitCode.Usage, e.Message, e);
         }

@@ -306,7 +306,7 @@ internal sealed class EvalCommand
         List<EvalSample> fitting = [];
         foreach (EvalSample sample in samples)
         {
-            int positions = EvalRun.PositionsOf(model, sample);
+            long positions = EvalRun.PositionsOf(model, sample);
             if (positions <= model.Window)
             {
                 fitting.Add(sample);

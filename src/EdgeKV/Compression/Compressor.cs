@@ -101,7 +101,7 @@ internal sealed class Compressor(KvContext context, CompressOptions options, IPr
         KvCacheType values = CacheTypes.Of(_native.Get(NativeCacheKey.TypeV));
         ScoredContext seen = new(_native, context.Limit, options.ScoreMemory);
         bool valuesTakeLess = context.Model.KvBytesPerToken(values) < context.Model.KvBytesPerToken(keys);
-        context.Model.EnsureCompressible(valuesTakeLess ? values : keys, policy, _native.Position, seen.PrefixLength(), context.Limit, options);
+        context.Model.EnsureCompressible(valuesTakeLess ? values : keys, policy, new ContextToRead(_native.Position, seen.PrefixLength(), context.Limit, seen.BatchSize), options);
         if (options.Rerotate)
         {
             Rewriting.EnsureRotates(_native);

@@ -1,3 +1,4 @@
+using EdgeKV.Engine;
 using EdgeKV.Models;
 using EdgeKV.Planning;
 using EdgeKV.Policies;
@@ -19,6 +20,7 @@ public static class EdgeModelCompression
         /// <param name="tokens">Tokens of the document, 1 and up.</param>
         /// <param name="limit">Positions that the context can come to hold.</param>
         /// <param name="options">How the compression will be carried out; null for the defaults.</param>
+        /// <param name="batchSize">Tokens that the context will compute at one time.</param>
         /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact, or be of that type.</exception>
         /// <exception cref="ContextWindowException">The policy's task tokens do not fit behind the document.</exception>
         /// <exception cref="PlanException">
@@ -26,8 +28,9 @@ public static class EdgeModelCompression
         /// alone takes.
         /// </exception>
         /// <exception cref="EdgeKVException">The options' room is above the model's window.</exception>
-        public void EnsureCompressible(KvCacheType type, ICompressionPolicy policy, int tokens, int limit, CompressOptions? options = null) =>
-            model.EnsureCompressible(type, policy, tokens, model.Chat.HasTemplate ? model.Chat.Open(string.Empty).Length : 0, limit, options);
+        public void EnsureCompressible(
+            KvCacheType type, ICompressionPolicy policy, int tokens, int limit, CompressOptions? options = null, int batchSize = KvContext.DefaultBatchSize) =>
+            model.EnsureCompressible(type, policy, new ContextToRead(tokens, model.Chat.HasTemplate ? model.Chat.Open(string.Empty).Length : 0, limit, batchSize), options);
 
         /// <summary>Whether all KV heads of all layers may come to keep equally many rows, so that positions can close up behind a policy.</summary>
         /// <param name="type">Element type of the cache.</param>
@@ -43,17 +46,16 @@ public static class EdgeModelCompression
                 || !policy.RowsDiffer(model.Geometry.KvHeads, tokens, RowCosts.Least(model, type, options ?? new CompressOptions()));
         }
 
-        // As above, for a document of which so many first tokens are the chat template's.
-        internal void EnsureCompressible(KvCacheType type, ICompressionPolicy policy, int tokens, int prefix, int limit, CompressOptions? options)
+        internal void EnsureCompressible(KvCacheType type, ICompressionPolicy policy, ContextToRead context, CompressOptions? options)
         {
             ArgumentNullException.ThrowIfNull(policy);
-            ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
+            ArgumentOutOfRangeException.ThrowIfLessThan(context.Tokens, 1, nameof(context));
+            int tokens = context.Tokens;
             options ??= new CompressOptions();
             options.Validate();
             model.EnsureSupported();
             model.KvMemory.EnsureHolds(type);
             RowCosts.EnsureRoom(model, options);
-            policy.EnsurePlannable(model.Geometry.KvHeads, tokens, RowCosts.Least(model, type, options));
             if (options.Rerotate && !model.CanCloseUp(type, policy, tokens, options))
             {
                 throw new PlanException(
@@ -61,9 +63,10 @@ public static class EdgeModelCompression
                     + "Take a policy whose heads and layers keep equally many, or leave positions as they are.");
             }
 
+            policy.EnsurePlannable(model.Geometry.KvHeads, tokens, RowCosts.Least(model, type, options));
             foreach (Statistic statistic in policy.Request.Statistics.SelectMany(statistic => statistic.IsMadeOfRows ? statistic.MadeOf : [statistic]))
             {
-                statistic.Reader?.EnsureRoom(statistic, model, tokens, prefix, limit);
+                statistic.Reader?.EnsureRoom(statistic, model, context);
             }
         }
     }

@@ -18,6 +18,9 @@ namespace EdgeKV.Engine;
 public sealed class KvContext : IDisposable
 {
     private readonly AttachOptions _options;
+    /// <summary>Tokens that a context computes at one time unless it is made with another number.</summary>
+    public const int DefaultBatchSize = 512;
+
     private readonly int _sizeLimit;
     private bool _disposed;
 

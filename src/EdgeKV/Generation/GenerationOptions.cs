@@ -58,7 +58,7 @@ public sealed record GenerationOptions
         ArgumentOutOfRangeException.ThrowIfNegative(TopK);
         Check(float.IsFinite(Temperature) && Temperature >= 0, nameof(Temperature), Temperature, "0 and above");
         Check(TopP is > 0 and <= 1, nameof(TopP), TopP, "above 0 to 1");
-        Check(MinP is >= 0 and < 1, nameof(MinP), MinP, "0 to below 1");
+        Check(MinP is >= 0 and <= 1, nameof(MinP), MinP, "0 to 1");
     }
 
     private static void Check(bool valid, string name, float value, string range)

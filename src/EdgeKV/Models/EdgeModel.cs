@@ -43,7 +43,7 @@ public sealed class EdgeModel : IDisposable
         Bytes = (long)handle.SizeInBytes;
         Description = handle.Description;
         _fingerprint = new Lazy<string>(() => ModelFingerprint.Of(FileOrThrow()), LazyThreadSafetyMode.PublicationOnly);
-        _chat = new Lazy<ChatFrame>(() => ChatFrame.Of(_tokenizer, _handle), LazyThreadSafetyMode.PublicationOnly);
+        _chat = new Lazy<ChatFrame>(() => ChatFrame.Of(_tokenizer, _handle, Path), LazyThreadSafetyMode.PublicationOnly);
     }
 
     /// <summary>The file that the model was loaded from; empty when it was loaded from something else than one file.</summary>

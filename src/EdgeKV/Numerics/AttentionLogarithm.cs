@@ -15,6 +15,6 @@ internal static class AttentionLogarithm
         TensorPrimitives.Log<float>(weights, weights);
     }
 
-    /// <summary>The weight that has a logarithm.</summary>
-    public static double Weight(double logarithm) => Math.Exp(logarithm) - Epsilon;
+    /// <summary>The weight that has a logarithm, or the largest number there is.</summary>
+    public static double Weight(double logarithm) => Math.Min(Math.Exp(logarithm), double.MaxValue) - Epsilon;
 }

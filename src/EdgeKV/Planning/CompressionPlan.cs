@@ -241,7 +241,7 @@ public sealed class CompressionPlan : IEquatable<CompressionPlan>
         if (rows == 0)
         {
             throw new PlanException(
-                $"The plan keeps no row of {tokens} tokens in {kvHeads} KV heads, so nothing of the context would be left: give a lower ratio, more rows, or a lower limit.");
+                $"The plan keeps no row of {tokens} tokens in {kvHeads} KV heads, so nothing of the context would be left: give a budget that keeps more, or a lower limit.");
         }
     }
 

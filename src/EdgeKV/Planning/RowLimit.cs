@@ -46,6 +46,9 @@ public sealed class RowLimit
     /// <summary>The most rows that the units can come to, of the layers whose rows take least.</summary>
     internal long MostRows => Units / _perRow.Min();
 
+    /// <summary>The same where a KV head keeps a multiple of rows or all that there are: none where not even one block fits.</summary>
+    internal long MostRowsInBlocks(int multiple, int tokens) => MostRows < Math.Min(multiple, tokens) ? 0 : MostRows;
+
     /// <summary>Units that a row of a layer takes, 1 and up: a row of one KV head, or a composite row, as was asked for.</summary>
     /// <param name="layer">0 to layers - 1.</param>
     public long PerRow(int layer) => _perRow[layer];

@@ -27,6 +27,9 @@ public sealed class ScoreProfile
     private const string FirstLine = Magic + "1\n";
     private const string FirstLineWithTables = Magic + "2\n";
     private const int LongestHeader = 1 << 20;
+
+    // 2 GiB of them, ten times as many as the largest models need.
+    private const long MostWeights = 1L << 29;
     private const string Remedy = "Make one with `edgekv calibrate`, or take it away.";
 
     private ScoreProfile(ProfileHeader header, ReadOnlyMemory<float> weights, IReadOnlyDictionary<string, ProfileTable> tables, string? path)
@@ -184,13 +187,18 @@ public sealed class ScoreProfile
 
             foreach ((string name, ProfileTableHeader table) in header.Tables ?? [])
             {
-                if (string.IsNullOrWhiteSpace(name) || ProfileTable.WrongShapes(table.Arrays.Select(array => (array.Name, (IReadOnlyList<int>)array.Shape))) is not null)
+                if (string.IsNullOrWhiteSpace(name) || table?.Arrays.TrueForAll(array => array is not null) != true || ProfileTable.WrongShapes(table.Arrays.Select(array => (array.Name, (IReadOnlyList<int>)array.Shape))) is not null)
                 {
                     throw new ProfileException($"{path} is damaged: the sizes of its table '{name}' make no sense. {Remedy}");
                 }
             }
 
             long count = (header.EmbeddingSize + 1L) * (header.KvHeadsByLayer?.Sum() ?? header.Layers * header.KvHeads);
+            if (count > MostWeights)
+            {
+                throw new ProfileException($"{path} is damaged: its sizes make no sense. {Remedy}");
+            }
+
             long bytes = sizeof(float) * (count + (header.Tables ?? []).Values.SelectMany(table => table.Arrays).Sum(array => ProfileTable.Elements(array.Shape)));
             if (file.Length - file.Position != bytes)
             {

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using EdgeKV.Models;
 using EdgeKV.Native;
 
 namespace EdgeKV.Scoring;
@@ -73,6 +74,20 @@ internal sealed class BlockReader : StatisticReader
     }
 
     /// <inheritdoc/>
+    public override void EnsureRoom(Statistic statistic, EdgeModel model, ContextToRead context)
+    {
+        if (statistic is BlockAttention blocks)
+        {
+            int first = Math.Min(blocks.First, context.Tokens);
+            _ = Step(context.BatchSize, blocks, Math.Max(0, context.Tokens - blocks.Last - first));
+        }
+        else
+        {
+            WindowReader.Instance.EnsureRoom(statistic, model, context);
+        }
+    }
+
+    /// <inheritdoc/>
     public override unsafe long Read(IReadOnlyList<Statistic> group, IScoreContext context, ScoreValues values, in WorkPart part)
     {
         BlockAttention statistic = group.OfType<BlockAttention>().First();
@@ -80,7 +95,7 @@ internal sealed class BlockReader : StatisticReader
         int end = context.Position;
         int first = Math.Min(statistic.First, end);
         int last = Math.Max(first, end - statistic.Last);
-        int step = Step(context, statistic, last - first);
+        int step = Step(context.BatchSize, statistic, last - first);
         QuerySums? queries = moments.Length > 0 ? new QuerySums(context, moments) : null;
         int start = Math.Min(first < last ? first : end, queries?.Start ?? end);
 
@@ -122,13 +137,12 @@ internal sealed class BlockReader : StatisticReader
     }
 
     /// <summary>Tokens that are fed at one time: as many blocks as a batch holds.</summary>
-    private static int Step(IScoreContext context, BlockAttention statistic, int tokens)
+    private static int Step(int batch, BlockAttention statistic, int tokens)
     {
         int block = Math.Clamp(tokens, 1, statistic.Block);
-        return block <= context.BatchSize
-            ? context.BatchSize / block * block
-            : throw new PlanException(
-                $"Blocks of {statistic.Block} tokens are fed whole, and the context's batches hold {context.BatchSize}. Take a larger BatchSize or smaller blocks.");
+        return block <= batch
+            ? batch / block * block
+            : throw new PlanException($"Blocks of {statistic.Block} tokens are fed whole, and the context's batches hold {batch}. Take smaller blocks, or a larger BatchSize.");
     }
 
     private static void Keep(IScoreContext context, int block) => NativeErrors.ThrowIfFailed(
@@ -137,7 +151,7 @@ internal sealed class BlockReader : StatisticReader
     /// <summary>Writes what the tokens of the last batch got to their columns of [layers, heads, context].</summary>
     private static unsafe void ReadLast(IScoreContext context, int position, int tokens, int end, float[] sums, float* data)
     {
-        Models.HeadLayout layout = context.Model.Geometry.Heads;
+        HeadLayout layout = context.Model.Geometry.Heads;
         for (int layer = 0; layer < layout.Layers; layer++)
         {
             int heads = layout[layer];

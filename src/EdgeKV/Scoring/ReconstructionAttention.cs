@@ -61,7 +61,7 @@ internal sealed class ReconstructionReader : StatisticReader
         int end = context.Position;
         int[] tokens = context.Tokens(0, end);
         int prefix = context.PrefixLength();
-        EnsureRoom(statistic, context.Model, end, prefix, context.Limit);
+        EnsureRoom(statistic, context.Model, new ContextToRead(end, prefix, context.Limit, context.BatchSize));
         ScoresHandle scores = context.CreateScores(NativeAggregates.Max, end);
         try
         {
@@ -93,8 +93,9 @@ internal sealed class ReconstructionReader : StatisticReader
     }
 
     /// <summary>Checks the first chunk and the second, whose instruction is longer. Later ones are no longer than that.</summary>
-    public override void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int prefix, int limit)
+    public override void EnsureRoom(Statistic statistic, EdgeModel model, ContextToRead context)
     {
+        (int tokens, int prefix, int limit, _) = context;
         int chunk = ((ReconstructionAttention)statistic).Chunk;
 
         // An instruction is as long with any tokens before the chunk as with these.

@@ -17,12 +17,10 @@ internal abstract class StatisticReader
     /// <summary>Refuses a statistic whose tokens do not fit behind a context, before the context is read.</summary>
     /// <param name="statistic">One that this reader reads.</param>
     /// <param name="model">The model.</param>
-    /// <param name="tokens">Tokens of the context.</param>
-    /// <param name="prefix">How many of them, the first ones, are the chat template's.</param>
-    /// <param name="limit">Positions that there are.</param>
+    /// <param name="context">The context as it will be.</param>
     /// <exception cref="ContextWindowException">They do not fit.</exception>
-    /// <exception cref="PlanException">The context is too short for the statistic.</exception>
-    public virtual void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int prefix, int limit)
+    /// <exception cref="PlanException">The context is too short for the statistic, or its batches are.</exception>
+    public virtual void EnsureRoom(Statistic statistic, EdgeModel model, ContextToRead context)
     {
     }
 
@@ -34,6 +32,13 @@ internal abstract class StatisticReader
     /// <returns>Tokens that were fed, 0 and up.</returns>
     public abstract long Read(IReadOnlyList<Statistic> group, IScoreContext context, ScoreValues values, in WorkPart part);
 }
+
+/// <summary>A context before it is read.</summary>
+/// <param name="Tokens">Its tokens.</param>
+/// <param name="Prefix">How many of them, the first ones, are the chat template's.</param>
+/// <param name="Limit">Positions that there are.</param>
+/// <param name="BatchSize">Tokens that are computed at one time.</param>
+internal readonly record struct ContextToRead(int Tokens, int Prefix, int Limit, int BatchSize);
 
 /// <summary>The order in which groups are read. What was taken back and fed again may differ from what was there in its last bits, so that comes late.</summary>
 internal enum ReadingStage

@@ -75,17 +75,17 @@ internal sealed class TaskReader : StatisticReader
     }
 
     /// <inheritdoc/>
-    public override void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int prefix, int limit)
+    public override void EnsureRoom(Statistic statistic, EdgeModel model, ContextToRead context)
     {
         TaskSet set = ((TaskAttention)statistic).TaskSet;
         int own = TokensOf(set, model).Length;
         if (IsOfContext(set))
         {
-            _ = RoomFor(tokens, own, limit);
+            _ = RoomFor(context.Tokens, own, context.Limit);
         }
         else
         {
-            EnsureTokensFit(tokens, own, limit);
+            EnsureTokensFit(context.Tokens, own, context.Limit);
         }
     }
 

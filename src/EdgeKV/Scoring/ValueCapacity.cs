@@ -16,7 +16,7 @@ namespace EdgeKV.Scoring;
 /// </remarks>
 /// <param name="First">First positions that are left out, 0 and up.</param>
 /// <param name="Ahead">Positions after the context at which queries are expected, 1 and up.</param>
-/// <param name="Sharpness">How sharply keys are told apart by their cosine, 0 (not at all) and up.</param>
+/// <param name="Sharpness">How sharply keys are told apart by their cosine, 0 (not at all) to 1000.</param>
 /// <exception cref="ArgumentOutOfRangeException">A value is out of its range.</exception>
 public sealed record ValueCapacity(int First, int Ahead, double Sharpness) : Statistic
 {
@@ -31,9 +31,9 @@ public sealed record ValueCapacity(int First, int Ahead, double Sharpness) : Sta
         : throw new ArgumentOutOfRangeException(nameof(Ahead), Ahead, "Positions ahead are 1 and up.");
 
     /// <summary>How sharply keys are told apart by their cosine.</summary>
-    public double Sharpness { get; } = Sharpness >= 0 && double.IsFinite(Sharpness)
+    public double Sharpness { get; } = Sharpness is >= 0 and <= 1000
         ? Sharpness
-        : throw new ArgumentOutOfRangeException(nameof(Sharpness), Sharpness, "A sharpness is a finite number of 0 and up.");
+        : throw new ArgumentOutOfRangeException(nameof(Sharpness), Sharpness, "A sharpness is 0 to 1000.");
 
     /// <inheritdoc/>
     public override string Name => "value capacity";

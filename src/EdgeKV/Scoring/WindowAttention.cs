@@ -54,11 +54,11 @@ internal sealed class WindowReader : StatisticReader
         statistic is QueryMoments && BlockReader.TakesMoments(request) is { } blocks ? blocks : Group;
 
     /// <inheritdoc/>
-    public override void EnsureRoom(Statistic statistic, EdgeModel model, int tokens, int prefix, int limit)
+    public override void EnsureRoom(Statistic statistic, EdgeModel model, ContextToRead context)
     {
         if (statistic is QueryMoments moments)
         {
-            QuerySums.EnsureLeft(moments, tokens);
+            QuerySums.EnsureLeft(moments, context.Tokens);
         }
     }
 

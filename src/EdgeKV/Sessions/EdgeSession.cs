@@ -51,7 +51,7 @@ public sealed class EdgeSession : IDisposable, IAsyncDisposable
         _options = options;
         _chat = options is { SystemPrompt: null, Chat: null }
             ? model.Chat
-            : ChatFrame.Of(model.Tokenizer, model.Handle, options.SystemPrompt, options.Chat);
+            : ChatFrame.Of(model.Tokenizer, model.Handle, model.Path, options.SystemPrompt, options.Chat);
         _context = new SessionContext(model, options, _chat);
         options.Profile?.EnsureFits(model);
         Profile = options.LearnedScores ? options.Profile ?? model.Profile : null;

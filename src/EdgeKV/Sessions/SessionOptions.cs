@@ -19,7 +19,7 @@ public sealed record SessionOptions
     public KvCacheType CacheType { get; init; } = KvCacheType.F16;
 
     /// <summary>Tokens fed at one time, 1 and up; 512 by default.</summary>
-    public int BatchSize { get; init; } = 512;
+    public int BatchSize { get; init; } = KvContext.DefaultBatchSize;
 
     /// <summary>The most threads: as many as the process has processors. More would spin in each other's way, and might never end.</summary>
     public static int MostThreads => Environment.ProcessorCount;

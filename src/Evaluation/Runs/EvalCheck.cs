@@ -17,6 +17,7 @@ public static class EvalCheck
     /// <exception cref="DatasetException">A sample is a continuation of fewer than two tokens.</exception>
     /// <exception cref="ProfileException">A policy needs a profile, or a table about the model, that is not there.</exception>
     /// <exception cref="ContextWindowException">A policy's task tokens do not fit behind a sample.</exception>
+    /// <exception cref="PlanException">A policy cannot plan for a sample: it is too short, or the budget leaves no row of it.</exception>
     /// <exception cref="UnsupportedModelException">The model's cache cannot be made compact, or be of that type.</exception>
     public static void EnsureRunnable(EdgeModel model, EvalOptions options, IReadOnlyList<EvalSample> samples)
     {
@@ -36,11 +37,18 @@ public static class EvalCheck
             {
                 try
                 {
-                    model.EnsureCompressible(options.CacheType, policy, tokens, model.Window, how);
+                    foreach (EvalBudget budget in options.Budgets.Where(budget => !budget.IsFull))
+                    {
+                        model.EnsureCompressible(options.CacheType, policy.WithBudget(budget.ToBudget()), tokens, model.Window, how);
+                    }
                 }
                 catch (ContextWindowException e)
                 {
                     throw new ContextWindowException($"{sample.Source}, policy {policy.Name}: {e.Message}", e.Length, e.Limit);
+                }
+                catch (PlanException e)
+                {
+                    throw new PlanException($"{sample.Source}, policy {policy.Name}: {e.Message.TrimEnd('.')}, or leave the sample out.", e);
                 }
             }
         }

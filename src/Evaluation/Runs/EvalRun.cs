@@ -55,11 +55,11 @@ public sealed class EvalRun
     /// <param name="model">The model.</param>
     /// <param name="sample">The sample.</param>
     /// <exception cref="DatasetException">It is a continuation of fewer than two tokens, of which there is no perplexity.</exception>
-    public static int PositionsOf(EdgeModel model, EvalSample sample)
+    public static long PositionsOf(EdgeModel model, EvalSample sample)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(sample);
-        return model.TokenizeDocument(sample.Context).Length + SampleTokens.Asked(model, sample).Length + SampleTokens.AnswerRoom(model, sample) + SpareTokens;
+        return (long)model.TokenizeDocument(sample.Context).Length + SampleTokens.Asked(model, sample).Length + SampleTokens.AnswerRoom(model, sample) + SpareTokens;
     }
 
     /// <summary>What is asked for of a policy: its name and options, and nothing else in their place.</summary>

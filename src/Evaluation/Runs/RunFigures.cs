@@ -5,6 +5,11 @@ namespace EdgeKV.Evaluation;
 /// <summary>Which figures a run may hold: what is read is checked, so that none without a meaning is reported.</summary>
 internal static class RunFigures
 {
+    // Bounds beyond what any machine does, so that no sum or quotient of what is within them is infinite.
+    private const double MostSeconds = 1e9;
+    private const double MostTokensPerSecond = 1e9;
+    private const long MostTokenBytes = 1L << 40;
+
     /// <summary>What is wrong with a line of results; null: nothing.</summary>
     public static string? Wrong(CellResult cell) =>
         Score(cell)
@@ -15,10 +20,11 @@ internal static class RunFigures
             1,
             ("rows", cell.Rows ?? 1),
             ("contextTokens", cell.ContextTokens),
+            ("fullBytes", cell.FullBytes),
             ("length", cell.Length ?? 1))
+        ?? (cell.FullBytes / MostTokenBytes >= cell.ContextTokens ? Text($"the fullBytes are {cell.FullBytes}, too many for {cell.ContextTokens} contextTokens") : null)
         ?? Least(
             0,
-            ("fullBytes", cell.FullBytes),
             ("bytes", cell.Bytes),
             ("peakPositions", cell.PeakPositions),
             ("answerTokens", cell.AnswerTokens),
@@ -29,11 +35,25 @@ internal static class RunFigures
             ("planSeconds", cell.PlanSeconds),
             ("applySeconds", cell.ApplySeconds),
             ("questionSeconds", cell.QuestionSeconds),
-            ("decodeSeconds", cell.DecodeSeconds));
+            ("decodeSeconds", cell.DecodeSeconds))
+        ?? (cell.DecodeSeconds > 0 && cell.AnswerTokens > cell.DecodeSeconds * MostTokensPerSecond
+            ? Text($"the answerTokens are {cell.AnswerTokens}, too many for {cell.DecodeSeconds} decodeSeconds")
+            : null);
 
     /// <summary>What is wrong with what a run asked for; null: nothing.</summary>
     public static string? Wrong(RunManifest manifest) =>
-        Least(1, [("layers", manifest.Layers), ("kvHeads", manifest.KvHeads), .. manifest.Rows.Select(rows => ("rows", (long)rows))])
+        Least(
+            1,
+            [
+                ("layers", manifest.Layers),
+                ("kvHeads", manifest.KvHeads),
+                ("samples", manifest.Samples),
+                .. manifest.Rows.Select(rows => ("rows", (long)rows)),
+                .. (manifest.KvHeadsByLayer ?? []).Select(heads => ("kvHeadsByLayer", (long)heads)),
+            ])
+        ?? Least(0, ("threads", manifest.Threads))
+        ?? (manifest.KvHeadsByLayer is { } heads && heads.Count != manifest.Layers ? Text($"the kvHeadsByLayer are {heads.Count}; there are {manifest.Layers} layers") : null)
+        ?? (manifest.Policies.Contains(null!) || manifest.Datasets.Contains(null!) ? "a policy or a data set has no name" : null)
         ?? (manifest.Ratios.FirstOrDefault(ratio => !IsRatio(ratio)) is var wrong and not 0 ? Text($"a ratio is {wrong}; it is from 0 to below 1") : null);
 
     // NaN: the cell failed.
@@ -51,7 +71,7 @@ internal static class RunFigures
         Array.Find(counts, count => count.Value < least) is { Name: { } name, Value: var value } ? Text($"the {name} are {value}; there is at least {least}") : null;
 
     private static string? Seconds(params (string Name, double Value)[] times) =>
-        Array.Find(times, time => !(time.Value >= 0 && double.IsFinite(time.Value))).Name is { } name ? $"the {name} are no number of seconds" : null;
+        Array.Find(times, time => !(time.Value is >= 0 and <= MostSeconds)).Name is { } name ? $"the {name} are no number of seconds" : null;
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

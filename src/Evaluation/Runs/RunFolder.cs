@@ -217,6 +217,11 @@ public sealed class RunFolder : IDisposable
 
     private static (List<CellResult> Cells, long End) Read(FileStream stream)
     {
+        if (stream.Length > InputFile.MostTextBytes)
+        {
+            throw new RunException($"{stream.Name} is larger than {InputFile.MostTextBytes >> 20} MiB, which no run's results are. Name a folder that 'edgekv eval' wrote.");
+        }
+
         byte[] bytes = new byte[stream.Length];
         stream.ReadExactly(bytes);
         List<CellResult> cells = [];

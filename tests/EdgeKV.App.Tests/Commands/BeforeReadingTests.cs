@@ -93,12 +93,17 @@ public sealed class BeforeReadingTests : IDisposable
     [InlineData(2, "those of policy pyramidkv do not", "--policy", "pyramidkv:window=2,beta=2", "--rerotate")]
     [InlineData(5, "snapkv needs a context that is longer than its window", "--policy", "snapkv:window=4000")]
     [InlineData(5, "The plan keeps no row of", "--policy", "knorm", "--ratio", "0.9999")]
+    [InlineData(5, "The plan keeps no row of", "--policy", "kvcompose:row-multiple=2147483647")]
+    [InlineData(5, "Blocks of 600 tokens are fed whole, and the context's batches hold 512. Take smaller blocks", "--policy", "compactor:block=600")]
+    [InlineData(2, "A sharpness is 0 to 1000", "--policy", "capkv:sharpness=1e300")]
+    [InlineData(2, "Epsilon is 0 to 1000", "--policy", "expected-attention:epsilon=1e308")]
+    [InlineData(2, "A blend is 0 to 1000", "--policy", "compactor:blend=1e300")]
     [InlineData(5, "are not more than 4000", "--policy", "ada:scorer=snapkv,scorer.window=4000")]
     [InlineData(5, "--kv-memory cannot be met: A budget of 1024 bytes is too small", "--policy", "knorm", "--kv-memory", "1KiB")]
     public async Task Ask_WhatThePolicyCannotDo_IsSaidBeforeTheDocumentIsRead(int expected, string message, params string[] options)
     {
         // With --compare there are answers from the full cache as soon as the document has been read.
-        (int code, string text, string error) = await AskAsync(_grouped, Words(200), "Q?", ["--compare", "--max-tokens", "4", .. options]);
+        (int code, string text, string error) = await AskAsync(_grouped, Words(700), "Q?", ["--compare", "--max-tokens", "4", .. options]);
 
         Assert.Contains(message, error, StringComparison.Ordinal);
         Assert.Equal(expected, code);

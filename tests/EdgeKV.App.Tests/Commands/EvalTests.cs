@@ -205,15 +205,31 @@ public sealed class EvalTests : IDisposable
         Assert.DoesNotContain("Accuracy", terminal.OutText, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(64, "0.9999", @"data\.jsonl:1, policy knorm: The plan keeps no row of \d+ tokens .*, or leave the sample out\.")]
+    [InlineData(int.MaxValue, "0.5", @"data\.jsonl:1: context \(\d+\), question and answer \(2,147,483,\d+\) take")]
+    public async Task Eval_ASampleThatCannotBeAnswered_IsNamedBeforeTheRun(int newTokens, string ratio, string message)
+    {
+        string data = _folder.File(
+            "data.jsonl", System.Text.Encoding.UTF8.GetBytes(JsonSerializer.Serialize(new { context = "a b c", question = "b", answers = "c", new_tokens = newTokens })));
+        using TestTerminal terminal = new();
+
+        int code = await RunAsync(terminal, "--dataset", data, "--policies", "knorm", "--ratios", ratio);
+
+        Assert.Matches(message, terminal.ErrorText);
+        Assert.Equal(5, code);
+        Assert.False(Directory.Exists(Output));
+    }
+
     [Fact]
     public async Task Eval_EveryCellOfPoliciesFailed_IsAnErrorWithTheReason()
     {
         using TestTerminal terminal = new();
 
-        int code = await RunAsync(terminal, "--policies", "knorm", "--ratios", "0.9999", "--samples", "1");
+        int code = await RunAsync(terminal, "--policies", "threshold:limit=1e30,scorer=knorm,recent=0", "--ratios", "0.5", "--samples", "1");
 
-        Assert.Contains("all 1 cells of policies failed; knorm at 0.9999: The plan keeps no row", terminal.ErrorText, StringComparison.Ordinal);
-        Assert.Contains("knorm: 1 cell failed", terminal.OutText, StringComparison.Ordinal);
+        Assert.Contains("all 1 cells of policies failed; threshold:limit=1e30,scorer=knorm,recent=0 at 0.5: The plan keeps no row", terminal.ErrorText, StringComparison.Ordinal);
+        Assert.Contains("threshold:limit=1e30,scorer=knorm,recent=0: 1 cell failed", terminal.OutText, StringComparison.Ordinal);
         Assert.Equal(5, code);
     }
 

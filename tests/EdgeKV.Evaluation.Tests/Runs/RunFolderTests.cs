@@ -176,6 +176,10 @@ public sealed class RunFolderTests : IDisposable
     [InlineData("\"contextTokens\":10", "\"contextTokens\":0", "the contextTokens are 0; there is at least 1")]
     [InlineData("\"answerTokens\":1", "\"answerTokens\":-1", "the answerTokens are -1; there is at least 0")]
     [InlineData("\"prefillSeconds\":1", "\"prefillSeconds\":null", "the prefillSeconds are no number of seconds")]
+    [InlineData("\"prefillSeconds\":1", "\"prefillSeconds\":1.7e308", "the prefillSeconds are no number of seconds")]
+    [InlineData("\"decodeSeconds\":0", "\"decodeSeconds\":5e-324", "the answerTokens are 1, too many for 5E-324 decodeSeconds")]
+    [InlineData("\"fullBytes\":100", "\"fullBytes\":0", "the fullBytes are 0; there is at least 1")]
+    [InlineData("\"fullBytes\":100", "\"fullBytes\":9223372036854775807", "the fullBytes are 9223372036854775807, too many for 10 contextTokens")]
     [InlineData("\"score\":0.5", "\"score\":null", "there is neither a score nor an error")]
     [InlineData("\"dataset\":\"d\"", "\"dataset\":null", "dataset")]
     [InlineData("\"task\":\"t\"", "\"task\":\"u\",\"task\":\"t\"", "Duplicate property 'task'")]
@@ -202,6 +206,10 @@ public sealed class RunFolderTests : IDisposable
     [InlineData("\"seed\": 1", "\"seed\": 2, \"seed\": 1", "Duplicate property 'seed'")]
     [InlineData("\"kvHeads\": 3", "\"kvHeads\": 0", "the kvHeads are 0; there is at least 1")]
     [InlineData("0.5", "5", "a ratio is 5; it is from 0 to below 1")]
+    [InlineData("\"kvHeads\": 3", "\"kvHeads\": 3, \"kvHeadsByLayer\": [1]", "the kvHeadsByLayer are 1; there are ")]
+    [InlineData("\"kvHeads\": 3", "\"kvHeads\": 3, \"kvHeadsByLayer\": [-1, 1]", "the kvHeadsByLayer are -1; there is at least 1")]
+    [InlineData("\"threads\": 1", "\"threads\": -3", "the threads are -3; there is at least 0")]
+    [InlineData("\"samples\": 2", "\"samples\": -1", "the samples are -1; there is at least 1")]
     public void ReadManifest_AFigureThatCannotBe_IsNamed(string there, string instead, string what)
     {
         RunFolder.Open(_path, Manifest, resume: false).Dispose();
@@ -214,6 +222,18 @@ public sealed class RunFolderTests : IDisposable
 
         Assert.Contains("run.json", e.Message, StringComparison.Ordinal);
         Assert.Contains(what, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ReadResults_LargerThanAnyRunsAre_IsNamed()
+    {
+        using (FileStream file = File.Create(Results))
+        {
+            // Takes no room on the disk.
+            file.SetLength(3L << 30);
+        }
+
+        Assert.Contains("is larger than 1023 MiB", Assert.Throws<RunException>(() => RunFolder.ReadResults(_path)).Message, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.RegularExpressions;
 using EdgeKV.Profiles;
 
 namespace EdgeKV.Tests.Profiles;
@@ -103,6 +104,7 @@ public sealed class ProfileTableTests : IDisposable
     [InlineData("            3\n", "            0\n", "the sizes of its table 'small' make no sense")]
     [InlineData("            3\n", "            2147483647\n", "the sizes of its table 'small' make no sense")]
     [InlineData("            3\n", "            4\n", "bytes of numbers rather than")]
+    [InlineData("\"small\": {", "\"other\": null, \"small\": {", "the sizes of its table 'other' make no sense")]
     [InlineData("\"shape\"", "\"shapes\"", "is damaged")]
     public void Load_WrongHeader_SaysWhatIsWrong(string there, string instead, string expected)
     {
@@ -112,6 +114,22 @@ public sealed class ProfileTableTests : IDisposable
         File.WriteAllBytes(path, Encoding.Latin1.GetBytes(text.Replace(there, instead, StringComparison.Ordinal)));
 
         AssertRefused(path, expected);
+    }
+
+    [Fact]
+    public void Load_MoreWeightsThanAnyModelNeeds_IsRefusedBeforeTheyAreRead()
+    {
+        string path = Saved(Plain());
+        string text = Encoding.Latin1.GetString(File.ReadAllBytes(path));
+        text = Regex.Replace(text, "\"(layers|kvHeads)\": \\d+", "\"$1\": 4096");
+        File.WriteAllBytes(path, Encoding.Latin1.GetBytes(Regex.Replace(text, "\"embeddingSize\": \\d+", "\"embeddingSize\": 1048576")));
+        using (FileStream file = File.OpenWrite(path))
+        {
+            // Takes no room on the disk.
+            file.SetLength(12_000_000_000);
+        }
+
+        AssertRefused(path, "its sizes make no sense");
     }
 
     [Fact]

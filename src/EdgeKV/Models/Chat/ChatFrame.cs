@@ -47,9 +47,10 @@ internal sealed class ChatFrame
 
     /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="model">The model.</param>
+    /// <param name="path">The model's file, for messages.</param>
     /// <param name="systemPrompt">The system prompt of the conversation; null: the one that the template writes by itself, if any.</param>
     /// <param name="options">How the template writes the conversation; null for the defaults.</param>
-    public static ChatFrame Of(Tokenizer tokenizer, SafeLlamaModelHandle model, string? systemPrompt = null, ChatTemplateOptions? options = null)
+    public static ChatFrame Of(Tokenizer tokenizer, SafeLlamaModelHandle model, string path, string? systemPrompt = null, ChatTemplateOptions? options = null)
     {
         ChatTemplate template = new(model);
         options = (options ?? new ChatTemplateOptions()) with { AddGenerationPrompt = true };
@@ -60,7 +61,8 @@ internal sealed class ChatFrame
         catch (UnsupportedModelException e)
         {
             // Kept for whoever asks: a model without a template can still be fed tokens.
-            return new ChatFrame(tokenizer, template, systemPrompt, options, frame: null, e);
+            UnsupportedModelException named = new($"The chat template of the model {path} cannot be used: {e.Message.TrimEnd('.')}. Take another file of the model, or feed tokens.", e);
+            return new ChatFrame(tokenizer, template, systemPrompt, options, frame: null, named);
         }
     }
 

@@ -121,6 +121,8 @@ public sealed record GlobalRanking : RaggedWrapper
 
     private protected override bool IsRagged => HeadFloor < 1;
 
+    private protected override long MostRows(HeadLayout kvHeads, int tokens, RowCost cost) => Budget.RaggedRows(kvHeads, tokens, cost).MostRowsInBlocks(RowMultiple, tokens);
+
     private protected override Budget DefaultBudget => Limit is null && !NeedsLimit ? base.DefaultBudget : Unbounded;
 
     private bool NeedsLimit => RegisteredAs == ThresholdName;

@@ -30,14 +30,14 @@ public sealed record CapKV : ScoredPolicy
 
     = 4;
 
-    /// <summary>How sharply keys are told apart by their cosine, 0 (not at all) and up. Default: 5.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is below 0 or not finite.</exception>
+    /// <summary>How sharply keys are told apart by their cosine, 0 (not at all) to 1000. Default: 5.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     public double Sharpness
     {
         get;
-        init => field = value >= 0 && double.IsFinite(value)
+        init => field = value is >= 0 and <= 1000
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, "A sharpness is a finite number of 0 and up.");
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "A sharpness is 0 to 1000.");
     }
 
     = 5;

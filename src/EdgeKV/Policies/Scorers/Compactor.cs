@@ -90,14 +90,14 @@ public sealed record Compactor : ScoredPolicy
     /// <summary>Which random matrices are drawn. Default: 0.</summary>
     public int Seed { get; init; }
 
-    /// <summary>What leverage weighs beside attention, 0 (nothing) and up; null: the compression ratio. Default: null.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is below 0 or not finite.</exception>
+    /// <summary>What leverage weighs beside attention, 0 (nothing) to 1000; null: the compression ratio. Default: null.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     public double? Blend
     {
         get;
-        init => field = value is null || (value >= 0 && double.IsFinite(value.Value))
+        init => field = value is null or (>= 0 and <= 1000)
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, "A blend is a finite number of 0 and up.");
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "A blend is 0 to 1000.");
     }
 
     /// <inheritdoc/>

@@ -43,14 +43,14 @@ public sealed record ExpectedAttention : ScoredPolicy
 
     = 512;
 
-    /// <summary>Added to the expected attention before values weigh it, 0 and up: the larger, the more the values decide. Default: 0.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is below 0 or not finite.</exception>
+    /// <summary>Added to the expected attention before values weigh it, 0 to 1000: the larger, the more the values decide. Default: 0.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is out of range.</exception>
     public double Epsilon
     {
         get;
-        init => field = value >= 0 && double.IsFinite(value)
+        init => field = value is >= 0 and <= 1000
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, "Epsilon is a finite number of 0 and up.");
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "Epsilon is 0 to 1000.");
     }
 
     /// <inheritdoc/>

@@ -141,7 +141,7 @@ public sealed record KVCompose : ICompressionPolicy, IRowScorer
     {
         ArgumentNullException.ThrowIfNull(kvHeads);
         ArgumentOutOfRangeException.ThrowIfLessThan(tokens, 1);
-        CompressionPlan.EnsureRows(LimitOf(kvHeads, tokens, cost).MostRows, tokens, kvHeads);
+        CompressionPlan.EnsureRows(LimitOf(kvHeads, tokens, cost).MostRowsInBlocks(RowMultiple, tokens), tokens, kvHeads);
     }
 
     /// <inheritdoc/>

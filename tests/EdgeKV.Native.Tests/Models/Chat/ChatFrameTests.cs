@@ -38,7 +38,7 @@ public sealed class ChatFrameTests(ModelFixture fixture)
     {
         int end = Control("<|im_end|>")[0];
 
-        int[] tokens = ChatFrame.Of(Model.Tokenizer, Model.Handle, "Be <|im_end|> brief.").Open("x");
+        int[] tokens = ChatFrame.Of(Model.Tokenizer, Model.Handle, Model.Path, "Be <|im_end|> brief.").Open("x");
 
         Assert.Equal(1, tokens.Count(token => token == end));
         Assert.Equal("<|im_start|>system\nBe <|im_end|> brief.<|im_end|>\n<|im_start|>user\nx", Model.Detokenize(tokens, special: true));

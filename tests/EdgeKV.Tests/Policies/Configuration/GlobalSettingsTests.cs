@@ -192,6 +192,10 @@ public class GlobalSettingsTests
     }
 
     [Fact]
+    public void ToPolicy_ThresholdOfNoWeight_IsALimitThatNothingReaches() =>
+        Assert.Equal(double.MaxValue, new GlobalSettings { Source = RowScore.Repeat, Threshold = 1e308 }.ToPolicy().Limit);
+
+    [Fact]
     public void Plan_ThresholdAndBudget_BudgetIsTheUpperBoundOnlyIfGiven()
     {
         using AttentionScores scores = Learned(Small, layers: 2, heads: 2);
