@@ -58,7 +58,7 @@ public sealed class EdgeChatClient : IChatClient, IAsyncDisposable
         _ownsModel = ownsModel;
         _metadata = new ChatClientMetadata("edgekv", providerUri: null, modelId);
         _reader = new RequestReader(modelId, options.DefaultMaxOutputTokens);
-        _pool = new SessionPool(model, session, options.Budget, options.MaxContexts);
+        _pool = new SessionPool(model, session, options.Budget, options.MinTurnTokens, options.MaxContexts);
         PromptWriter writer = new(model, options.Budget is null ? int.MaxValue : options.MinDocumentTokens);
         _responder = new Responder(modelId, writer, _pool, new ConversationStore(options.MaxConversations));
         _end = new Lazy<Task>(() => Task.Run(EndAsync));

@@ -13,6 +13,12 @@ public sealed record EdgeChatClientOptions
     public int MinDocumentTokens { get; init; } = 256;
 
     /// <summary>
+    /// Turns behind a compressed document are compressed too once they have come to so many tokens, 1 and up; 512 by default. The budget then is one of the document and its turns
+    /// together. Null: turns stay whole. Only models with learned scores can do it; with others turns stay whole.
+    /// </summary>
+    public int? MinTurnTokens { get; init; } = 512;
+
+    /// <summary>
     /// Positions of each context, 0 to the model's window. 0 (default): twice the conversation, its answer and 2048 more, at most the window; a conversation that outgrows its context
     /// is read anew into a larger one. Compressed contexts grow up to the window.
     /// </summary>
@@ -39,6 +45,7 @@ public sealed record EdgeChatClientOptions
     internal void Validate(EdgeModel model)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(MinDocumentTokens, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(MinTurnTokens ?? 1, 1, nameof(MinTurnTokens));
         ArgumentOutOfRangeException.ThrowIfNegative(ContextSize);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ContextSize, model.Window);
         ArgumentOutOfRangeException.ThrowIfNegative(Threads);

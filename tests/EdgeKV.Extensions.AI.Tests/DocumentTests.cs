@@ -69,6 +69,34 @@ public sealed class DocumentTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task Turns_BehindADocument_AreCompressedWithItAndTheConversationGoesOn()
+    {
+        const int TurnTokens = 48;
+        EdgeModel model = fixture.Bundled;
+        using EdgeChatClient client = model.AsChatClient(ModelFixture.Options with { MinTurnTokens = TurnTokens });
+        List<ChatMessage> conversation = [new(ChatRole.User, [ModelFixture.DocumentText(Document), new TextContent("What is it?")])];
+        List<int> compressed = [];
+        for (int turn = 1; turn <= 8; turn++)
+        {
+            ChatResponse response = await client.GetResponseAsync(conversation, Short);
+
+            CacheState cache = Assert.Single(client.Caches);
+            compressed.Add(cache.ContextTokens);
+            Assert.Equal(Report(response).ContextTokens, cache.ContextTokens);
+            Assert.Equal(0.8, Report(response).RatioAchieved, 0.02);
+            Assert.True(turn == 1 || response.Usage!.CachedInputTokenCount >= cache.ContextTokens);
+
+            // What a turn adds comes on top.
+            Assert.InRange(cache.Position - cache.ContextTokens, 1, 2 * TurnTokens);
+            conversation.AddRange(response.Messages);
+            conversation.Add(ModelFixture.User("And what else is there?"));
+        }
+
+        Assert.True(compressed.Distinct().Count() > 2, string.Join(", ", compressed));
+        Assert.Equal(compressed.Order(), compressed);
+    }
+
+    [Fact]
     public async Task Document_AskedAboutAnew_IsReadOnceAndAnsweredAsByAFreshClient()
     {
         using EdgeChatClient client = fixture.Bundled.AsChatClient(ModelFixture.Options);

@@ -9,8 +9,9 @@ namespace EdgeKV.Extensions.AI.Contexts;
 /// <param name="model">The model.</param>
 /// <param name="options">How contexts are made; a ContextSize of 0 makes each as large as its conversation needs.</param>
 /// <param name="budget">What is left of documents; null: nothing is compressed.</param>
+/// <param name="turnTokens">Tokens of turns behind a document that are compressed too; null: none are.</param>
 /// <param name="most">Contexts at one time, 1 and up.</param>
-internal sealed class SessionPool(EdgeModel model, SessionOptions options, Budget? budget, int most) : IDisposable
+internal sealed class SessionPool(EdgeModel model, SessionOptions options, Budget? budget, int? turnTokens, int most) : IDisposable
 {
     // Room beside twice the prompt and its answer, for the turns that follow.
     private const int SpareTokens = 2048;
@@ -38,6 +39,11 @@ internal sealed class SessionPool(EdgeModel model, SessionOptions options, Budge
         best.Session.Rollback(shared);
         _kept.Remove(best);
         _kept.Add(best);
+        if (budget is not null && turnTokens is { } many)
+        {
+            await best.CompressTurnsAsync(budget, many, cancellation).ConfigureAwait(false);
+        }
+
         return (best, shared, shared);
     }
 
@@ -101,8 +107,7 @@ internal sealed class SessionPool(EdgeModel model, SessionOptions options, Budge
 
         try
         {
-            await fresh.Session.PrefillAsync(prompt.Tokens.AsMemory(0, end), cancellationToken: cancellation).ConfigureAwait(false);
-            fresh.Report = await fresh.Session.CompressAsync(budget, cancellationToken: cancellation).ConfigureAwait(false);
+            await fresh.ReadAsync(prompt.Tokens.AsMemory(0, end), budget, cancellation).ConfigureAwait(false);
             return fresh;
         }
         catch
