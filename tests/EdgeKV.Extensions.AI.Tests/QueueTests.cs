@@ -68,6 +68,23 @@ public sealed class QueueTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task Stream_WhoseReaderIsSlow_DoesNotHoldTheQueue()
+    {
+        using EdgeChatClient client = fixture.Tiny.AsChatClient(ModelFixture.Options);
+        List<string> read = [];
+        await foreach (ChatResponseUpdate update in client.GetStreamingResponseAsync(Hello))
+        {
+            read.Add(update.Text);
+            if (read.Count == 1)
+            {
+                Assert.Equal(8, (await client.GetResponseAsync(Hello)).Usage!.OutputTokenCount);
+            }
+        }
+
+        Assert.Equal((await client.GetResponseAsync(Hello)).Text, string.Concat(read));
+    }
+
+    [Fact]
     public async Task Cancel_RequestThatWaits_TakesItOutOfTheQueue()
     {
         using EdgeChatClient client = fixture.Tiny.AsChatClient(ModelFixture.Options);

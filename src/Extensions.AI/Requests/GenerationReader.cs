@@ -23,13 +23,13 @@ internal static class GenerationReader
         return read with
         {
             MaxTokens = AtLeast(options.MaxOutputTokens, 1, nameof(options.MaxOutputTokens)) ?? read.MaxTokens,
-            Temperature = InRange(options.Temperature, 0, float.MaxValue, nameof(options.Temperature))
+            Temperature = Allowed(options.Temperature, given => given >= 0 && float.IsFinite(given), nameof(options.Temperature), "0 and above")
                 ?? (read.Temperature == 0 && isBounded ? TemperatureOfTheModel : read.Temperature),
-            TopP = InRange(options.TopP, float.Epsilon, 1, nameof(options.TopP)) ?? read.TopP,
+            TopP = Allowed(options.TopP, given => given is > 0 and <= 1, nameof(options.TopP), "above 0 to 1") ?? read.TopP,
             TopK = AtLeast(options.TopK, 0, nameof(options.TopK)) ?? read.TopK,
-            MinP = InRange(minP, 0, float.BitDecrement(1), PropertyNames.MinP) ?? read.MinP,
-            FrequencyPenalty = InRange(options.FrequencyPenalty, -2, 2, nameof(options.FrequencyPenalty)) ?? read.FrequencyPenalty,
-            PresencePenalty = InRange(options.PresencePenalty, -2, 2, nameof(options.PresencePenalty)) ?? read.PresencePenalty,
+            MinP = Allowed(minP, given => given is >= 0 and < 1, PropertyNames.MinP, "0 to below 1") ?? read.MinP,
+            FrequencyPenalty = Penalty(options.FrequencyPenalty, nameof(options.FrequencyPenalty)) ?? read.FrequencyPenalty,
+            PresencePenalty = Penalty(options.PresencePenalty, nameof(options.PresencePenalty)) ?? read.PresencePenalty,
             Seed = SeedOf(options.Seed) ?? read.Seed,
             Stops = [.. read.Stops, .. Stops(options.StopSequences)],
         };
@@ -69,12 +69,12 @@ internal static class GenerationReader
         ? (uint?)seed
         : throw Out(nameof(ChatOptions.Seed), seed, $"0 to {uint.MaxValue - 1}");
 
-    private static int? AtLeast(int? value, int least, string name) =>
-        value is null || value >= least ? value : throw Out(name, value, $"{least} and above");
+    private static int? AtLeast(int? value, int least, string name) => value is null || value >= least ? value : throw Out(name, value, $"{least} and above");
 
-    private static float? InRange(float? value, float least, float most, string name) => value is null || (value >= least && value <= most)
-        ? value
-        : throw Out(name, value, most == float.MaxValue ? $"{least} and above" : $"{(least == float.Epsilon ? "above 0" : least)} to {(most < 1 && most > 0 ? "below 1" : most)}");
+    private static float? Allowed(float? value, Func<float, bool> isAllowed, string name, string allowed) =>
+        value is not { } given || isAllowed(given) ? value : throw Out(name, given, allowed);
+
+    private static float? Penalty(float? value, string name) => Allowed(value, given => given is >= -2 and <= 2, name, "-2 to 2");
 
     private static ArgumentOutOfRangeException Out(string name, object value, string allowed) => new(name, value, $"Allowed: {allowed}.");
 }
