@@ -30,6 +30,7 @@ void RunTests()
         ("EdgeKV.Tests", "EdgeKV.Tests", [], DeviceEnvironment()),
         ("EdgeKV.Native.Tests", "EdgeKV.Native.Tests", [], DeviceEnvironment()),
         ("EdgeKV.Evaluation.Tests", "EdgeKV.Evaluation.Tests", [], DeviceEnvironment()),
+        ("EdgeKV.Extensions.AI.Tests", "EdgeKV.Extensions.AI.Tests", [], DeviceEnvironment()),
         ("EdgeKV.App.Tests", "EdgeKV.App.Tests", [], DeviceEnvironment()),
         ("EdgeKV.ModelTests", "EdgeKV.ModelTests", ["--filter-not-class", "*DeviceTests"], modelTests),
     })
@@ -50,7 +51,7 @@ void RunTests()
 
     Console.WriteLine();
     foreach (var (name, count) in rows)
-        Console.WriteLine($"{name,-22} {count.Passed,5} passed {count.Failed,5} failed {count.Skipped,5} skipped");
+        Console.WriteLine($"{name,-26} {count.Passed,5} passed {count.Failed,5} failed {count.Skipped,5} skipped");
     var (passed, failed, skipped) = (rows.Sum(r => r.Count.Passed), rows.Sum(r => r.Count.Failed), rows.Sum(r => r.Count.Skipped));
     var line = $"{passed} passed, {failed} failed" + (skipped > 0 ? $", {skipped} skipped" : "");
     IO.File.WriteAllText($"{results}/summary.txt", line + "\n");

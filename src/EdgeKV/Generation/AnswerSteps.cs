@@ -52,7 +52,7 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
         _makePrompt = prompt;
         _options = options;
         _cancellation = cancellation;
-        _pieces = new TextPieces(context.Model.Tokenizer);
+        _pieces = new TextPieces(context.Model.Tokenizer, options.WriteControlTokens);
     }
 
     public string Piece { get; private set; } = string.Empty;
@@ -201,13 +201,16 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
     {
         // LLamaSharp's binding of lazy grammars lacks an argument of llama.cpp's function, so that calls that the model may or may not make are free text.
         return _options.Sampling ?? (prompt.Chat?.Grammar is { IsLazy: false } grammar ? new GrammarSampling(grammar, HeaderOf(prompt), _options)
-            : _options.Temperature == 0 ? null
+            : _options is { Temperature: 0, HasPenalties: false } ? null
             : new DefaultSamplingPipeline
             {
                 Temperature = _options.Temperature,
                 TopK = _options.TopK,
                 TopP = _options.TopP,
                 MinP = _options.MinP,
+                FrequencyPenalty = _options.FrequencyPenalty,
+                PresencePenalty = _options.PresencePenalty,
+                PenaltyCount = GenerationOptions.PenaltyTokens,
                 Seed = _options.Seed,
             });
     }
@@ -250,9 +253,9 @@ internal sealed class AnswerSteps : EngineWorker.IWorkItem, IValueTaskSource<boo
         string rest = text[TextOf(count).Length..];
         _tokens.RemoveRange(count, _tokens.Count - count);
         _asFed = count;
-        _tokens.AddRange(tokenizer.Tokenize(rest));
+        _tokens.AddRange(tokenizer.Tokenize(rest, parseSpecial: _options.WriteControlTokens));
 
-        string TextOf(int tokens) => tokenizer.Detokenize(CollectionsMarshal.AsSpan(_tokens)[..tokens], special: false);
+        string TextOf(int tokens) => tokenizer.Detokenize(CollectionsMarshal.AsSpan(_tokens)[..tokens], _options.WriteControlTokens);
     }
 
     /// <summary>Feeds the tokens that were picked and are not in the context yet.</summary>

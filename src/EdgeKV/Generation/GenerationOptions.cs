@@ -29,6 +29,19 @@ public sealed record GenerationOptions
     /// <summary>Seed of the sampling; the same seed gives the same answer. 0 by default.</summary>
     public uint Seed { get; init; }
 
+    /// <summary>
+    /// Taken from a token's logit for each time that the token is among the answer's last 64, -2 to 2; 0 = off, the default. Counts at temperature 0 too.
+    /// </summary>
+    public float FrequencyPenalty { get; init; }
+
+    /// <summary>Taken from a token's logit once when the token is among the answer's last 64, -2 to 2; 0 = off, the default. Counts at temperature 0 too.</summary>
+    public float PresencePenalty { get; init; }
+
+    /// <summary>
+    /// Whether control tokens that do not end the turn are written as text, as <c>ChatPrompt.ReadAnswer</c> wants it. Default: false, they are left out.
+    /// </summary>
+    public bool WriteControlTokens { get; init; }
+
     /// <summary>Words that the answer begins with, given rather than generated; they are not among the pieces. Null by default.</summary>
     public string? AnswerPrefix { get; init; }
 
@@ -46,6 +59,11 @@ public sealed record GenerationOptions
     /// </summary>
     public bool KeepStopped { get; init; }
 
+    /// <summary>Tokens at an answer's end that penalties look at.</summary>
+    internal const int PenaltyTokens = 64;
+
+    internal bool HasPenalties => FrequencyPenalty != 0 || PresencePenalty != 0;
+
     internal void Validate()
     {
         ArgumentNullException.ThrowIfNull(Stops);
@@ -58,6 +76,8 @@ public sealed record GenerationOptions
         ArgumentOutOfRangeException.ThrowIfNegative(TopK);
         Check(float.IsFinite(Temperature) && Temperature >= 0, nameof(Temperature), Temperature, "0 and above");
         Check(TopP is > 0 and <= 1, nameof(TopP), TopP, "above 0 to 1");
+        Check(FrequencyPenalty is >= -2 and <= 2, nameof(FrequencyPenalty), FrequencyPenalty, "-2 to 2");
+        Check(PresencePenalty is >= -2 and <= 2, nameof(PresencePenalty), PresencePenalty, "-2 to 2");
         Check(MinP is >= 0 and <= 1, nameof(MinP), MinP, "0 to 1");
     }
 

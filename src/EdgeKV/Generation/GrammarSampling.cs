@@ -23,6 +23,11 @@ internal sealed class GrammarSampling(ChatGrammar grammar, int[] given, Generati
             chain.Accept(token);
         }
 
+        if (options.HasPenalties)
+        {
+            chain.AddPenalties(GenerationOptions.PenaltyTokens, repeat: 1, options.FrequencyPenalty, options.PresencePenalty);
+        }
+
         if (options.Temperature == 0)
         {
             chain.AddGreedySampler();

@@ -44,6 +44,27 @@ public static class KvContextGeneration
             options.Validate();
             return new Answer(() => Task.FromResult(new AnswerScope(context)), _ => new AnswerPrompt(tokens.ToArray()), options, cancellationToken);
         }
+
+        /// <summary>
+        /// Answers a conversation that a chat template wrote, of which the context holds the beginning: the answer keeps to the prompt's grammar, ends at its texts and can be taken
+        /// apart. Else as for tokens.
+        /// </summary>
+        /// <param name="tokens">The last tokens of the prompt, which the context does not hold yet; at least one.</param>
+        /// <param name="prompt">The whole prompt.</param>
+        /// <param name="options">Length and sampling; its AnswerPrefix is not used. Null for the defaults.</param>
+        /// <param name="cancellationToken">Stops the generation.</param>
+        /// <exception cref="ContextWindowException">The tokens do not fit.</exception>
+        /// <exception cref="OperationCanceledException">Cancelled.</exception>
+        public Answer GenerateAsync(
+            ReadOnlyMemory<int> tokens, ChatPrompt prompt, GenerationOptions? options = null, CancellationToken cancellationToken = default)
+        {
+            ThrowIfNone(tokens);
+            ArgumentNullException.ThrowIfNull(prompt);
+            options ??= new GenerationOptions();
+            options.Validate();
+            return new Answer(
+                () => Task.FromResult(new AnswerScope(context)), _ => new AnswerPrompt(tokens.ToArray()) { Chat = prompt }, options, cancellationToken);
+        }
     }
 
     /// <summary>A question after what a context holds.</summary>

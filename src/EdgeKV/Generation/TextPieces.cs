@@ -5,7 +5,9 @@ using EdgeKV.Models.Chat;
 namespace EdgeKV.Generation;
 
 /// <summary>Makes text of tokens one after another: pieces of whole characters, as a token may end within one. What no token completes is no part of the text.</summary>
-internal sealed class TextPieces(Tokenizer tokenizer)
+/// <param name="tokenizer">The model's tokenizer.</param>
+/// <param name="special">Whether control tokens are written as text; otherwise they are left out.</param>
+internal sealed class TextPieces(Tokenizer tokenizer, bool special)
 {
     private readonly Decoder _decoder = Encoding.UTF8.GetDecoder();
     private readonly ArrayBufferWriter<byte> _bytes = new(256);
@@ -15,7 +17,7 @@ internal sealed class TextPieces(Tokenizer tokenizer)
     public string Next(int token)
     {
         _bytes.ResetWrittenCount();
-        _bytes.Advance(tokenizer.Write(token, special: false, _bytes));
+        _bytes.Advance(tokenizer.Write(token, special, _bytes));
         int most = _decoder.GetCharCount(_bytes.WrittenSpan, flush: false);
         if (most > _characters.Length)
         {

@@ -194,6 +194,57 @@ public sealed class AnswerFormTests(ModelFixture fixture)
         Assert.Contains("JsonSchema", refusal.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task GenerateAsync_TokensOfAPrompt_KeepToItsFormAndAreTakenApart()
+    {
+        using EdgeSession session = await fixture.Reader();
+        ChatTemplateOptions options = new() { JsonSchema = """{"type":"object","properties":{"open":{"type":"boolean"}},"required":["open"],"additionalProperties":false}""" };
+        ChatPrompt prompt = new ChatTemplate(Model.Handle).Render([ChatMessage.User(ModelFixture.Document, Question)], options);
+        int[] last = prompt.CutAfter(message: 0, part: 0).After.Tokenize((text, parseSpecial) => Model.Tokenize(text, addSpecial: false, parseSpecial));
+
+        AnswerResult answer = await Result(session.Kv!.GenerateAsync(last, prompt, new GenerationOptions { MaxTokens = 60, FrequencyPenalty = 0.5f }));
+
+        Assert.Equal(FinishReason.EndOfTurn, answer.FinishReason);
+        Assert.Contains(JsonElement.Parse(answer.ReadAnswer().Content).GetProperty("open").ValueKind, (JsonValueKind[])[JsonValueKind.True, JsonValueKind.False]);
+        Assert.Throws<ArgumentException>(() => { session.Kv!.GenerateAsync(ReadOnlyMemory<int>.Empty, prompt); });
+        Assert.Throws<ArgumentNullException>(() => { session.Kv!.GenerateAsync(last, prompt: null!); });
+    }
+
+    [Theory]
+    [InlineData(false, "YesNo")]
+    [InlineData(true, "Yes<|im_start|>No")]
+    public async Task WriteControlTokens_TokenThatEndsNothing_IsText(bool writes, string text)
+    {
+        using EdgeSession session = await fixture.Reader();
+        int[] said = [.. Model.Tokenize("Yes"), .. Model.Tokenize("<|im_start|>", parseSpecial: true), .. Model.Tokenize("No STOP")];
+
+        AnswerResult answer = await ModelFixture.Result(
+            session, Question, new GenerationOptions { Sampling = Says(said), MaxTokens = said.Length, Stops = [" STOP"], WriteControlTokens = writes });
+
+        Assert.Equal(text, answer.Text);
+        Assert.Equal(said[..^Model.Tokenize(" STOP").Length], answer.Tokens);
+    }
+
+    [Theory]
+    [InlineData(-2.5f, 0)]
+    [InlineData(0, 2.5f)]
+    [InlineData(float.NaN, 0)]
+    public async Task Penalties_OutOfTheirRange_AreRefused(float frequency, float presence)
+    {
+        using EdgeSession session = await fixture.Reader();
+        Assert.Throws<ArgumentOutOfRangeException>(
+            () => { session.GenerateAsync(Question, new GenerationOptions { FrequencyPenalty = frequency, PresencePenalty = presence }); });
+    }
+
+    private static async Task<AnswerResult> Result(Answer answer)
+    {
+        await foreach (string _ in answer)
+        {
+        }
+
+        return answer.Result;
+    }
+
     private async Task<AnswerResult> Generate(EdgeSession session, ChatPrompt chat, string says, string prefix)
     {
         int[] prompt = Model.TokenizeQuestion(Question, prefix);

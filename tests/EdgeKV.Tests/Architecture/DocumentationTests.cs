@@ -34,6 +34,6 @@ public partial class DocumentationTests
     private static partial Regex Link();
 
     // In code, from one of the checkout's own folders on.
-    [GeneratedRegex(@"`((?:src/(?:Native|EdgeKV|Evaluation|App)|native/edgekv|native/tests|native/patches|tests|bench|samples|docs|build)/[\w./-]+)`")]
+    [GeneratedRegex(@"`((?:src/(?:Native|EdgeKV|Evaluation|Extensions\.AI|App)|native/edgekv|native/tests|native/patches|tests|bench|samples|docs|build)/[\w./-]+)`")]
     private static partial Regex OwnPath();
 }
