@@ -1,5 +1,6 @@
 using EdgeKV.Models;
 using EdgeKV.Planning;
+using EdgeKV.Sessions;
 
 namespace EdgeKV.Extensions.AI;
 
@@ -27,7 +28,7 @@ public sealed record EdgeChatClientOptions
     /// <summary>Element type of keys and values; F16 by default.</summary>
     public KvCacheType CacheType { get; init; } = KvCacheType.F16;
 
-    /// <summary>Threads, 0 and up; 0 (default) = physical cores.</summary>
+    /// <summary>Threads, at most <see cref="SessionOptions.MostThreads"/>; 0 (default) = physical cores.</summary>
     public int Threads { get; init; }
 
     /// <summary>Contexts in memory at one time, 1 and up; 4 by default. The least recently used one makes room, and its conversation is read anew when it goes on.</summary>
@@ -49,6 +50,7 @@ public sealed record EdgeChatClientOptions
         ArgumentOutOfRangeException.ThrowIfNegative(ContextSize);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ContextSize, model.Window);
         ArgumentOutOfRangeException.ThrowIfNegative(Threads);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(Threads, SessionOptions.MostThreads);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxContexts, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxConversations, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(DefaultMaxOutputTokens, 1);

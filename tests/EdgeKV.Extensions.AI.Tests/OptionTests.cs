@@ -172,7 +172,7 @@ public sealed class OptionTests(ModelFixture fixture)
         EdgeChatClientOptions[] wrong =
         [
             options with { MaxContexts = 0 }, options with { MaxConversations = 0 }, options with { MinDocumentTokens = 0 }, options with { MinTurnTokens = 0 }, options with { DefaultMaxOutputTokens = 0 },
-            options with { Threads = -1 }, options with { ContextSize = -1 }, options with { ContextSize = fixture.Tiny.Window + 1 }, options with { CacheType = (EdgeKV.Models.KvCacheType)99 },
+            options with { Threads = -1 }, options with { Threads = Sessions.SessionOptions.MostThreads + 1 }, options with { ContextSize = -1 }, options with { ContextSize = fixture.Tiny.Window + 1 }, options with { CacheType = (EdgeKV.Models.KvCacheType)99 },
         ];
 
         Assert.All(wrong, each => Assert.ThrowsAny<ArgumentException>(() => fixture.Tiny.AsChatClient(each)));
