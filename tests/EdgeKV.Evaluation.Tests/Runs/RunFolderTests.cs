@@ -178,7 +178,7 @@ public sealed class RunFolderTests : IDisposable
     [InlineData("\"prefillSeconds\":1", "\"prefillSeconds\":null", "the prefillSeconds are no number of seconds")]
     [InlineData("\"score\":0.5", "\"score\":null", "there is neither a score nor an error")]
     [InlineData("\"dataset\":\"d\"", "\"dataset\":null", "dataset")]
-    [InlineData("\"task\":\"t\"", "\"task\":\"u\",\"task\":\"t\"", "Duplicate property 'task'")]
+    [InlineData("\"task\":\"t\"", "\"task\":\"u\",\"task\":\"t\"", "\"task\" is given twice")]
     public void ReadResults_AFigureThatCannotBe_NamesFileAndLine(string there, string instead, string what)
     {
         using (RunFolder folder = RunFolder.Open(_path, Manifest, resume: false))
@@ -199,7 +199,7 @@ public sealed class RunFolderTests : IDisposable
     }
 
     [Theory]
-    [InlineData("\"seed\": 1", "\"seed\": 2, \"seed\": 1", "Duplicate property 'seed'")]
+    [InlineData("\"seed\": 1", "\"seed\": 2, \"seed\": 1", "\"seed\" is given twice")]
     [InlineData("\"kvHeads\": 3", "\"kvHeads\": 0", "the kvHeads are 0; there is at least 1")]
     [InlineData("0.5", "5", "a ratio is 5; it is from 0 to below 1")]
     public void ReadManifest_AFigureThatCannotBe_IsNamed(string there, string instead, string what)
