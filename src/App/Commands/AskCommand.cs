@@ -230,13 +230,13 @@ internal sealed class AskCommand
             return;
         }
 
-        (Option Option, string[] Names)[] twice =
+        (Option Option, IReadOnlyList<string> Names)[] twice =
         [
-            (_ratio, ["ratio", "rows", "bytes"]), (_rows, ["ratio", "rows", "bytes"]), (_kvMemory, ["ratio", "rows", "bytes"]),
+            (_ratio, OptionParsing.Budgets), (_rows, OptionParsing.Budgets), (_kvMemory, OptionParsing.Budgets),
             (_score, ["source", "task-set"]), (_taskSet, ["task-set"]), (_threshold, ["threshold"]), (_quality, ["threshold"]),
             (_recent, ["recent"]),
         ];
-        foreach ((Option option, string[] names) in twice)
+        foreach ((Option option, IReadOnlyList<string> names) in twice)
         {
             if (IsGiven(result, option) && names.FirstOrDefault(policy.Has) is { } name)
             {

@@ -102,7 +102,7 @@ internal sealed class BenchCommand
     {
         if (result.GetResult(_policy) is { Errors: var errors } && !errors.Any()
             && result.GetValue(_policy) is { } policy
-            && ((string[])["ratio", "rows", "bytes"]).FirstOrDefault(policy.Has) is { } option)
+            && OptionParsing.Budgets.FirstOrDefault(policy.Has) is { } option)
         {
             result.AddError($"--ratios and --policy {policy.Policy}:{option} exclude each other; leave the latter out.");
         }

@@ -162,7 +162,7 @@ internal sealed class EvalCommand
 
         if (parsed.GetValue(_haystack) is { } haystack)
         {
-            _ = Haystack(haystack);
+            EnsureHaystack(haystack);
         }
 
         string output = parsed.GetRequiredValue(_output);
@@ -173,7 +173,7 @@ internal sealed class EvalCommand
             "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
         SyntheticOptions? synthetic = Synthetic(parsed);
         CheckLengths(synthetic, model);
-        (IReadOnlyList<EvalSample> samples, string dataHash) = await InputFile.WaitAsync(() => Read(datasets, synthetic, model, parsed.GetValue(_samples), parsed.GetValue(_seed)), ct);
+        (IReadOnlyList<EvalSample> samples, string dataHash) = await EvalData.ReadAsync(datasets, synthetic, model, parsed.GetValue(_samples), parsed.GetValue(_seed), ct);
         CheckPolicies(options, model, path, samples);
         samples = Fitting(model, samples, parsed.GetValue(_skipLong), terminal);
         EvalCheck.EnsureRunnable(model, options, samples);
@@ -195,6 +195,11 @@ internal sealed class EvalCommand
             {
                 throw new CommandException(ExitCode.Interrupted, $"interrupted; the same command with --resume goes on from here.", e);
             }
+            catch
+            {
+                folder.Abandon();
+                throw;
+            }
 
             WriteCost(terminal, run.Cost);
         }
@@ -207,17 +212,18 @@ internal sealed class EvalCommand
 
     private void EnsureOutputs(string folder, bool resume, (string Name, string? Path)[] inputs)
     {
-        if (inputs.FirstOrDefault(input => input.Path is not null && Output.LiesIn(folder, input.Path)) is { Path: { } data })
+        if (inputs.FirstOrDefault(input => input.Path is not null && OutputFile.LiesIn(folder, input.Path)) is { Path: { } data })
         {
             throw new CommandException(ExitCode.CannotWrite, $"{folder} lies in {data}, where the run's own files would be read as data; name another folder with {_output.Name}.");
         }
 
         RunFolder.EnsureUsable(folder, resume);
+        OutputFile.EnsureFolder(folder);
         foreach (string file in RunFolder.FilesOf(folder))
         {
-            if (inputs.FirstOrDefault(input => input.Path is not null && OutputFile.AreSame(file, input.Path)) is { Name: { } same })
+            if (inputs.FirstOrDefault(input => input.Path is not null && (OutputFile.AreSame(file, input.Path) || Output.IsReadWith(file, input.Path))) is { Name: { } same, Path: { } read })
             {
-                throw new CommandException(ExitCode.CannotWrite, $"{file} is also {same}, which would be lost; name another folder with {_output.Name}.");
+                throw new CommandException(ExitCode.CannotWrite, $"{file} is also {(Directory.Exists(read) ? $"a file in {read}" : same)}, which would be lost; name another folder with {_output.Name}.");
             }
         }
 
@@ -228,32 +234,15 @@ internal sealed class EvalCommand
         }
     }
 
-    // The hash is of all that was read, since --samples may change when a run goes on; what is generated follows from its options and its haystack.
-    private static (IReadOnlyList<EvalSample> Samples, string Hash) Read(string[] paths, SyntheticOptions? synthetic, EdgeModel model, int count, int seed)
-    {
-        EvalSample[] read = [.. paths.SelectMany(path => Datasets.Read(path, Tokens))];
-        IReadOnlyList<EvalSample> given = SampleChoice.Take(read, count, seed);
-        IReadOnlyList<EvalSample> samples = synthetic is null ? given : [.. given, .. SyntheticData.Generate(synthetic, Tokens)];
-        return (samples, Datasets.Sha256(read, synthetic is null ? null : Generated(synthetic)));
-
-        int Tokens(string text) => model.Tokenize(text).Length;
-    }
-
-    private static string Generated(SyntheticOptions synthetic) => string.Join(
-        '\n',
-        [string.Join(' ', synthetic.Tasks), string.Join(' ', synthetic.Lengths), synthetic.HaystackPath is { } haystack ? Haystack(haystack) : string.Empty]);
-
-    // It is read twice, once to be written down by its hash.
-    private static string Haystack(string path)
+    private void EnsureHaystack(string path)
     {
         try
         {
-            using StreamReader reader = new(InputFile.Open(path));
-            return reader.ReadToEnd();
+            _ = SyntheticData.ReadHaystack(path);
         }
-        catch (IOException e)
+        catch (DatasetException e)
         {
-            throw new CommandException(ExitCode.Data, $"--haystack {path} cannot be read: {e.Message.TrimEnd('.')}; name a text file.", e);
+            throw new CommandException(ExitCode.Data, $"{_haystack.Name} {e.Message}", e);
         }
     }
 

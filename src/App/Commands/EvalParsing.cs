@@ -35,6 +35,12 @@ internal static class EvalParsing
             {
                 PolicyOptions options = PolicyOptions.Parse(text);
                 options.Create([text]);
+                if (OptionParsing.Budgets.FirstOrDefault(options.Has) is { } budget)
+                {
+                    result.AddError($"--policies {options.Policy}:{budget} says what --ratios and --rows say; leave it out.");
+                    return [];
+                }
+
                 policies.Add(options);
             }
             catch (ArgumentException e)

@@ -9,6 +9,9 @@ namespace EdgeKV.Cli.Commands;
 /// <summary>Options that check their value at once and say what is wrong, what was found and what would be right.</summary>
 internal static class OptionParsing
 {
+    /// <summary>Options of a policy that say what options of commands say: how much of the cache stays.</summary>
+    public static IReadOnlyList<string> Budgets { get; } = ["ratio", "rows", "bytes"];
+
     /// <summary>A whole number within bounds.</summary>
     public static Option<int> WholeNumber(string name, string description, int fallback, int min, int max, string meaning = "") => new(name)
     {

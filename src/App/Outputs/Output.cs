@@ -34,7 +34,7 @@ internal sealed record Output(string Path, OutputKind Kind, string Option)
         bool isRegular = OutputFile.IsRegular(Path);
         if (isRegular && HasContent() && !Kind.Is(Path))
         {
-            if (given.FirstOrDefault(input => LiesIn(Path, input.Path)) is { Name: { } folder })
+            if (given.FirstOrDefault(input => OutputFile.LiesIn(Path, input.Path) || IsReadWith(Path, input.Path)) is { Name: { } folder })
             {
                 throw Refused($"is a file in {folder}, which would be lost; name another file with {Option}");
             }
@@ -45,7 +45,7 @@ internal sealed record Output(string Path, OutputKind Kind, string Option)
             }
         }
 
-        if (File.Exists(Path) && !isRegular && !MayPass)
+        if (!isRegular && !MayPass && !OutputFile.IsNothing(Path) && !Directory.Exists(Path))
         {
             throw Refused($"is not a regular file; name one with {Option}");
         }
@@ -53,13 +53,20 @@ internal sealed record Output(string Path, OutputKind Kind, string Option)
         OutputFile.EnsureWritable(Path);
     }
 
-    /// <summary>Whether a path is that of a folder that is there, or of something in it.</summary>
+    /// <summary>Whether a path leads to a file that is read with a folder, in which a link to it may lie.</summary>
     /// <param name="path">The path; it may lead to nothing.</param>
-    /// <param name="folder">The folder; nothing lies in a file.</param>
-    public static bool LiesIn(string path, string folder)
+    /// <param name="folder">The folder; a file has no files in it.</param>
+    public static bool IsReadWith(string path, string folder)
     {
-        static string Whole(string path) => System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path)) + System.IO.Path.DirectorySeparatorChar;
-        return Directory.Exists(folder) && Whole(path).StartsWith(Whole(folder), StringComparison.Ordinal);
+        try
+        {
+            return !OutputFile.IsNothing(path) && Directory.Exists(folder) && InputFolder.Files(folder).Any(file => OutputFile.AreSame(path, file));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // What cannot be listed is not read either; whoever reads it says so.
+            return false;
+        }
     }
 
     // FileInfo tells the length of a link, not of its file.

@@ -14,8 +14,8 @@ internal static class Printable
     /// <summary>A text without control characters; lines and tabs stay.</summary>
     public static string Of(string text) => PlainText.Escaped(text, IsKept);
 
-    // Windows ends lines with a carriage return too; elsewhere it lets a line be written over.
-    private static bool IsKept(char letter) => letter is '\n' or '\t' || (letter == '\r' && OperatingSystem.IsWindows());
+    // Windows ends lines with a carriage return too; elsewhere it lets a line be written over. Scripts need the characters that join letters and turn their order.
+    private static bool IsKept(char letter) => !char.IsControl(letter) || letter is '\n' or '\t' || (letter == '\r' && OperatingSystem.IsWindows());
 
     /// <summary>Writes texts so to another writer.</summary>
     internal sealed class Writer(TextWriter inner) : TextWriter(CultureInfo.InvariantCulture)

@@ -86,6 +86,12 @@ internal sealed class CalibrationRun
             await CheckAsync(weights, cancellation).ConfigureAwait(false);
             return ScoreProfile.Of(_model, weights, Provenance(), Thresholds());
         }
+        catch (Exception) when (_state[Counter.Tokens] == 0)
+        {
+            // There is nothing to go on from.
+            Forget();
+            throw;
+        }
         catch (OperationCanceledException)
         {
             Checkpoint();

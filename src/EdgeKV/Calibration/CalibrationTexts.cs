@@ -44,21 +44,25 @@ public sealed class CalibrationTexts
     /// <summary>Files.</summary>
     public int Files => _documents.Count + _sources.Count;
 
-    /// <summary>Reads files and all files of folders that are documents or sources by their ending, except tiny and huge ones and what is no regular file.</summary>
+    /// <summary>
+    /// Reads files, and all files of folders that are documents or sources by their ending, except tiny and huge ones, those that show nothing to a reader, and what is no
+    /// regular file. A file is read once, whatever links and paths lead to it: else it would be learned from and checked with.
+    /// </summary>
     /// <param name="paths">Files and folders. A file that is named is taken whatever its ending.</param>
-    /// <exception cref="CalibrationTextException">A path does not exist, cannot be read or is no text, or there is nothing to learn from.</exception>
+    /// <exception cref="CalibrationTextException">A path does not exist, cannot be read, is no text or shows nothing to a reader, or there is nothing to learn from.</exception>
     public static CalibrationTexts From(params IReadOnlyList<string> paths)
     {
         ArgumentNullException.ThrowIfNull(paths);
         List<SourceFile> documents = [];
         List<SourceFile> sources = [];
+        HashSet<(ulong, ulong, string)> seen = [];
         foreach (string path in paths)
         {
             try
             {
                 if (Directory.Exists(path))
                 {
-                    foreach (string file in Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+                    foreach (string file in InputFolder.Files(path))
                     {
                         string kind = Path.GetExtension(file);
                         if (path == Installed && NotLearned.Any(folder => file.StartsWith(Path.Combine(path, folder), StringComparison.Ordinal)))
@@ -84,14 +88,26 @@ public sealed class CalibrationTexts
         }
 
         return documents.Count + sources.Count > 0
-            ? new CalibrationTexts(string.Join(", ", paths.Select(path => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))))), documents, sources)
+            ? new CalibrationTexts(string.Join(", ", paths.Select(path => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)))).Distinct()), documents, sources)
             : throw new CalibrationTextException($"There is no text to learn from in {string.Join(", ", paths)}; name files of {SmallestPiece} characters or more.");
 
         void Add(string file, bool required)
         {
-            if (!required && (!InputFile.IsRegular(file) || new FileInfo(file).Length > LargestFile))
+            if (!seen.Add(FileFacts.IdentityOf(file)))
             {
                 return;
+            }
+
+            // A link's own length is not its file's.
+            if (!required && File.OpenHandle(file) is { } handle)
+            {
+                using (handle)
+                {
+                    if (RandomAccess.GetLength(handle) > LargestFile)
+                    {
+                        return;
+                    }
+                }
             }
 
             using StreamReader reader = new(new MemoryStream(InputFile.ReadAll(file)));
@@ -101,7 +117,13 @@ public sealed class CalibrationTexts
                 throw new CalibrationTextException($"The text {file} is no text: it has zero bytes. Leave it out, or name another file.");
             }
 
-            if (text.Length >= SmallestPiece)
+            bool isBlank = PlainText.IsBlank(text);
+            if (isBlank && required)
+            {
+                throw new CalibrationTextException($"The text {file} shows nothing to a reader: it is empty, or has blanks and characters without a width alone. Leave it out, or name another file.");
+            }
+
+            if (!isBlank && text.Length >= SmallestPiece)
             {
                 (SourceKinds.Contains(Path.GetExtension(file)) ? sources : documents).Add(new SourceFile(text));
             }

@@ -41,17 +41,15 @@ internal sealed class TableRun
             Write(_checkpoint);
         }
 
-        for (int unit = (int)_done; unit < _calibration.Units; unit++)
+        try
         {
-            cancellation.ThrowIfCancellationRequested();
-            await _calibration.AddAsync(unit, _sums, cancellation).ConfigureAwait(false);
-            _done = unit + 1;
-            if (_checkpoint is not null)
-            {
-                Write(_checkpoint);
-            }
-
-            report?.Invoke(_calibration.Stage(unit), (double)_done / _calibration.Units);
+            await AddAsync(report, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception) when (_done == 0)
+        {
+            // There is nothing to go on from.
+            Forget();
+            throw;
         }
 
         return _calibration.Finish(_sums);
@@ -63,6 +61,22 @@ internal sealed class TableRun
         if (_checkpoint is not null)
         {
             File.Delete(_checkpoint);
+        }
+    }
+
+    private async Task AddAsync(Action<CalibrationStage, double>? report, CancellationToken cancellation)
+    {
+        for (int unit = (int)_done; unit < _calibration.Units; unit++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            await _calibration.AddAsync(unit, _sums, cancellation).ConfigureAwait(false);
+            _done = unit + 1;
+            if (_checkpoint is not null)
+            {
+                Write(_checkpoint);
+            }
+
+            report?.Invoke(_calibration.Stage(unit), (double)_done / _calibration.Units);
         }
     }
 

@@ -54,6 +54,14 @@ internal readonly unsafe partial record struct FileFacts(FileKind Kind, ulong De
         return new FileFacts(kind, MemoryMarshal.Read<ulong>(facts[DeviceAt..]), MemoryMarshal.Read<ulong>(facts[NumberAt..]));
     }
 
+    /// <summary>What tells a file or folder from all others, whatever links and spellings lead to it.</summary>
+    /// <param name="path">A path that leads to something.</param>
+    public static (ulong Device, ulong Number, string Place) IdentityOf(string path)
+    {
+        FileFacts facts = Of(path);
+        return (facts.Device, facts.Number, facts.Number != 0 ? string.Empty : FilePlace.Of(path).Path);
+    }
+
     // Numbers of Linux's drivers (its admin-guide/devices.txt): consoles and serial lines, the process's own terminal, and those of windows and remote logins.
     private static bool IsTerminal(uint major) => major is 4 or 5 or (>= 136 and <= 143);
 

@@ -35,6 +35,24 @@ public static class InputFile
         return ReadAll(file, most, CancellationToken.None);
     }
 
+    /// <summary>Reads a whole text that must be a regular file.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="IOException">It is no regular file, it is not there, this user may not read it, or it is larger than <see cref="MostTextBytes"/>.</exception>
+    public static byte[] ReadRegular(string path)
+    {
+        using FileStream file = Open(path);
+        return ReadAll(file);
+    }
+
+    /// <summary>Reads a stream to its end.</summary>
+    /// <param name="stream">The stream; stays the caller's.</param>
+    /// <exception cref="IOException">It cannot be read, or it is larger than <see cref="MostTextBytes"/>.</exception>
+    public static byte[] ReadAll(Stream stream)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        return ReadAll(stream, MostTextBytes, CancellationToken.None);
+    }
+
     /// <summary>Reads a whole text, and can be stopped while it waits for a pipe.</summary>
     /// <param name="path">A regular file, a pipe or a terminal.</param>
     /// <param name="most">The most bytes that are read, up to <see cref="MostTextBytes"/>.</param>
@@ -60,7 +78,7 @@ public static class InputFile
     }
 
     /// <summary>Waits for work that reads, which no token reaches while a pipe has nothing to read. When it is cancelled, the work is left behind.</summary>
-    /// <param name="read">Reads.</param>
+    /// <param name="read">Reads. It may go on after the caller has ended, so it must use nothing that the caller disposes.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public static Task<T> WaitAsync<T>(Func<T> read, CancellationToken cancellationToken) => Task.Run(read, cancellationToken).WaitAsync(cancellationToken);

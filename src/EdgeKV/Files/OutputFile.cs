@@ -13,8 +13,6 @@ namespace EdgeKV.Files;
 /// </remarks>
 public static class OutputFile
 {
-    private const int MostLinks = 40;
-
     // Bytes, on the file systems of Linux.
     private const int LongestName = 255;
 
@@ -73,7 +71,11 @@ public static class OutputFile
 
         try
         {
-            if (File.Exists(target))
+            if (!File.Exists(target))
+            {
+                TryName(target);
+            }
+            else
             {
                 // A file that must not be changed is not replaced either.
                 using FileStream there = new(target, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
@@ -87,12 +89,53 @@ public static class OutputFile
         }
     }
 
+    /// <summary>Finds out before long work whether a folder can be made, and leaves nothing.</summary>
+    /// <param name="folder">The folder; it may be there.</param>
+    /// <exception cref="OutputException">It cannot be made.</exception>
+    public static void EnsureFolder(string folder)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(folder);
+        Stack<string> missing = [];
+        for (string? place = Path.GetFullPath(folder); place is not null && !Directory.Exists(place); place = Path.GetDirectoryName(place))
+        {
+            missing.Push(place);
+        }
+
+        Stack<string> made = [];
+        try
+        {
+            foreach (string place in missing)
+            {
+                Directory.CreateDirectory(place);
+                made.Push(place);
+            }
+
+            foreach (string place in made)
+            {
+                Directory.Delete(place);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            foreach (string place in made.Where(Directory.Exists))
+            {
+                Directory.Delete(place);
+            }
+
+            throw Unwritable(folder, e);
+        }
+    }
+
+    /// <summary>Whether a path leads to nothing: to no file, folder or anything else. A symbolic link to nothing does.</summary>
+    /// <param name="path">The path.</param>
+    public static bool IsNothing(string path) => FileFacts.Of(path).Kind == FileKind.None;
+
     /// <summary>
     /// Whether a path leads to a regular file, whose content <see cref="Write"/> replaces. Links are followed. A file that takes the process's output is none under the name
     /// /dev/stdout.
     /// </summary>
     /// <param name="path">The path.</param>
-    public static bool IsRegular(string path) => FileFacts.Of(path).Kind == FileKind.Regular && !TargetOf(path).IsOwnStream;
+    public static bool IsRegular(string path) => FileFacts.Of(path).Kind == FileKind.Regular && !FilePlace.Of(path).IsOwnStream;
 
     /// <summary>
     /// Whether two paths lead to the same file, whatever they are called: by other spellings, symbolic links or hard links. Paths that lead to nothing are the same as none.
@@ -104,8 +147,35 @@ public static class OutputFile
         FileFacts one = FileFacts.Of(first);
         return one.Kind != FileKind.None
             && one == FileFacts.Of(second)
-            && (one.Number != 0 || TargetOf(first).Path.Equals(
-                TargetOf(second).Path, OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase));
+            && (one.Number != 0 || FilePlace.Of(first).Path.Equals(
+                FilePlace.Of(second).Path, OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase));
+    }
+
+    /// <summary>Whether a path leads to a folder or to something in it, whatever links and spellings lead there.</summary>
+    /// <param name="path">The path; it may lead to nothing yet.</param>
+    /// <param name="folder">The folder. Nothing lies in a file, or where nothing is.</param>
+    public static bool LiesIn(string path, string folder)
+    {
+        if (FileFacts.Of(folder).Kind != FileKind.Folder)
+        {
+            return false;
+        }
+
+        try
+        {
+            string? place = FilePlace.Of(path).Path;
+            while (place is not null && !AreSame(place, folder))
+            {
+                place = Path.GetDirectoryName(place);
+            }
+
+            return place is not null;
+        }
+        catch (IOException)
+        {
+            // Links in a circle lead nowhere.
+            return false;
+        }
     }
 
     /// <summary>
@@ -148,6 +218,18 @@ public static class OutputFile
         }
     }
 
+    // The disk says whether it takes the name, not only the one beside. Where another process is first, it does.
+    private static void TryName(string target)
+    {
+        try
+        {
+            using FileStream empty = new(target, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 1, FileOptions.DeleteOnClose);
+        }
+        catch (IOException) when (File.Exists(target))
+        {
+        }
+    }
+
     // Not after the target's name, which may be as long as names can be.
     private static string Beside(string target) => Path.Combine(Path.GetDirectoryName(target)!, $".edgekv-{Path.GetRandomFileName()}.new");
 
@@ -159,7 +241,7 @@ public static class OutputFile
         try
         {
             kind = FileFacts.Of(path).Kind;
-            target = TargetOf(path);
+            target = FilePlace.Of(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
@@ -176,32 +258,12 @@ public static class OutputFile
         };
     }
 
-    private static (string Path, bool IsOwnStream) TargetOf(string path)
-    {
-        string target = Path.GetFullPath(path);
-        for (int links = 0; links < MostLinks; links++)
-        {
-            // /dev/stdout and the like lead here. A file that takes the process's output must not be replaced behind its back.
-            if (target.StartsWith("/proc/self/fd/", StringComparison.Ordinal) || target.StartsWith("/dev/fd/", StringComparison.Ordinal))
-            {
-                return (target, true);
-            }
-
-            if (new FileInfo(target).LinkTarget is not { } next)
-            {
-                return (target, false);
-            }
-
-            target = Path.GetFullPath(next, Path.GetDirectoryName(target)!);
-        }
-
-        throw new IOException("Its symbolic links lead in a circle.");
-    }
-
     // The system's own words name the file beside, which nobody asked for.
     private static OutputException Unwritable(string path, Exception e) => new(
         $"{path} cannot be written: " + e switch
         {
+            PathTooLongException => "its name is too long; take a shorter one.",
+            FileNotFoundException => "its folder takes no files; name another file.",
             DirectoryNotFoundException => "its folder does not exist; make it, or name another file.",
             UnauthorizedAccessException => "this user may not; change the permissions of it and its folder, or name another file.",
             _ => $"{e.Message.Split(" : '")[0].TrimEnd('.', ' ')}; make room for it, or name another file.",

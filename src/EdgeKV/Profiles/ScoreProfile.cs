@@ -223,9 +223,13 @@ public sealed class ScoreProfile
         {
             throw new ProfileException($"The profile {path} cannot be read: {e.Message.TrimEnd('.')}. {Remedy}", e);
         }
-        catch (Exception e) when (e is JsonException or NotSupportedException)
+        catch (JsonException e)
         {
-            throw new ProfileException($"{path} is damaged: {e.Message} {Remedy}", e);
+            throw new ProfileException($"{path} is damaged: {JsonFault.Of(e)}. {Remedy}", e);
+        }
+        catch (NotSupportedException e)
+        {
+            throw new ProfileException($"{path} is damaged: its header cannot be read. {Remedy}", e);
         }
 
         ProfileTable ReadTable(FileStream file, string name, ProfileTableHeader header)

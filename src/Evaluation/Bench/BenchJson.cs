@@ -52,7 +52,7 @@ public static class BenchJson
         }
         catch (JsonException e)
         {
-            throw new EdgeKVException($"{path} is no report of a bench, as --json writes it: {e.Message.ReplaceLineEndings(" ")}", e);
+            throw new EdgeKVException($"{path} is no report of a bench, as --json writes it: {JsonFault.Of(e)}.", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {

@@ -13,12 +13,14 @@ internal static class DataFile
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>A file's text, without a byte order mark.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="read">Reads its bytes; null: as those of any text.</param>
     /// <exception cref="DatasetException">It cannot be read or is not UTF-8.</exception>
-    public static string Text(string path)
+    public static string Text(string path, Func<string, byte[]>? read = null)
     {
         try
         {
-            return Strict.GetString(InputFile.ReadAll(path)).TrimStart('\uFEFF');
+            return Strict.GetString(read is null ? InputFile.ReadAll(path) : read(path)).TrimStart('\uFEFF');
         }
         catch (DecoderFallbackException e)
         {
@@ -29,6 +31,13 @@ internal static class DataFile
             throw new DatasetException($"{path}: this file cannot be read ({e.Message.TrimEnd('.')}); check its path and permissions.", e);
         }
     }
+
+    /// <summary>The regular files of a folder, in the order of <see cref="Entries"/>. Whoever opens a pipe in it would wait for ever.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="pattern">Of their names.</param>
+    /// <exception cref="DatasetException">It cannot be read.</exception>
+    public static IReadOnlyList<string> Files(string folder, string pattern = "*") =>
+        Entries(folder, path => Directory.EnumerateFiles(path, pattern).Where(InputFile.IsRegular));
 
     /// <summary>What is in a folder: numbers by value, then all others by name.</summary>
     /// <param name="folder">The folder.</param>

@@ -44,8 +44,26 @@ public static class Datasets
             throw new DatasetException($"{path}: there is no sample in it; give a .jsonl or .json file, or a folder that has some (docs/guide/eval-data.md).");
         }
 
-        CheckNames(samples);
+        EnsureDistinct(samples);
         return samples;
+    }
+
+    /// <summary>Refuses samples that share data set, task and name: results are told apart by these three, and a run goes on by them.</summary>
+    /// <param name="samples">All samples of a run.</param>
+    /// <exception cref="DatasetException">Two do.</exception>
+    public static void EnsureDistinct(IEnumerable<EvalSample> samples)
+    {
+        ArgumentNullException.ThrowIfNull(samples);
+        Dictionary<(string, string, string), string> seen = [];
+        foreach (EvalSample sample in samples)
+        {
+            if (!seen.TryAdd((sample.Dataset, sample.Task, sample.Id), sample.Source))
+            {
+                throw new DatasetException(
+                    $"{sample.Source}: {sample.Dataset} {sample.Task} has the sample \"{sample.Id}\" already " +
+                    $"({seen[(sample.Dataset, sample.Task, sample.Id)]}); give one of the two another name, or leave it out.");
+            }
+        }
     }
 
     /// <summary>SHA-256 of what samples ask and of what is right, in hexadecimal. What they are called and where they come from is not in it.</summary>
@@ -81,7 +99,7 @@ public static class Datasets
             return;
         }
 
-        foreach (string file in DataFile.Entries(path, Directory.EnumerateFiles))
+        foreach (string file in DataFile.Files(path))
         {
             if (Path.GetExtension(file) is ".jsonl" or ".json")
             {
@@ -118,21 +136,6 @@ public static class Datasets
         _ when first.Has("data") => SquadReader.Read(DataFile.Whole(path, text, SquadReader.Shape)),
         _ => throw first.Wrong("this is no sample of any layout that is read"),
     };
-
-    // Results are told apart by these three, and a run goes on by them.
-    private static void CheckNames(List<EvalSample> samples)
-    {
-        Dictionary<(string, string, string), string> seen = [];
-        foreach (EvalSample sample in samples)
-        {
-            if (!seen.TryAdd((sample.Dataset, sample.Task, sample.Id), sample.Source))
-            {
-                throw new DatasetException(
-                    $"{sample.Source}: {sample.Dataset} {sample.Task} has the sample \"{sample.Id}\" already " +
-                    $"({seen[(sample.Dataset, sample.Task, sample.Id)]}); give one of the two another name, or leave it out.");
-            }
-        }
-    }
 }
 
 [JsonSerializable(typeof(EvalSample))]

@@ -21,7 +21,7 @@ internal static class NeedleReader
     private const string Separator = "\n\n";
     private const int NewTokens = 64;
 
-    public static bool IsOne(string folder) => new[] { Settings, Needle, Question }.Any(name => File.Exists(Path.Combine(folder, name)));
+    public static bool IsOne(string folder) => new[] { Settings, Needle, Question }.Any(name => InputFile.IsRegular(Path.Combine(folder, name)));
 
     public static IEnumerable<EvalSample> Read(string folder, Func<string, int> countTokens)
     {
@@ -93,7 +93,7 @@ internal static class NeedleReader
 
     private static string Haystack(string folder)
     {
-        string[] files = Directory.Exists(folder) ? [.. DataFile.Entries(folder, path => Directory.EnumerateFiles(path, "*.txt"))] : [];
+        string[] files = Directory.Exists(folder) ? [.. DataFile.Files(folder, "*.txt")] : [];
         return files.Length > 0
             ? string.Join(Separator, files.Select(file => NotEmpty(file, DataFile.Text(file)).Trim()))
             : throw new DatasetException($"{folder}: there are no .txt files in this folder; put the documents there that the needle is hidden in.");
@@ -102,7 +102,7 @@ internal static class NeedleReader
     private static string Part(string folder, string name)
     {
         string path = Path.Combine(folder, name);
-        return File.Exists(path)
+        return InputFile.IsRegular(path)
             ? NotEmpty(path, DataFile.Text(path))
             : throw new DatasetException($"{path}: this file is missing; a needle-in-a-haystack folder has {Settings}, {Needle}, {Question} and {Documents}/*.txt.");
     }

@@ -105,6 +105,10 @@ internal static class ReportCsv
         return text.AsSpan().IndexOfAny(",\"\r\n") < 0 ? text : $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
     }
 
-    // What OWASP says of cells that begin a formula.
-    private static string Shown(string name) => PlainText.Escaped(name) is ['=' or '+' or '-' or '@' or '＝' or '＋' or '－' or '＠', ..] formula ? $"'{formula}" : PlainText.Escaped(name);
+    // What OWASP says of cells that begin a formula. Spreadsheets pass over blanks before it.
+    private static string Shown(string name)
+    {
+        string shown = PlainText.Escaped(name);
+        return shown.TrimStart() is ['=' or '+' or '-' or '@' or '＝' or '＋' or '－' or '＠', ..] ? $"'{shown}" : shown;
+    }
 }

@@ -19,6 +19,8 @@ public sealed class RunFolder : IDisposable
 
     private readonly IDisposable _lock;
     private readonly ResultLines _results;
+    private bool _hasCells;
+    private bool _isAbandoned;
 
     private RunFolder(string path, RunManifest manifest, IDisposable @lock, ResultLines results, List<CellResult> done)
     {
@@ -27,6 +29,7 @@ public sealed class RunFolder : IDisposable
         _lock = @lock;
         _results = results;
         Done = done;
+        _hasCells = done.Count > 0;
     }
 
     /// <summary>The folder.</summary>
@@ -148,7 +151,7 @@ public sealed class RunFolder : IDisposable
 
         try
         {
-            RunManifest manifest = JsonSerializer.Deserialize(ReadText(file), RunJson.Lines.RunManifest)
+            RunManifest manifest = JsonSerializer.Deserialize(InputFile.ReadRegular(file), RunJson.Lines.RunManifest)
                 ?? throw new RunException($"{file} is empty; name a folder that 'edgekv eval' wrote.");
             if (manifest.Version != RunManifest.CurrentVersion)
             {
@@ -159,7 +162,8 @@ public sealed class RunFolder : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {
-            throw new RunException($"{file} cannot be read: {e.Message.TrimEnd('.')}. Name a folder that 'edgekv eval' wrote.", e);
+            string reason = e is JsonException fault ? JsonFault.Of(fault) : e.Message.TrimEnd('.');
+            throw new RunException($"{file} cannot be read: {reason}. Name a folder that 'edgekv eval' wrote.", e);
         }
     }
 
@@ -193,19 +197,28 @@ public sealed class RunFolder : IDisposable
     {
         ArgumentNullException.ThrowIfNull(cell);
         _results.Append(JsonSerializer.Serialize(cell, RunJson.Lines.CellResult));
+        _hasCells = true;
     }
+
+    /// <summary>Has a run without a cell removed when this is closed: one that failed at its first cell leaves nothing to go on with.</summary>
+    public void Abandon() => _isAbandoned = true;
 
     /// <summary>Closes the results.</summary>
     public void Dispose()
     {
         _results.Dispose();
-        _lock.Dispose();
-    }
+        bool isRemoved = _isAbandoned && !_hasCells;
+        if (isRemoved)
+        {
+            File.Delete(System.IO.Path.Combine(Path, ManifestName));
+            File.Delete(System.IO.Path.Combine(Path, ResultsName));
+        }
 
-    private static string ReadText(string file)
-    {
-        using StreamReader reader = new(InputFile.Open(file));
-        return reader.ReadToEnd();
+        _lock.Dispose();
+        if (isRemoved && !Directory.EnumerateFileSystemEntries(Path).Any())
+        {
+            Directory.Delete(Path);
+        }
     }
 
     private static List<CellResult> ReadAndCut(FileStream stream)
@@ -217,13 +230,16 @@ public sealed class RunFolder : IDisposable
 
     private static (List<CellResult> Cells, long End) Read(FileStream stream)
     {
-        if (stream.Length > InputFile.MostTextBytes)
+        byte[] bytes;
+        try
         {
-            throw new RunException($"{stream.Name} is larger than {InputFile.MostTextBytes >> 20} MiB, which no run's results are. Name a folder that 'edgekv eval' wrote.");
+            bytes = InputFile.ReadAll(stream);
+        }
+        catch (IOException e)
+        {
+            throw new RunException($"{stream.Name} cannot be read: {e.Message.TrimEnd('.')}. Name a folder that 'edgekv eval' wrote.", e);
         }
 
-        byte[] bytes = new byte[stream.Length];
-        stream.ReadExactly(bytes);
         List<CellResult> cells = [];
         int start = 0;
         for (int line = 1; Array.IndexOf(bytes, (byte)'\n', start) is >= 0 and var end; line++)
@@ -235,7 +251,7 @@ public sealed class RunFolder : IDisposable
             }
             catch (JsonException e)
             {
-                throw new RunException($"{stream.Name}, line {line}: {e.Message.TrimEnd('.')}. Take the line out, or begin another run.", e);
+                throw new RunException($"{stream.Name}, line {line}: {JsonFault.Of(e)}. Take the line out, or begin another run.", e);
             }
 
             start = end + 1;

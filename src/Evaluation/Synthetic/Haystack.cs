@@ -1,4 +1,5 @@
 using System.Text;
+using EdgeKV.Files;
 
 namespace EdgeKV.Evaluation;
 
@@ -29,11 +30,17 @@ internal sealed class Haystack
         return new Haystack(reader.ReadToEnd());
     }
 
-    /// <exception cref="DatasetException">The file cannot be read, or has no text.</exception>
-    public static Haystack Of(string path)
+    /// <exception cref="DatasetException">The file cannot be read, or shows no text.</exception>
+    public static Haystack Of(string path) => new(TextOf(path));
+
+    /// <summary>A file's text. The file is read more than once, so that a pipe will not do.</summary>
+    /// <exception cref="DatasetException">The file cannot be read, or shows no text.</exception>
+    public static string TextOf(string path)
     {
-        Haystack haystack = new(DataFile.Text(path));
-        return haystack._words.Length > 0 ? haystack : throw new DatasetException($"{path}: this haystack is empty; give a text file with some pages of prose.");
+        string text = DataFile.Text(path, InputFile.ReadRegular);
+        return PlainText.IsBlank(text) ? throw new DatasetException($"{path}: this haystack is empty, or has characters alone that nobody sees; give a text file with some pages of prose.")
+            : text.Contains('\0', StringComparison.Ordinal) ? throw new DatasetException($"{path}: this haystack has zero bytes; give a text file with some pages of prose.")
+            : text;
     }
 
     /// <summary>So many words from the beginning of a sentence on, with single blanks between them.</summary>

@@ -40,6 +40,15 @@ public static class SyntheticData
         return samples;
     }
 
+    /// <summary>The text of a haystack, as <see cref="Generate"/> reads it.</summary>
+    /// <param name="path">The file of <see cref="SyntheticOptions.HaystackPath"/>.</param>
+    /// <exception cref="DatasetException">It cannot be read, is no regular file, or shows no text.</exception>
+    public static string ReadHaystack(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        return Haystack.TextOf(path);
+    }
+
     private static (EvalSample Sample, int Size) Sample(
         SyntheticTask task, int length, int number, SyntheticOptions options, Haystack essay, int guess, Func<string, int> countTokens)
     {

@@ -27,7 +27,7 @@ public sealed class EndlessInputTests : IDisposable
     [InlineData(4, "bench -m {tiny} --against /dev/zero", "--against /dev/zero cannot be read: it is a device, not a file")]
     [InlineData(4, "bench -m {tiny} --against {folder}", "it is a folder, not a file")]
     [InlineData(4, "eval -m {tiny} --policies knorm -o {folder}/new -d /dev/urandom", "/dev/urandom: this file cannot be read (it is a device, not a file)")]
-    [InlineData(4, "eval -m {tiny} --policies knorm -o {folder}/new --synthetic --haystack /dev/zero", "--haystack /dev/zero cannot be read: it is a device, not a file")]
+    [InlineData(4, "eval -m {tiny} --policies knorm -o {folder}/new --synthetic --haystack /dev/zero", "--haystack /dev/zero: this file cannot be read (it is a device, not a file)")]
     [InlineData(4, "eval -m {tiny} --policies knorm -o {folder}/new --synthetic --haystack {pipe}", "it is a pipe, not a file")]
     [InlineData(4, "calibrate {tiny} -o {folder}/new.edgekv -t /dev/zero", "The text /dev/zero cannot be read: it is a device, not a file")]
     [InlineData(3, "ask -q Q? -d {text} -m /dev/zero", "The model, /dev/zero, cannot be read: it is a device, not a file")]

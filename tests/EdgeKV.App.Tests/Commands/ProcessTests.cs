@@ -53,6 +53,33 @@ public sealed class ProcessTests : IDisposable
         Assert.Empty(await output);
     }
 
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public async Task Eval_SignalWhileSamplesAreMade_IsExitCode130(int seconds)
+    {
+        Assert.SkipWhen(Ignores("-TERM"), "Whoever started these tests has them ignore this signal, and the program inherits that.");
+
+        // So many samples that none is answered before the signal, whenever it comes.
+        string output = Path.Combine(_folder.Path, "run");
+        using Process process = Start(
+            "dotnet", Application, "eval", TinyModels.PathOf(TinyModel.LlamaGrouped), "--synthetic", "--samples", "1000000", "--lengths", "4096", "-p", "knorm", "-o", output);
+        Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        while (process.TotalProcessorTime < TimeSpan.FromSeconds(seconds))
+        {
+            Assert.False(process.HasExited, "The run ended before it could be interrupted.");
+            await Task.Delay(50, TestContext.Current.CancellationToken);
+        }
+
+        await Programs.RunAsync("kill", "-TERM", process.Id.ToString(CultureInfo.InvariantCulture));
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+
+        Assert.Equal("edgekv: interrupted.", (await error).Trim());
+        Assert.Equal(130, process.ExitCode);
+        Assert.False(Directory.Exists(output));
+    }
+
     [Fact]
     public async Task Ask_FromAPipe_AnswersOnStandardOutputOnly()
     {

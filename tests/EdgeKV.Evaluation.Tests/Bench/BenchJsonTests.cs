@@ -58,7 +58,7 @@ public sealed class BenchJsonTests : IDisposable
         EdgeKVException e = Assert.Throws<EdgeKVException>(() => BenchJson.Read(_path));
 
         Assert.Contains(_path, e.Message, StringComparison.Ordinal);
-        Assert.Contains("Duplicate property 'version'", e.Message, StringComparison.Ordinal);
+        Assert.Contains("\"version\" is given twice", e.Message, StringComparison.Ordinal);
     }
 
     [Theory]

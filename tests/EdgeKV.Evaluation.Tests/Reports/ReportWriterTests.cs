@@ -39,6 +39,11 @@ public sealed partial class ReportWriterTests : IDisposable
     [InlineData("@SUM(A1)", "'@SUM(A1)")]
     [InlineData("\u001b[2Jname", "\\u001b[2Jname")]
     [InlineData("\tname\r", "\\u0009name\\u000d")]
+    [InlineData(" =1+1", "' =1+1")]
+    [InlineData("\u00a0@SUM(A1)", "'\u00a0@SUM(A1)")]
+    [InlineData("a\u202eb", "a\\u202eb")]
+    [InlineData("a\U000E0001b", "a\\udb40\\udc01b")]
+    [InlineData("a\U0001F511b", "a\U0001F511b")]
     [InlineData("a-b", "a-b")]
     public void Write_NamesThatASpreadsheetOrATerminalObeys_AreTextInEveryTable(string task, string shown)
     {
@@ -142,7 +147,7 @@ public sealed partial class ReportWriterTests : IDisposable
     [Theory]
     [InlineData("\"score\":0.8", "\"score\":\"high\"", "a number was expected")]
     [InlineData("\"policy\":\"global\"", "\"polcy\":\"global\"", "policy")]
-    [InlineData("{\"dataset\"", "\"dataset\"", "The JSON value could not be converted")]
+    [InlineData("{\"dataset\"", "\"dataset\"", "wrong kind")]
     public void Write_DamagedLine_IsNamed(string text, string instead, string expected)
     {
         string[] lines = File.ReadAllLines(_run.Results);

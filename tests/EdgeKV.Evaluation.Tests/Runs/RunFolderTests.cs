@@ -182,7 +182,7 @@ public sealed class RunFolderTests : IDisposable
     [InlineData("\"fullBytes\":100", "\"fullBytes\":9223372036854775807", "the fullBytes are 9223372036854775807, too many for 10 contextTokens")]
     [InlineData("\"score\":0.5", "\"score\":null", "there is neither a score nor an error")]
     [InlineData("\"dataset\":\"d\"", "\"dataset\":null", "dataset")]
-    [InlineData("\"task\":\"t\"", "\"task\":\"u\",\"task\":\"t\"", "Duplicate property 'task'")]
+    [InlineData("\"task\":\"t\"", "\"task\":\"u\",\"task\":\"t\"", "\"task\" is given twice")]
     public void ReadResults_AFigureThatCannotBe_NamesFileAndLine(string there, string instead, string what)
     {
         using (RunFolder folder = RunFolder.Open(_path, Manifest, resume: false))
@@ -203,7 +203,7 @@ public sealed class RunFolderTests : IDisposable
     }
 
     [Theory]
-    [InlineData("\"seed\": 1", "\"seed\": 2, \"seed\": 1", "Duplicate property 'seed'")]
+    [InlineData("\"seed\": 1", "\"seed\": 2, \"seed\": 1", "\"seed\" is given twice")]
     [InlineData("\"kvHeads\": 3", "\"kvHeads\": 0", "the kvHeads are 0; there is at least 1")]
     [InlineData("0.5", "5", "a ratio is 5; it is from 0 to below 1")]
     [InlineData("\"kvHeads\": 3", "\"kvHeads\": 3, \"kvHeadsByLayer\": [1]", "the kvHeadsByLayer are 1; there are ")]
@@ -233,7 +233,7 @@ public sealed class RunFolderTests : IDisposable
             file.SetLength(3L << 30);
         }
 
-        Assert.Contains("is larger than 1023 MiB", Assert.Throws<RunException>(() => RunFolder.ReadResults(_path)).Message, StringComparison.Ordinal);
+        Assert.Contains("is larger than 1,023 MiB", Assert.Throws<RunException>(() => RunFolder.ReadResults(_path)).Message, StringComparison.Ordinal);
     }
 
     [Theory]

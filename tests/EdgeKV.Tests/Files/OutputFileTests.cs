@@ -192,6 +192,51 @@ public sealed class OutputFileTests : IDisposable
         Assert.False(OutputFile.AreSame(Path.Combine(_folder, "none"), Path.Combine(_folder, "none")));
     }
 
+    [Fact]
+    public void LiesIn_LinksAndSpellings_AreFollowed()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links need rights on Windows.");
+        string data = Directory.CreateDirectory(Path.Combine(_folder, "data")).FullName;
+        string inside = Directory.CreateDirectory(Path.Combine(data, "a", "b")).FullName;
+        string link = Path.Combine(_folder, "link");
+        File.CreateSymbolicLink(link, "data");
+        string deep = Path.Combine(_folder, "deep");
+        File.CreateSymbolicLink(deep, inside);
+        Directory.CreateDirectory(Path.Combine(_folder, "data2"));
+
+        Assert.True(OutputFile.LiesIn(data, data));
+        Assert.True(OutputFile.LiesIn(Path.Combine(link, "none", "yet"), data));
+        Assert.True(OutputFile.LiesIn(Path.Combine(data, "none"), link));
+        Assert.True(OutputFile.LiesIn(deep, link));
+        Assert.False(OutputFile.LiesIn(Path.Combine(_folder, "data2", "x"), data));
+        Assert.False(OutputFile.LiesIn(_folder, data));
+        Assert.False(OutputFile.LiesIn(data, Path.Combine(_folder, "none")));
+    }
+
+    [Fact]
+    public void Write_LinkThatGoesUpBehindALinkedFolder_IsWrittenWhereTheSystemWould()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links need rights on Windows.");
+        string inside = Directory.CreateDirectory(Path.Combine(_folder, "far", "away")).FullName;
+        File.CreateSymbolicLink(Path.Combine(inside, "link"), "../place.txt");
+        File.CreateSymbolicLink(Path.Combine(_folder, "near"), inside);
+
+        Write(Path.Combine(_folder, "near", "link"), "new");
+
+        Assert.Equal("new", File.ReadAllText(Path.Combine(_folder, "far", "place.txt")));
+        Assert.False(File.Exists(Place));
+    }
+
+    [Fact]
+    public void EnsureFolder_NewFolders_LeavesNothing()
+    {
+        OutputFile.EnsureFolder(Path.Combine(_folder, "a", "b"));
+        OutputFile.EnsureFolder(_folder);
+        Assert.Throws<OutputException>(() => OutputFile.EnsureFolder(Path.Combine(_folder, "a", new string('x', 300))));
+
+        Assert.Empty(Directory.EnumerateFileSystemEntries(_folder));
+    }
+
     private static void Write(string path, string text) => OutputFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));
 
     private static void Run(string program, params string[] arguments) => Assert.True(TryRun(program, arguments), program);
