@@ -159,7 +159,7 @@ public sealed class BlockAttentionTests(ModelFixture fixture)
         PlanException error = await Assert.ThrowsAsync<PlanException>(() => session.ScoreAsync(new Compactor().Request));
 
         Assert.Contains(
-            "Blocks of 256 tokens are fed whole, and the context's batches hold 40. Take a larger BatchSize", error.Message, StringComparison.Ordinal);
+            "Blocks of 256 tokens are fed whole, and the context's batches hold 40. Take smaller blocks, or a larger BatchSize", error.Message, StringComparison.Ordinal);
         Assert.Equal(Tokens, session.Position);
     }
 
