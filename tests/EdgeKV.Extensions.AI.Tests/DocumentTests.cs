@@ -222,7 +222,10 @@ public sealed class DocumentTests(ModelFixture fixture)
         ArgumentException refusal = await Assert.ThrowsAsync<ArgumentException>(() => client.GetResponseAsync([new ChatMessage(ChatRole.User, [bad])]));
 
         Assert.Contains("\"a.txt\" is not valid UTF-8 at byte 1", refusal.Message, StringComparison.Ordinal);
-        await Assert.ThrowsAsync<ArgumentException>(() => client.GetResponseAsync([new ChatMessage(ChatRole.User, [ModelFixture.DocumentText(" \n")])]));
+        foreach (string text in (string[])[" \n", "\u200b\n", "a\0b"])
+        {
+            await Assert.ThrowsAsync<ArgumentException>(() => client.GetResponseAsync([new ChatMessage(ChatRole.User, [ModelFixture.DocumentText(text)])]));
+        }
     }
 
     [Fact]

@@ -93,7 +93,7 @@ public sealed class OptionTests(ModelFixture fixture)
             "nan" => new ChatOptions { Temperature = float.NaN },
             "top-p" => new ChatOptions { TopP = 1.5f },
             "top-k" => new ChatOptions { TopK = -1 },
-            "min-p" => new ChatOptions { AdditionalProperties = new() { ["min_p"] = 1 } },
+            "min-p" => new ChatOptions { AdditionalProperties = new() { ["min_p"] = 1.5 } },
             "min-p text" => new ChatOptions { AdditionalProperties = new() { ["min_p"] = "high" } },
             "store" => new ChatOptions { AdditionalProperties = new() { [EdgeChatProperties.Store] = 3 } },
             "tokens" => new ChatOptions { MaxOutputTokens = 0 },

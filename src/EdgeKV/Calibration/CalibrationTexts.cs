@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using EdgeKV.Files;
+using Microsoft.Win32.SafeHandles;
 
 namespace EdgeKV.Calibration;
 
@@ -91,6 +92,13 @@ public sealed class CalibrationTexts
             ? new CalibrationTexts(string.Join(", ", paths.Select(path => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)))).Distinct()), documents, sources)
             : throw new CalibrationTextException($"There is no text to learn from in {string.Join(", ", paths)}; name files of {SmallestPiece} characters or more.");
 
+        // A link's own length is not its file's.
+        static long LengthOf(string file)
+        {
+            using SafeFileHandle handle = File.OpenHandle(file);
+            return RandomAccess.GetLength(handle);
+        }
+
         void Add(string file, bool required)
         {
             if (!seen.Add(FileFacts.IdentityOf(file)))
@@ -98,16 +106,9 @@ public sealed class CalibrationTexts
                 return;
             }
 
-            // A link's own length is not its file's.
-            if (!required && File.OpenHandle(file) is { } handle)
+            if (!required && LengthOf(file) > LargestFile)
             {
-                using (handle)
-                {
-                    if (RandomAccess.GetLength(handle) > LargestFile)
-                    {
-                        return;
-                    }
-                }
+                return;
             }
 
             using StreamReader reader = new(new MemoryStream(InputFile.ReadAll(file)));

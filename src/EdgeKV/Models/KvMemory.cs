@@ -82,9 +82,10 @@ public sealed record KvMemory(CacheGeometry Geometry)
         return (int)low;
     }
 
-    /// <summary>Refuses a cache type that cannot hold the model's rows.</summary>
+    /// <summary>Refuses a cache type that cannot hold the model's rows: see <see cref="Holds"/>.</summary>
+    /// <param name="type">Element type.</param>
     /// <exception cref="UnsupportedModelException">It cannot; the message says why.</exception>
-    internal void EnsureHolds(KvCacheType type)
+    public void EnsureHolds(KvCacheType type)
     {
         if (UnheldLayer(type) is { } layer)
         {

@@ -19,7 +19,7 @@ internal readonly record struct JsonRow(JsonElement Element, string Source, stri
     }
 
     /// <summary>A text that says something.</summary>
-    /// <exception cref="DatasetException">There is no such field, it is no text, or it is shows nothing to a reader.</exception>
+    /// <exception cref="DatasetException">There is no such field, it is no text, or it shows nothing to a reader.</exception>
     public string Filled(string name)
     {
         string text = Text(name);

@@ -1,5 +1,6 @@
 using EdgeKV.Compression;
 using EdgeKV.Models;
+using EdgeKV.Planning;
 using EdgeKV.Policies;
 using EdgeKV.Policies.Configuration;
 using EdgeKV.Profiles;
@@ -24,6 +25,8 @@ public static class EvalCheck
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(samples);
+        model.KvMemory.EnsureHolds(options.CacheType);
+        Budget[] budgets = [.. options.Budgets.Where(budget => !budget.IsFull).Select(budget => budget.ToBudget())];
         CompressOptions how = new() { Merge = options.Merge };
         foreach (EvalSample sample in samples)
         {
@@ -33,13 +36,16 @@ public static class EvalCheck
             }
 
             int tokens = SampleTokens.Context(model, options, sample).Length;
-            foreach ((_, ICompressionPolicy policy) in PoliciesFor(model, options, sample))
+            foreach ((_, ICompressionPolicy policy) in budgets.Length > 0 ? PoliciesFor(model, options, sample) : [])
             {
                 try
                 {
-                    foreach (EvalBudget budget in options.Budgets.Where(budget => !budget.IsFull))
+                    model.EnsureCompressible(options.CacheType, policy.WithBudget(budgets[0]), tokens, model.Window, how);
+
+                    // What a pass takes is the same for all of them.
+                    foreach (Budget budget in budgets.AsSpan(1))
                     {
-                        model.EnsureCompressible(options.CacheType, policy.WithBudget(budget.ToBudget()), tokens, model.Window, how);
+                        policy.WithBudget(budget).EnsurePlannable(model.Geometry.KvHeads, tokens);
                     }
                 }
                 catch (ContextWindowException e)

@@ -27,7 +27,7 @@ internal static class GenerationReader
                 ?? (read.Temperature == 0 && isBounded ? TemperatureOfTheModel : read.Temperature),
             TopP = Allowed(options.TopP, given => given is > 0 and <= 1, nameof(options.TopP), "above 0 to 1") ?? read.TopP,
             TopK = AtLeast(options.TopK, 0, nameof(options.TopK)) ?? read.TopK,
-            MinP = Allowed(minP, given => given is >= 0 and < 1, PropertyNames.MinP, "0 to below 1") ?? read.MinP,
+            MinP = Allowed(minP, given => given is >= 0 and <= 1, PropertyNames.MinP, "0 to 1") ?? read.MinP,
             FrequencyPenalty = Penalty(options.FrequencyPenalty, nameof(options.FrequencyPenalty)) ?? read.FrequencyPenalty,
             PresencePenalty = Penalty(options.PresencePenalty, nameof(options.PresencePenalty)) ?? read.PresencePenalty,
             Seed = SeedOf(options.Seed) ?? read.Seed,

@@ -1,6 +1,7 @@
 using System.Net.Mime;
 using System.Text;
 using System.Text.Json;
+using EdgeKV.Files;
 using Microsoft.Extensions.AI;
 using Chat = EdgeKV.Models.Chat;
 
@@ -106,9 +107,10 @@ internal static class MessageReader
             DataContent data when data.HasTopLevelMediaType("text") => Decode(data),
             _ => null,
         };
-        return text is null || !string.IsNullOrWhiteSpace(text)
-            ? text is null ? null : text.TrimEnd() + "\n\n"
-            : throw new ArgumentException($"{NameOf(content)} is empty: leave it out.", nameof(content));
+        return text is null ? null
+            : PlainText.IsBlank(text) ? throw new ArgumentException($"{NameOf(content)} is empty: leave it out.", nameof(content))
+            : text.Contains('\0', StringComparison.Ordinal) ? throw new ArgumentException($"{NameOf(content)} is no text, as it has zero bytes: leave it out.", nameof(content))
+            : text.TrimEnd() + "\n\n";
     }
 
     private static bool IsMarked(TextContent content) =>

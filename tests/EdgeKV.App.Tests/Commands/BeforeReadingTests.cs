@@ -124,13 +124,15 @@ public sealed class BeforeReadingTests : IDisposable
         Assert.Empty(text);
     }
 
-    [Fact]
-    public async Task Eval_CacheTypeThatTheModelCannotHave_MakesNoRun()
+    [Theory]
+    [InlineData("0.5")]
+    [InlineData("0")]
+    public async Task Eval_CacheTypeThatTheModelCannotHave_MakesNoRun(string ratio)
     {
         string data = _folder.File("data.jsonl", """{"context": "a b c d", "question": "b", "answers": "c"}"""u8);
         string output = Path.Combine(_folder.Path, "run");
 
-        (int code, _, string error) = await RunAsync("eval", "--model", _narrow, "--dataset", data, "--policies", "knorm", "--cache-type", "q8_0", "--out", output);
+        (int code, _, string error) = await RunAsync("eval", "--model", _narrow, "--dataset", data, "--policies", "knorm", "--ratios", ratio, "--cache-type", "q8_0", "--out", output);
 
         Assert.Contains("cannot be kept in q8_0", error, StringComparison.Ordinal);
         Assert.Equal(3, code);

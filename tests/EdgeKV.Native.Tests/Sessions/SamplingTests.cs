@@ -30,6 +30,17 @@ public sealed class SamplingTests(ModelFixture fixture)
         Assert.NotEqual(first, await Answer(session, other));
     }
 
+    [Fact]
+    public async Task Sampling_OnlyTokensAsLikelyAsTheLikeliest_IsGreedy()
+    {
+        using EdgeSession session = await Reader(compact: false);
+
+        AnswerResult greedy = await ModelFixture.Result(session, Question, new GenerationOptions { MaxTokens = 20 });
+        AnswerResult drawn = await ModelFixture.Result(session, Question, new GenerationOptions { MaxTokens = 20, Temperature = 3, TopK = 0, TopP = 1, MinP = 1 });
+
+        Assert.Equal(greedy.Tokens, drawn.Tokens);
+    }
+
     [Theory]
     [MemberData(nameof(Caches))]
     public async Task Sampling_Grammar_HoldsFromTheFirstTokenToTheLast(bool compact)
