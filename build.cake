@@ -21,6 +21,7 @@ Task("test").IsDependentOn("native-vulkan").IsDependentOn("managed").IsDependent
 Task("device").IsDependentOn("native-vulkan").IsDependentOn("managed").Does(RunDeviceTests);
 Task("sanitize").Does(RunSanitizers);
 Task("figures").IsDependentOn("native-vulkan").Does(MeasureFigures);
+Task("learned-speed").IsDependentOn("native").Does(MeasureLearnedSpeed);
 Task("results").IsDependentOn("default").Does(MeasureResults);
 Task("format").Does(Format);
 Task("clean").Does(() => Delete(artifacts));
