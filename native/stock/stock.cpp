@@ -195,9 +195,9 @@ struct hook {
 
     // One mask for each query head: the CPU's flash attention takes plane (head % ne[2]).
     void flash_mask(ggml_tensor * t) {
-        const ggml_tensor * mask    = t->src[3];
-        const int           heads   = int(t->src[0]->ne[2]);
-        const int           kv      = int(t->src[1]->ne[2]);
+        const ggml_tensor * mask  = t->src[3];
+        const int           heads = int(t->src[0]->ne[2]);
+        const int           kv    = int(t->src[1]->ne[2]);
         if (mask == nullptr || mask->type != GGML_TYPE_F16 || mask->ne[2] != 1 || mask->ne[3] != 1 || !ggml_is_contiguous(mask)) {
             fail("flash attention " + std::string(t->name) + " has a mask of another form");
         }

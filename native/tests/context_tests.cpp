@@ -1134,6 +1134,54 @@ void models_tell_their_layers_and_path() {
     CHECK(std::string(edgekv_log_error()).empty());
 }
 
+void devices_tell_what_they_are() {
+    const size_t n = edgekv_device_count();
+    CHECK(n > 0);
+    size_t n_cpus = 0;
+    for (size_t i = 0; i < n; ++i) {
+        edgekv_device device = {};
+        OK(edgekv_device_get(i, &device));
+        CHECK(std::strlen(device.name) > 0 && std::strlen(device.backend) > 0);
+        CHECK(device.memory_free <= device.memory_total);
+        CHECK(std::strstr(device.features, "=0") == nullptr);
+        if (device.kind == EDGEKV_DEVICE_CPU) {
+            CHECK(device.memory_total > 0);
+            ++n_cpus;
+        }
+    }
+    CHECK(n_cpus == 1);
+    edgekv_device none = {};
+    CHECK(edgekv_device_get(n, &none) == EDGEKV_E_ARGUMENT);
+    CHECK(none.name == nullptr);
+    CHECK(edgekv_device_get(0, nullptr) == EDGEKV_E_ARGUMENT);
+}
+
+void layers_that_fit_are_found() {
+    std::string path(4096, 0);
+    size_t      length = 0;
+    OK(edgekv_model_path(g_model, path.data(), path.size(), &length));
+    path.resize(length);
+
+    const auto fit = [&](const char * const * devices, uint64_t spare, int32_t * fits, int32_t * all) {
+        return edgekv_fit(path.c_str(), devices, 512, 128, GGML_TYPE_F16, GGML_TYPE_F16, spare, fits, all);
+    };
+    int32_t fits = -1;
+    int32_t all  = -1;
+    OK(fit(nullptr, 0, &fits, &all));
+    CHECK(all == llama_model_n_layer(g_model) + 1);
+    CHECK(fits == (g_device ? all : 0));
+
+    // What has to stay free is more than there is.
+    OK(fit(nullptr, UINT64_MAX, &fits, &all));
+    CHECK(fits == 0);
+
+    const char * const missing[] = { "NoSuchDevice", nullptr };
+    CHECK(fit(missing, 0, &fits, &all) == EDGEKV_E_ARGUMENT);
+    CHECK(std::strstr(edgekv_last_error(), "NoSuchDevice"));
+    CHECK(edgekv_fit((g_temp + "/none.gguf").c_str(), nullptr, 512, 128, GGML_TYPE_F16, GGML_TYPE_F16, 0, &fits, &all) == EDGEKV_E_MODEL);
+    CHECK(edgekv_fit(path.c_str(), nullptr, 512, 128, GGML_TYPE_F16, GGML_TYPE_F16, 0, nullptr, &all) == EDGEKV_E_ARGUMENT);
+}
+
 void the_callers_log_gets_every_line() {
     ggml_log_callback before = nullptr;
     void *            user   = nullptr;
@@ -1205,6 +1253,8 @@ int main(int argc, char ** argv) {
                          { "outputs_survive_other_batches", outputs_survive_other_batches },
                          { "embeddings_survive_too", embeddings_survive_too },
                          { "models_tell_their_layers_and_path", models_tell_their_layers_and_path },
+                         { "devices_tell_what_they_are", devices_tell_what_they_are },
+                         { "layers_that_fit_are_found", layers_that_fit_are_found },
                          { "the_callers_log_gets_every_line", the_callers_log_gets_every_line },
                          { "changes_are_counted", changes_are_counted },
                      });

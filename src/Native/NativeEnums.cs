@@ -98,3 +98,12 @@ internal enum NativeCacheKey
     TypeV = 14,
     Learns = 15,
 }
+
+/// <summary><c>edgekv_device_kind</c> of edgekv.h.</summary>
+internal enum NativeDeviceKind
+{
+    Cpu = 0,
+    Gpu = 1,
+    IntegratedGpu = 2,
+    Accelerator = 3,
+}

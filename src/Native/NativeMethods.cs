@@ -17,7 +17,7 @@ internal static unsafe partial class NativeMethods
     public const string Library = "edgekv";
 
     /// <summary>EDGEKV_ABI_VERSION of the header that these declarations were written from.</summary>
-    public const uint AbiVersion = 11;
+    public const uint AbiVersion = 12;
 
     // As upstream spells them, so that a reader finds them in the header.
 #pragma warning disable IDE1006 // Naming styles
@@ -44,6 +44,18 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     public static partial NativeStatus edgekv_backends_load(string folder, string? cpu);
+
+    // Devices
+
+    [LibraryImport(Library)]
+    public static partial nuint edgekv_device_count();
+
+    [LibraryImport(Library)]
+    public static partial NativeStatus edgekv_device_get(nuint index, out NativeDevice device);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial NativeStatus edgekv_fit(
+        string path, byte** devices, uint n_ctx, uint n_batch, int type_k, int type_v, ulong spare, out int n_gpu_layers, out int n_layers);
 
     // Model
 

@@ -28,4 +28,15 @@ public sealed class DeviceTests
         Assert.InRange(result.ScoresDiff, 0, 1e-3);
         Assert.True(result.CanFail, $"Shifted plans give KL {result.Sensitivity:E1}; the bound is {result.Bound:E1}.");
     }
+
+    [Theory]
+    [InlineData(256)]
+    [InlineData(1_000_000_000)] // the model's window counts where it is less
+    public async Task LoadAsync_AsManyLayersAsFit_AreAllOfATinyModel(int context)
+    {
+        Assert.SkipWhen(GpuDevice.Name is null, Device.Missing);
+        using EdgeModel model = await EdgeModel.LoadAsync(
+            TinyModels.PathOf(TinyModel.LlamaGrouped), new ModelOptions { GpuLayers = null, FitContextSize = context }, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(model.Layers + 1, model.GpuLayers);
+    }
 }

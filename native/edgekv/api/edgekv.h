@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 // Raised with every change of a signature, an enum value or a meaning below.
-#define EDGEKV_ABI_VERSION 11
+#define EDGEKV_ABI_VERSION 12
 
 enum edgekv_status {
     EDGEKV_OK            = 0,
@@ -83,6 +83,45 @@ EDGEKV_API int32_t edgekv_cache_fits(const struct llama_model * model, uint32_t 
 // Loads the CPU backend and every GPU backend that lie in folder as plug-ins; must come before the first model. Further calls do nothing, and nothing is loaded where ggml has
 // its backends linked in. cpu: the name of a CPU variant ("haswell", "zen4", ...), or NULL for the best one that this machine can run, AMX variants left out.
 EDGEKV_API int32_t edgekv_backends_load(const char * folder, const char * cpu);
+
+//
+// Devices
+//
+
+enum edgekv_device_kind {
+    EDGEKV_DEVICE_CPU            = 0,
+    EDGEKV_DEVICE_GPU            = 1, // with memory of its own
+    EDGEKV_DEVICE_INTEGRATED_GPU = 2, // with the host's memory
+    EDGEKV_DEVICE_ACCELERATOR    = 3, // helps the CPU
+};
+
+// Texts stay valid as long as the library is loaded, but for features: until the thread's next call.
+typedef struct edgekv_device {
+    const char * name;        // "CUDA0": what llama.cpp's options call it
+    const char * description; // "NVIDIA GeForce RTX 4090"
+    const char * backend;     // "CUDA"
+    const char * features;    // what the backend was built to use, "AVX2 FMA", a space between each; "" when it does not say
+    int32_t      kind;        // edgekv_device_kind
+    uint64_t     memory_free; // bytes; both 0 when the backend does not say
+    uint64_t     memory_total;
+} edgekv_device;
+
+EDGEKV_API size_t edgekv_device_count(void);
+
+// index: below edgekv_device_count().
+EDGEKV_API int32_t edgekv_device_get(size_t index, edgekv_device * device);
+
+// Finds how many of a model's layers fit on its GPUs together with their share of the cache and what a batch computes in. The model is loaded without its weights for every
+// number that is tried.
+//   path           a GGUF file
+//   devices        names as in edgekv_device, ended by NULL; NULL: those that llama.cpp would take
+//   n_ctx, n_batch cells of the cache, at most the model's window counts, and tokens of a batch
+//   type_k, type_v of ggml_type
+//   spare          bytes that stay free on every device
+//   n_gpu_layers   how many fit, 0 when none does or there is no GPU; n_layers: all that could be put there, the output layer is one of them
+// EDGEKV_E_MODEL when the file cannot be loaded, EDGEKV_E_ARGUMENT for a device that is not there.
+EDGEKV_API int32_t edgekv_fit(const char * path, const char * const * devices, uint32_t n_ctx, uint32_t n_batch, int32_t type_k,
+                              int32_t type_v, uint64_t spare, int32_t * n_gpu_layers, int32_t * n_layers);
 
 //
 // Model

@@ -20,7 +20,7 @@ namespace EdgeKV.Cli.Asking;
 /// <param name="WhileReading">Drop rows while the document is read, so that the full cache is never there.</param>
 /// <param name="Rerotate">Close the kept rows' positions up; while reading, the document may then be longer than the model's window.</param>
 /// <param name="Merge">Take the values of dropped rows into kept ones.</param>
-/// <param name="GpuLayers">Layers put on the GPU; negative: all.</param>
+/// <param name="Loading">How the model is loaded, and the devices its layers are put on; its context size is found with the document.</param>
 internal sealed record AskRequest(
     string? Model,
     string? Profile,
@@ -36,7 +36,7 @@ internal sealed record AskRequest(
     KvCacheType CacheType,
     int ContextSize,
     int Threads,
-    int GpuLayers,
+    ModelOptions Loading,
     SamplingRequest Sampling,
     int MaxTokens,
     bool Compare,

@@ -42,10 +42,15 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
         PolicyResolution resolved = asked.Resolve(request.WhileReading ? ContextRoom.None : ContextRoom.Ample);
         GlobalRanking? whileReading = request.WhileReading ? asked.WhileReading(resolved.Policy) : null;
 
+        ModelOptions options = request.Loading with { FitContextSize = request.ContextSize > 0 ? request.ContextSize : MostTokens(document) };
         Stopwatch loading = Stopwatch.StartNew();
         using EdgeModel model = await observer.StageAsync(
-            "Loading the model", progress => ModelLoading.LoadAsync(path, request.GpuLayers, progress, ct));
+            "Loading the model", progress => ModelLoading.LoadAsync(path, options, progress, ct));
         loading.Stop();
+        if (ModelLoading.Chosen(model, options) is { } chosen)
+        {
+            observer.Note(chosen);
+        }
 
         CheckOptions(model);
 
@@ -128,6 +133,9 @@ internal sealed class AskRun(AskRequest request, IAskObserver observer, Stream i
                 $"--context {request.ContextSize} is more than the model's window; give at most {model.Window}, or 0 for as many as the run needs.");
         }
     }
+
+    // Tokens cannot be counted before the model is loaded. Few texts have more than one for two characters.
+    private static int MostTokens(Document document) => (document.Text.Length / 2) + 1024;
 
     private void CheckLength(Document document, int tokens, ICompressionPolicy policy, EdgeModel model)
     {

@@ -24,23 +24,30 @@ internal static class ModelLoading
         }
     }
 
+    /// <summary>Loads the model onto the CPU, which may take seconds, and refuses one whose cache cannot be compressed.</summary>
+    /// <inheritdoc cref="LoadAsync(string, ModelOptions, IProgress{double}?, CancellationToken)"/>
+    public static Task<EdgeModel> LoadAsync(string path, IProgress<double>? progress, CancellationToken ct) => LoadAsync(path, new ModelOptions(), progress, ct);
+
     /// <summary>Loads the model, which may take seconds, and refuses one whose cache cannot be compressed.</summary>
     /// <exception cref="CommandException">With <see cref="ExitCode.Model"/>, or <see cref="ExitCode.Usage"/> where there is no GPU for the layers.</exception>
-    public static async Task<EdgeModel> LoadAsync(string path, int gpuLayers, IProgress<double>? progress, CancellationToken ct)
+    public static async Task<EdgeModel> LoadAsync(string path, ModelOptions options, IProgress<double>? progress, CancellationToken ct)
     {
         Silence();
         EdgeModel? model = null;
         try
         {
-            model = await Task.Run(() => EdgeModel.Load(path, new ModelOptions { GpuLayers = gpuLayers }, progress, ct), ct);
+            model = await Task.Run(() => EdgeModel.Load(path, options, progress, ct), ct);
             model.EnsureSupported();
             return model;
         }
         catch (GpuMissingException e)
         {
+            string given = options.Devices.Count > 0 ? $"--device {string.Join(',', options.Devices)}" : $"--gpu-layers {(options.GpuLayers is { } n && n >= 0 ? n.ToString(CultureInfo.InvariantCulture) : "all")}";
             throw new CommandException(
                 ExitCode.Usage,
-                string.Create(CultureInfo.InvariantCulture, $"--gpu-layers {gpuLayers}: there is no GPU that this program can use; leave the option out, or install the GPU's driver and a program that was built for it."),
+                NativeApi.llama_supports_gpu_offload()
+                    ? $"{given}: {e.Message} See edgekv devices."
+                    : $"{given}: there is no GPU that this program can use; leave the option out, or install the GPU's driver and a program that was built for it.",
                 e);
         }
         catch (EdgeKVException e) when (e is ModelException or UnsupportedModelException)
@@ -51,8 +58,17 @@ internal static class ModelLoading
         }
     }
 
-    // What goes wrong is said in one line of our own; llama.cpp's log would come between the answers.
-    private static void Silence()
+    /// <summary>What was chosen where the user left the number of layers to the program; null where it was asked for.</summary>
+    public static string? Chosen(EdgeModel model, ModelOptions options) => options.GpuLayers is not null
+        ? null
+        : model.GpuLayers == 0
+            ? "No layer is on a GPU: there is none, or its free memory is too small (edgekv devices lists them)."
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"{model.GpuLayers} of {model.Weights.NativeHandle.LayerCount + 1} layers are on the GPU, as many as fit beside a context of {options.FitContextSize:N0} tokens.");
+
+    /// <summary>Keeps llama.cpp's log to itself: what goes wrong is said in one line of our own, and the log would come between the answers.</summary>
+    public static void Silence()
     {
         EdgeKVRuntime.Use();
         NativeLogConfig.llama_log_set(static (_, _) => { });

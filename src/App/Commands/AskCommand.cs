@@ -91,8 +91,7 @@ internal sealed class AskCommand
 
     private readonly Option<int> _threads = OptionParsing.Threads();
 
-    private readonly Option<int> _gpuLayers = OptionParsing.WholeNumber(
-        "--gpu-layers", "Layers to put on the GPU; -1: all", 0, -1, int.MaxValue);
+    private readonly GpuOptions _gpu = new();
 
     private readonly Option<int> _maxTokens = OptionParsing.WholeNumber(
         "--max-tokens", "Tokens that an answer may have", 64, 1, int.MaxValue);
@@ -147,8 +146,9 @@ internal sealed class AskCommand
             _policy, _score, _profile, _taskSet,
             _compare, _whileReading, _rerotate, _merge, _json,
             _maxTokens, _temperature, _topK, _topP, _minP, _seed,
-            _cacheType, _context, _threads, _gpuLayers,
+            _cacheType, _context, _threads,
         };
+        _gpu.AddTo(command);
         _model.AddTo(command);
         command.Validators.Add(result =>
         {
@@ -302,6 +302,12 @@ internal sealed class AskCommand
             : parsed.GetValue(_kvMemory) is { } bytes ? Budget.FromBytes(bytes)
             : parsed.GetValue(_ratio) is { } ratio ? Budget.FromRatio(ratio)
             : null;
+        KvCacheType cacheType = parsed.GetValue(_cacheType) switch
+        {
+            "q8_0" => KvCacheType.Q8_0,
+            "q4_0" => KvCacheType.Q4_0,
+            _ => KvCacheType.F16,
+        };
         return new AskRequest(
             _model.Given(parsed),
             parsed.GetValue(_profile),
@@ -314,15 +320,10 @@ internal sealed class AskCommand
             parsed.GetValue(_threshold),
             parsed.GetValue(_quality),
             parsed.GetValue(_recent),
-            parsed.GetValue(_cacheType) switch
-            {
-                "q8_0" => KvCacheType.Q8_0,
-                "q4_0" => KvCacheType.Q4_0,
-                _ => KvCacheType.F16,
-            },
+            cacheType,
             parsed.GetValue(_context),
             parsed.GetValue(_threads),
-            parsed.GetValue(_gpuLayers),
+            _gpu.Bind(parsed, contextSize: 1, cacheType),
             new SamplingRequest(
                 (float)parsed.GetValue(_temperature),
                 parsed.GetValue(_topK),

@@ -127,7 +127,7 @@ internal sealed class BenchCommand
             : null;
 
         ProgressScreen screen = new(terminal);
-        using EdgeModel model = await screen.StageAsync("Loading the model", progress => ModelLoading.LoadAsync(path, gpuLayers: 0, progress, ct));
+        using EdgeModel model = await screen.StageAsync("Loading the model", progress => ModelLoading.LoadAsync(path, progress, ct));
         CheckWindow(options, model);
         ICompressionPolicy policy = PolicyOf(parsed.GetRequiredValue(_policy), model, options.Depths.Max(), terminal);
         CheckPolicy(options, model, policy);

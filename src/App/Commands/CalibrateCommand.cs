@@ -47,15 +47,16 @@ internal sealed class CalibrateCommand
 
     private readonly Option<int> _threads = OptionParsing.Threads();
 
-    private readonly Option<int> _gpuLayers = OptionParsing.WholeNumber("--gpu-layers", "Layers to put on the GPU; -1: all", 0, -1, int.MaxValue);
+    private readonly GpuOptions _gpu = new();
 
     public Command Create(Terminal terminal)
     {
         Command command = new(
             "calibrate", "Learn to score a model's rows while a document is read. Goes on where it was when it was interrupted.")
         {
-            _for, _texts, _tokens, _output, _force, _seed, _threads, _gpuLayers,
+            _for, _texts, _tokens, _output, _force, _seed, _threads,
         };
+        _gpu.AddTo(command);
         _model.AddTo(command);
         command.SetAction((parsed, ct) => RunAsync(parsed, terminal, ct));
         return command;
@@ -81,8 +82,14 @@ internal sealed class CalibrateCommand
         string[] paths = Paths(parsed);
         CalibrationTexts texts = await InputFile.WaitAsync(() => CalibrationTexts.From(paths), ct);
         ProgressScreen screen = new(terminal);
+        ModelOptions loading = _gpu.Bind(parsed, contextSize: 4096, KvCacheType.F16);
         using EdgeModel model = await screen.StageAsync(
-            "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
+            "Loading the model", progress => ModelLoading.LoadAsync(path, loading, progress, ct));
+        if (ModelLoading.Chosen(model, loading) is { } chosen)
+        {
+            terminal.Error.WriteLine(chosen);
+        }
+
         CalibrationOptions options = new()
         {
             Tokens = parsed.GetValue(_tokens),

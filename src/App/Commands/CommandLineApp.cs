@@ -58,13 +58,14 @@ internal static partial class CommandLineApp
             new VersionOption(),
             new AskCommand().Create(terminal),
             new InfoCommand().Create(terminal),
+            new DevicesCommand().Create(terminal),
             new PoliciesCommand().Create(terminal),
             new CalibrateCommand().Create(terminal),
             new EvalCommand().Create(terminal),
             new BenchCommand().Create(terminal),
             new ReportCommand().Create(terminal),
         };
-        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info, {Name} policies, {Name} calibrate, {Name} eval, {Name} bench, {Name} report or {Name} --help."));
+        root.SetAction(parsed => Report(terminal, ExitCode.Usage, $"no command given; use {Name} ask, {Name} info, {Name} devices, {Name} policies, {Name} calibrate, {Name} eval, {Name} bench, {Name} report or {Name} --help."));
         return root;
     }
 

@@ -101,15 +101,19 @@ internal sealed class EvalCommand
 
     private readonly Option<int> _threads = OptionParsing.Threads();
 
-    private readonly Option<int> _gpuLayers = OptionParsing.WholeNumber(
-        "--gpu-layers", "Layers to put on the GPU; -1: all", 0, -1, int.MaxValue);
+    // Tokens that a context has room for where the number of GPU layers is to be found: samples are read after the model.
+    private const int UnknownLength = 8192;
+    private const int AnswerRoom = 512;
+
+    private readonly GpuOptions _gpu = new();
 
     public Command Create(Terminal terminal)
     {
         Command command = new("eval", "Measure what policies leave of a model's right answers. Goes on where it was with --resume.")
         {
-            _datasets, _synthetic, _lengths, _tasks, _haystack, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _merge, _skipLong, _cacheType, _threads, _gpuLayers,
+            _datasets, _synthetic, _lengths, _tasks, _haystack, _policies, _ratios, _rows, _samples, _seed, _output, _resume, _queryAware, _merge, _skipLong, _cacheType, _threads,
         };
+        _gpu.AddTo(command);
         _model.AddTo(command);
         command.Validators.Add(result =>
         {
@@ -169,8 +173,14 @@ internal sealed class EvalCommand
         EnsureOutputs(output, parsed.GetValue(_resume), [("the model", path), ("the model's profile", ProfileLocator.Find(path)), (_haystack.Name, parsed.GetValue(_haystack)), .. datasets.Select(data => (_datasets.Name, (string?)data))]);
         ReportWriter.EnsureCharts();
         ProgressScreen screen = new(terminal);
+        ModelOptions loading = _gpu.Bind(parsed, parsed.GetValue(_synthetic) ? parsed.GetRequiredValue(_lengths).Max() + AnswerRoom : UnknownLength, options.CacheType);
         using EdgeModel model = await screen.StageAsync(
-            "Loading the model", progress => ModelLoading.LoadAsync(path, parsed.GetValue(_gpuLayers), progress, ct));
+            "Loading the model", progress => ModelLoading.LoadAsync(path, loading, progress, ct));
+        if (ModelLoading.Chosen(model, loading) is { } chosen)
+        {
+            terminal.Error.WriteLine(chosen);
+        }
+
         SyntheticOptions? synthetic = Synthetic(parsed);
         CheckLengths(synthetic, model);
         (IReadOnlyList<EvalSample> samples, string dataHash) = await EvalData.ReadAsync(datasets, synthetic, model, parsed.GetValue(_samples), parsed.GetValue(_seed), ct);

@@ -36,7 +36,7 @@ internal sealed class InfoCommand
     private async Task<int> RunAsync(ParseResult parsed, Terminal terminal, CancellationToken ct)
     {
         string path = _model.Find(parsed);
-        using EdgeModel model = await ModelLoading.LoadAsync(path, gpuLayers: 0, progress: null, ct);
+        using EdgeModel model = await ModelLoading.LoadAsync(path, progress: null, ct);
         ModelSizing sizing = ModelSizing.From(
             ModelFacts.Of(model), ProfileFacts.Of(model.Profile), model.Bytes, model.KvMemory, parsed.GetValue(_memory) ?? DefaultMemory);
         if (parsed.GetValue(_json))

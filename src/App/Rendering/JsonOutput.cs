@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using EdgeKV.Cli.Asking;
 using EdgeKV.Cli.Sizing;
+using EdgeKV.Models;
 
 namespace EdgeKV.Cli.Rendering;
 
@@ -22,6 +23,8 @@ internal static class JsonOutput
 
     public static void Write(TextWriter writer, PolicyList policies) => Write(writer, policies, Context.PolicyList);
 
+    public static void Write(TextWriter writer, BackendReport report) => Write(writer, report, Context.BackendReport);
+
     private static void Write<T>(TextWriter writer, T value, JsonTypeInfo<T> type)
     {
         writer.WriteLine(JsonSerializer.Serialize(value, type));
@@ -32,8 +35,10 @@ internal static class JsonOutput
 [JsonSourceGenerationOptions(
     WriteIndented = true,
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    UseStringEnumConverter = true,
     NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
 [JsonSerializable(typeof(AskReport))]
 [JsonSerializable(typeof(ModelSizing))]
 [JsonSerializable(typeof(PolicyList))]
+[JsonSerializable(typeof(BackendReport))]
 internal sealed partial class OutputContext : JsonSerializerContext;

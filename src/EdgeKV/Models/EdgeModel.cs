@@ -27,13 +27,13 @@ public sealed class EdgeModel : IDisposable
     private LLamaWeights? _weights;
     private bool _disposed;
 
-    private EdgeModel(SafeLlamaModelHandle handle, LLamaWeights? weights, string? path, ModelOptions options, bool ownsWeights)
+    private EdgeModel(SafeLlamaModelHandle handle, LLamaWeights? weights, string? path, int gpuLayers, bool ownsWeights)
     {
         _handle = handle;
         _weights = weights;
         _ownsWeights = ownsWeights;
         _tokenizer = new Tokenizer(handle);
-        Options = options;
+        GpuLayers = gpuLayers;
         Path = path ?? NativeModel.PathOf(handle);
         _geometry = NativeModel.GeometryOf(handle);
         Layers = handle.LayerCount;
@@ -92,7 +92,11 @@ public sealed class EdgeModel : IDisposable
     public LLamaWeights Weights => _weights
         ?? throw new InvalidOperationException("This model is known from a context alone. Make it with EdgeModel.From(weights) to have its weights.");
 
-    internal ModelOptions Options { get; }
+    /// <summary>
+    /// Layers that <see cref="ModelOptions.GpuLayers"/> put on GPUs, the output layer counted as one: what was asked for, or what fitted. 0 for weights that
+    /// LLamaSharp loaded.
+    /// </summary>
+    public int GpuLayers { get; }
 
     internal Tokenizer Tokenizer
     {
@@ -131,7 +135,7 @@ public sealed class EdgeModel : IDisposable
     /// <param name="cancellationToken">Stops the loading.</param>
     /// <exception cref="ModelException">The file is missing, damaged or not readable.</exception>
     /// <exception cref="NativeLibraryException">The native library cannot be found or loaded.</exception>
-    /// <exception cref="GpuMissingException">Layers were asked to be put on a GPU, and there is none.</exception>
+    /// <exception cref="GpuMissingException">Layers were asked to be put on a GPU, and there is none, or none of that name.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public static async Task<EdgeModel> LoadAsync(
         string path,
@@ -142,10 +146,10 @@ public sealed class EdgeModel : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ModelOptions();
         string full = System.IO.Path.GetFullPath(path);
-        LLamaWeights weights = await ModelLoader.LoadAsync(full, options, progress, cancellationToken).ConfigureAwait(false);
+        (LLamaWeights weights, int gpuLayers) = await ModelLoader.LoadAsync(full, options, progress, cancellationToken).ConfigureAwait(false);
         try
         {
-            EdgeModel model = new(weights.NativeHandle, weights, full, options, ownsWeights: true);
+            EdgeModel model = new(weights.NativeHandle, weights, full, gpuLayers, ownsWeights: true);
             Known.Add(weights.NativeHandle, model);
             return model;
         }
@@ -172,7 +176,7 @@ public sealed class EdgeModel : IDisposable
     {
         EdgeKVRuntime.EnsureLoaded();
         ObjectDisposedException.ThrowIf(handle.IsClosed, typeof(EdgeModel));
-        return Known.GetValue(handle, static key => new EdgeModel(key, weights: null, path: null, new ModelOptions(), ownsWeights: false));
+        return Known.GetValue(handle, static key => new EdgeModel(key, weights: null, path: null, gpuLayers: 0, ownsWeights: false));
     }
 
     /// <summary>Bytes of the KV cache per token, over all layers and KV heads.</summary>

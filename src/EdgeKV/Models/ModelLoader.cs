@@ -17,28 +17,31 @@ internal static class ModelLoader
     /// <param name="cancellationToken">Stops the loading.</param>
     /// <exception cref="ModelException">The file is missing, damaged or not readable.</exception>
     /// <exception cref="NativeLibraryException">The native library cannot be loaded.</exception>
-    /// <exception cref="GpuMissingException">Layers were asked to be put on a GPU and there is none.</exception>
-    public static async Task<LLamaWeights> LoadAsync(
+    /// <returns>The weights, and how many layers GPUs have.</returns>
+    /// <exception cref="GpuMissingException">Layers were asked to be put on a GPU and there is none, or none of that name.</exception>
+    public static async Task<(LLamaWeights Weights, int GpuLayers)> LoadAsync(
         string path, ModelOptions options, IProgress<double>? progress, CancellationToken cancellationToken)
     {
         Check(path);
         EdgeKVRuntime.EnsureLoaded();
-        if (options.GpuLayers != 0 && !NativeApi.llama_supports_gpu_offload())
-        {
-            throw new GpuMissingException(
-                "Layers were asked to be put on a GPU, and the backend has none. Reference LLamaSharp.Backend.Cuda12 or LLamaSharp.Backend.Vulkan, and check the GPU's driver.");
-        }
+        CheckDevices(options);
+        cancellationToken.ThrowIfCancellationRequested();
+        int gpuLayers = options.GpuLayers ?? GpuFit.Of(path, options).Layers;
 
         using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Receiver receiver = new(progress, stop);
         ModelParams parameters = new(path)
         {
-            GpuLayerCount = options.GpuLayers < 0 ? int.MaxValue : options.GpuLayers,
+            GpuLayerCount = gpuLayers < 0 ? int.MaxValue : gpuLayers,
+            Devices = [.. options.Devices],
             LoadMode = options.MemoryMap ? LLamaLoadMode.MemoryMap : LLamaLoadMode.None,
         };
         try
         {
-            return await LLamaWeights.LoadFromFileAsync(parameters, stop.Token, receiver).ConfigureAwait(false);
+            LLamaWeights weights = await LLamaWeights.LoadFromFileAsync(parameters, stop.Token, receiver).ConfigureAwait(false);
+
+            // "All" becomes a number: the output layer is one of them.
+            return (weights, gpuLayers < 0 ? weights.NativeHandle.LayerCount + 1 : Math.Min(gpuLayers, weights.NativeHandle.LayerCount + 1));
         }
         catch (OperationCanceledException) when (receiver.Error is { } error)
         {
@@ -52,6 +55,30 @@ internal static class ModelLoader
         catch (LoadWeightsFailedException e)
         {
             throw new ModelException($"The model {path} cannot be loaded: {NativeErrors.LoadError(path) ?? e.Message}", e);
+        }
+    }
+
+    private static void CheckDevices(ModelOptions options)
+    {
+        if (options.GpuLayers is null)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(options.FitContextSize, 1, nameof(ModelOptions.FitContextSize));
+        }
+
+        if (options.GpuLayers is not (null or 0) && !NativeApi.llama_supports_gpu_offload())
+        {
+            throw new GpuMissingException(
+                "Layers were asked to be put on a GPU, and the backend has none. Reference LLamaSharp.Backend.Cuda12 or LLamaSharp.Backend.Vulkan, and check the GPU's driver.");
+        }
+
+        if (options.Devices.Count > 0)
+        {
+            string[] known = [.. BackendDevice.List().Where(device => device.IsGpu).Select(device => device.Name)];
+            if (options.Devices.FirstOrDefault(name => !known.Contains(name)) is { } missing)
+            {
+                throw new GpuMissingException(
+                    $"There is no GPU named {missing}. {(known.Length > 0 ? $"There {(known.Length == 1 ? "is" : "are")} {string.Join(", ", known)}." : "The backend has none.")}");
+            }
         }
     }
 

@@ -154,6 +154,34 @@ public sealed class BeforeReadingTests : IDisposable
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
     }
 
+    [Fact]
+    public async Task Device_WithoutAGpu_IsAWrongOptionWithARemedyForUsers()
+    {
+        Assert.SkipWhen(LLama.Native.NativeApi.llama_supports_gpu_offload(), "There is a GPU here.");
+        string document = _folder.File("text.txt", "The code of the tin chest is 48213.\n"u8);
+
+        (int code, string text, string error) = await RunAsync(["ask", "--document", document, "--question", "Q?", "--model", _grouped, "--device", "CUDA0"]);
+
+        Assert.Equal(
+            "edgekv: --device CUDA0: there is no GPU that this program can use; leave the option out, or install the GPU's driver and a program that was built for it.",
+            error.Trim());
+        Assert.Equal(2, code);
+        Assert.Empty(text);
+    }
+
+    [Fact]
+    public async Task GpuLayers_AutoWithoutAGpu_SaysThatNoneIsThere()
+    {
+        Assert.SkipWhen(LLama.Native.NativeApi.llama_supports_gpu_offload(), "There is a GPU here.");
+        string document = _folder.File("text.txt", "The code of the tin chest is 48213.\n"u8);
+
+        (int code, _, string error) = await RunAsync(
+            ["ask", "--document", document, "--question", "Q?", "--model", _grouped, "--gpu-layers", "auto", "--ratio", "0.5", "--max-tokens", "1"]);
+
+        Assert.Contains("No layer is on a GPU", error, StringComparison.Ordinal);
+        Assert.Equal(0, code);
+    }
+
     [Theory]
     [InlineData("ask --document {text} --question Q?")]
     [InlineData("calibrate --text {document} --output {folder}/new.edgekv")]

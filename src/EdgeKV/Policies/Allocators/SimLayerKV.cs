@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
-using EdgeKV.Numerics;
 using EdgeKV.Models;
+using EdgeKV.Numerics;
 using EdgeKV.Planning;
 using EdgeKV.Policies.Selection;
 using EdgeKV.Scoring;
