@@ -9,6 +9,7 @@
 #load "build/managed.cake"
 #load "build/figures.cake"
 #load "build/tests.cake"
+#load "build/pack.cake"
 
 Task("native").Does(() => BuildNative(withVulkan: false));
 Task("native-vulkan").Does(() => BuildNative(withVulkan: true));
@@ -23,6 +24,8 @@ Task("sanitize").Does(RunSanitizers);
 Task("figures").IsDependentOn("native-vulkan").Does(MeasureFigures);
 Task("learned-speed").IsDependentOn("native").Does(MeasureLearnedSpeed);
 Task("results").IsDependentOn("default").Does(MeasureResults);
+Task("pack").IsDependentOn("charts").IsDependentOn("native").Does(Pack);
+Task("pack-test").IsDependentOn("pack").Does(TryPackages);
 Task("format").Does(Format);
 Task("clean").Does(() => Delete(artifacts));
 

@@ -19,6 +19,8 @@ Targets
   charts     the library that reports are drawn with only, in artifacts/charts
   device     the tests of the path where the cache is not host memory, on a GPU or a software Vulkan device
   sanitize   the shim's own tests under AddressSanitizer and UndefinedBehaviorSanitizer
+  pack       NuGet packages and their lists of parts in artifacts/packages
+  pack-test  the same, and tries them as a user's programs would
   format     formats C# and C++ in place (--check: only says whether it would)
   clean      removes artifacts/
 
@@ -48,7 +50,7 @@ while [ $# -gt 0 ]; do
         --backend) [ $# -gt 1 ] || fail "--backend needs a name: cpu, vulkan, cuda or cuda12"; arguments+=("--backend=$2"); shift ;;
         --backend=*) arguments+=("$1") ;;
         --from-source | --check) arguments+=("$1=true") ;;
-        default | demo | test | device | figures | learned-speed | results | native | charts | sanitize | format | clean) target=$1 ;;
+        default | demo | test | device | figures | learned-speed | results | native | charts | sanitize | pack | pack-test | format | clean) target=$1 ;;
         *) fail "'$1' is neither a target nor an option; ./build.sh --help lists them" ;;
     esac
     shift

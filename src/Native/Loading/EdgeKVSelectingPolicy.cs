@@ -41,7 +41,7 @@ internal sealed class EdgeKVSelectingPolicy(
         if (LibraryFile.Find(searched) is not { } file)
         {
             _refuse(
-                $"{LibraryFile.Name} of EdgeKV was not found. Looked in: {string.Join(", ", searched)}. Run ./build.sh in the EdgeKV checkout, or set "
+                $"{LibraryFile.Name} of EdgeKV was not found. Looked in: {string.Join(", ", searched)}. Reference the package EdgeKV.Native where it holds {LibraryFile.Platform}, run ./build.sh in the EdgeKV checkout, or set "
                 + $"{LibraryFile.FolderVariable} to the folder that holds it.");
             return inner.Apply(description, systemInfo, logCallback);
         }
