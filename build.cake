@@ -22,7 +22,6 @@ Task("test").IsDependentOn("native-vulkan").IsDependentOn("managed").IsDependent
 Task("device").IsDependentOn("native-vulkan").IsDependentOn("managed").Does(RunDeviceTests);
 Task("sanitize").Does(RunSanitizers);
 Task("figures").IsDependentOn("native-vulkan").Does(MeasureFigures);
-Task("learned-speed").IsDependentOn("native").Does(MeasureLearnedSpeed);
 Task("results").IsDependentOn("default").Does(MeasureResults);
 Task("pack").IsDependentOn("charts").IsDependentOn("native").Does(Pack);
 Task("pack-test").IsDependentOn("pack").Does(TryPackages);

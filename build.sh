@@ -12,8 +12,6 @@ Targets
   demo       asks the bundled model about a bundled document, from the full cache and from a fifth of it
   test       every test; ends with "N passed, N failed"
   figures    measures docs/experiments/figures.json and its table anew
-  learned-speed
-             measures only what learned scores cost and what decoding gains, on the same ggml as stock llama.cpp
   results    measures docs/experiments/results.md anew: hours, gone on with where it was cut short
   native     the native libraries only: artifacts/native and artifacts/stock
   charts     the library that reports are drawn with only, in artifacts/charts
@@ -50,7 +48,7 @@ while [ $# -gt 0 ]; do
         --backend) [ $# -gt 1 ] || fail "--backend needs a name: cpu, vulkan, cuda or cuda12"; arguments+=("--backend=$2"); shift ;;
         --backend=*) arguments+=("$1") ;;
         --from-source | --check) arguments+=("$1=true") ;;
-        default | demo | test | device | figures | learned-speed | results | native | charts | sanitize | pack | pack-test | format | clean) target=$1 ;;
+        default | demo | test | device | figures | results | native | charts | sanitize | pack | pack-test | format | clean) target=$1 ;;
         *) fail "'$1' is neither a target nor an option; ./build.sh --help lists them" ;;
     esac
     shift

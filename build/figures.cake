@@ -1,24 +1,6 @@
 // Measurements, and the devices that they and the device tests run on.
 
-void MeasureFigures()
-{
-    Run("dotnet", ["run", "--project", "bench/EdgeKV.Figures", "-c", "Release"], environment: MeasuredDevice());
-    MeasureLearnedSpeed();
-}
-
-// With stock's own ggml, so that the ratios show EdgeKV and not two builds of ggml.
-void MeasureLearnedSpeed() =>
-    Run("dotnet", ["run", "--project", "bench/EdgeKV.Figures", "-c", "Release", "--", "docs/experiments", "learned-speed"],
-        environment: new() { ["EDGEKV_GGML"] = CpuPlugins() });
-
-// The ggml libraries that stock's runner uses. A GPU backend beside them makes decoding on the CPU some 2 % slower, even where it finds no device.
-string CpuPlugins()
-{
-    var folder = $"{work}/ggml-cpu";
-    Place(IO.Directory.EnumerateFiles($"{artifacts}/native/ggml").Where(f => Regex.IsMatch(IO.Path.GetFileName(f), @"^libggml(-base|-cpu.*)?\.(so|dylib)$"))
-        .ToDictionary(f => IO.Path.GetFileName(f)), folder);
-    return folder;
-}
+void MeasureFigures() => Run("dotnet", ["run", "--project", "bench/EdgeKV.Figures", "-c", "Release"], environment: MeasuredDevice());
 
 // Takes hours, and goes on with what artifacts/results has already.
 void MeasureResults() =>

@@ -70,6 +70,7 @@ void TryPackages()
     var folder = IO.Directory.CreateTempSubdirectory("edgekv-packages-").FullName;
     var model = IO.Directory.EnumerateFiles($"{root}/models", "*.gguf").Order(StringComparer.Ordinal).First();
     var version = PackedVersion();
+    var backend = XDocument.Load($"{root}/Directory.Packages.props").Descendants("PackageVersion").Single(p => (string)p.Attribute("Include") == "LLamaSharp.Backend.Cpu").Attribute("Version").Value;
     // A cache of its own: the version is the same after every build. What others made is taken from the user's cache.
     var cache = Context.Environment.GetEnvironmentVariable("NUGET_PACKAGES") ?? $"{Environment.GetFolderPath(Environment.SpecialFolder.UserProfile)}/.nuget/packages";
     var environment = new Dictionary<string, string> { ["NUGET_PACKAGES"] = $"{folder}/cache", ["EDGEKV_MODEL"] = model };
@@ -91,7 +92,7 @@ void TryPackages()
               </PropertyGroup>
               <ItemGroup>
                 <PackageReference Include="EdgeKV" Version="{version}" />
-                <PackageReference Include="LLamaSharp.Backend.Cpu" Version="0.30.0" />
+                <PackageReference Include="LLamaSharp.Backend.Cpu" Version="{backend}" />
               </ItemGroup>
             </Project>
             """);

@@ -74,16 +74,7 @@ internal sealed record DeviceRun(IReadOnlyList<DeviceResult> Results, int Missed
 
     private static DeviceResult? Child(int number)
     {
-        string program = Environment.ProcessPath ?? throw new InvalidOperationException("This program does not know its own path.");
-        ProcessStartInfo start = new(program) { RedirectStandardOutput = true, UseShellExecute = false };
-        if (Path.GetFileNameWithoutExtension(program) == "dotnet")
-        {
-            start.ArgumentList.Add(typeof(DeviceRun).Assembly.Location);
-        }
-
-        start.ArgumentList.Add(Verb);
-        start.ArgumentList.Add(number.ToString(CultureInfo.InvariantCulture));
-        using Process child = Process.Start(start) ?? throw new InvalidOperationException("Cannot start another process of this program.");
+        using Process child = Process.Start(OwnProcess.Start(Verb, number.ToString(CultureInfo.InvariantCulture))) ?? throw new InvalidOperationException("Cannot start another process of this program.");
         Task<string> output = child.StandardOutput.ReadToEndAsync();
         if (!output.Wait(Patience))
         {

@@ -275,12 +275,11 @@ internal static class Measure
             table.AtLeast("learned_r2", double.Parse(r2.Split(' ')[0], CultureInfo.InvariantCulture), 0.75, $"of the shipped profile, on texts not learned from: {r2}");
         }
 
-        LearnedSpeed speed = await Learned.SpeedAsync().ConfigureAwait(false);
-        string ggml = Environment.GetEnvironmentVariable("EDGEKV_GGML") is { Length: > 0 } ? "on stock's ggml" : "on LLamaSharp's ggml, stock on its own";
-        table.AtMost("learned_over_prefill", speed.PrefillOverStock, 1.03, $"4000 tokens; {ggml}");
-        table.AtMost("ready_over_prefill", speed.ReadyOverStock, 1.08, $"prefill, general question, plan and applied plan, at 0.8 and 0.9; {ggml}");
-        table.AtLeast("learned_decode_speedup_0.8", speed.DecodeSpeedup[0.8], 2.1, $"ragged as it comes from the scores, over stock with the full cache; {ggml}");
-        table.AtLeast("learned_decode_speedup_0.9", speed.DecodeSpeedup[0.9], 2.4, $"ragged as it comes from the scores, over stock with the full cache; {ggml}");
+        LearnedSpeed speed = await LearnedSpeedRun.MeasureAsync().ConfigureAwait(false);
+        table.AtMost("learned_over_prefill", speed.PrefillOverStock, 1.03, "4000 tokens; on stock's ggml");
+        table.AtMost("ready_over_prefill", speed.ReadyOverStock, 1.08, "prefill, general question, plan and applied plan, at 0.8 and 0.9; on stock's ggml");
+        table.AtLeast("learned_decode_speedup_0.8", speed.DecodeSpeedup[0.8], 2.1, "ragged as it comes from the scores, over stock with the full cache; on stock's ggml");
+        table.AtLeast("learned_decode_speedup_0.9", speed.DecodeSpeedup[0.9], 2.4, "ragged as it comes from the scores, over stock with the full cache; on stock's ggml");
     }
 
     private static Task LearnedFigures1kAsync(Table table) => LearnedAccuracyAsync(

@@ -6,7 +6,7 @@ using EdgeKV.Measurements;
 using EdgeKV.Measurements.Subjects;
 using LLama.Native;
 
-// figures [OUTPUT_FOLDER [PART...]]     measures and writes figures.json and figures.md, to docs/ of the checkout by default; where parts are
+// figures [OUTPUT_FOLDER [PART...]]     measures and writes figures.json and figures.md, to docs/experiments by default; where parts are
 //                                       named, the figures of the others stay as they are
 // figures picture RUN_JSON OUTPUT_SVG   draws the rows of a run of `edgekv ask --json`
 // figures variants TOKENS               learns maps in several ways from so many tokens and prints what they keep (docs/experiments/learned-scores.md)
@@ -17,6 +17,7 @@ using LLama.Native;
 //                                       THREADS writes it of what is there; runs that are not stay as the page has them
 // figures soundness FIRST               what the first form starts to try bad inputs
 // figures device NUMBER                 what it starts to measure one case on a device
+// figures learned-speed                 what it starts to measure the speed of learned scores on stock's ggml
 // llama.cpp tells standard error everything that it does.
 EdgeKVRuntime.Use();
 NativeLogConfig.llama_log_set(static (_, _) => { });
@@ -59,6 +60,11 @@ if (args is [SoundnessRun.Verb, var first])
 if (args is [DeviceRun.Verb, var number])
 {
     return DeviceRun.Run(int.Parse(number, CultureInfo.InvariantCulture));
+}
+
+if (args is [LearnedSpeedRun.Verb])
+{
+    return await LearnedSpeedRun.RunAsync().ConfigureAwait(false);
 }
 
 // A form cut short is not a folder to measure everything into.

@@ -52,7 +52,7 @@ internal sealed record SoundnessRun(int Tried, int Crashed, IReadOnlyList<string
     // Runs a child from an input on; returns the first input that is still to be tried.
     private static int Child(int first, List<string> faults)
     {
-        using Process child = Process.Start(Start(first)) ?? throw new InvalidOperationException("Cannot start another process of this program.");
+        using Process child = Process.Start(OwnProcess.Start(Verb, first.ToString(CultureInfo.InvariantCulture))) ?? throw new InvalidOperationException("Cannot start another process of this program.");
         int current = first - 1;
         while (true)
         {
@@ -87,19 +87,5 @@ internal sealed record SoundnessRun(int Tried, int Crashed, IReadOnlyList<string
                 current = number;
             }
         }
-    }
-
-    private static ProcessStartInfo Start(int first)
-    {
-        string program = Environment.ProcessPath ?? throw new InvalidOperationException("This program does not know its own path.");
-        ProcessStartInfo start = new(program) { RedirectStandardOutput = true, UseShellExecute = false };
-        if (Path.GetFileNameWithoutExtension(program) == "dotnet")
-        {
-            start.ArgumentList.Add(typeof(SoundnessRun).Assembly.Location);
-        }
-
-        start.ArgumentList.Add(Verb);
-        start.ArgumentList.Add(first.ToString(CultureInfo.InvariantCulture));
-        return start;
     }
 }

@@ -102,7 +102,7 @@ internal sealed class Table
         page.Append(CultureInfo.InvariantCulture, $"""
             # Figures
 
-            Measured by `./build.sh figures` on {machine}; a part by itself with `dotnet run --project bench/EdgeKV.Figures -c Release docs PART`
+            Measured by `./build.sh figures` on {machine}; a part by itself with `dotnet run --project bench/EdgeKV.Figures -c Release docs/experiments PART`
             (memory, speed, fidelity, exactness, soundness, learned-speed, learned-1k, learned-2k, policies, device). The same numbers for programs: [figures.json](figures.json).
 
             KL is the divergence of next-token distributions in nats, the largest over the tokens compared, all runs forced along the same tokens.

@@ -1162,24 +1162,22 @@ void layers_that_fit_are_found() {
     OK(edgekv_model_path(g_model, path.data(), path.size(), &length));
     path.resize(length);
 
-    const auto fit = [&](const char * const * devices, uint64_t spare, int32_t * fits, int32_t * all) {
-        return edgekv_fit(path.c_str(), devices, 512, 128, GGML_TYPE_F16, GGML_TYPE_F16, spare, fits, all);
+    const auto fit = [&](const char * const * devices, uint64_t spare, int32_t * fits) {
+        return edgekv_fit(path.c_str(), devices, 512, 128, GGML_TYPE_F16, GGML_TYPE_F16, spare, fits);
     };
     int32_t fits = -1;
-    int32_t all  = -1;
-    OK(fit(nullptr, 0, &fits, &all));
-    CHECK(all == llama_model_n_layer(g_model) + 1);
-    CHECK(fits == (g_device ? all : 0));
+    OK(fit(nullptr, 0, &fits));
+    CHECK(fits == (g_device ? llama_model_n_layer(g_model) + 1 : 0));
 
     // What has to stay free is more than there is.
-    OK(fit(nullptr, UINT64_MAX, &fits, &all));
+    OK(fit(nullptr, UINT64_MAX, &fits));
     CHECK(fits == 0);
 
     const char * const missing[] = { "NoSuchDevice", nullptr };
-    CHECK(fit(missing, 0, &fits, &all) == EDGEKV_E_ARGUMENT);
+    CHECK(fit(missing, 0, &fits) == EDGEKV_E_ARGUMENT);
     CHECK(std::strstr(edgekv_last_error(), "NoSuchDevice"));
-    CHECK(edgekv_fit((g_temp + "/none.gguf").c_str(), nullptr, 512, 128, GGML_TYPE_F16, GGML_TYPE_F16, 0, &fits, &all) == EDGEKV_E_MODEL);
-    CHECK(edgekv_fit(path.c_str(), nullptr, 512, 128, GGML_TYPE_F16, GGML_TYPE_F16, 0, nullptr, &all) == EDGEKV_E_ARGUMENT);
+    CHECK(edgekv_fit((g_temp + "/none.gguf").c_str(), nullptr, 512, 128, GGML_TYPE_F16, GGML_TYPE_F16, 0, &fits) == EDGEKV_E_MODEL);
+    CHECK(fit(nullptr, 0, nullptr) == EDGEKV_E_ARGUMENT);
 }
 
 void the_callers_log_gets_every_line() {

@@ -55,7 +55,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     public static partial NativeStatus edgekv_fit(
-        string path, byte** devices, uint n_ctx, uint n_batch, int type_k, int type_v, ulong spare, out int n_gpu_layers, out int n_layers);
+        string path, byte** devices, uint n_ctx, uint n_batch, int type_k, int type_v, ulong spare, out int n_gpu_layers);
 
     // Model
 

@@ -52,12 +52,10 @@ int32_t edgekv_device_get(size_t index, edgekv_device * device) {
 }
 
 int32_t edgekv_fit(const char * path, const char * const * devices, uint32_t n_ctx, uint32_t n_batch, int32_t type_k, int32_t type_v,
-                   uint64_t spare, int32_t * n_gpu_layers, int32_t * n_layers) {
+                   uint64_t spare, int32_t * n_gpu_layers) {
     return guarded([&] {
         require(path, "path was");
-        require(n_gpu_layers && n_layers ? path : nullptr, "place for the numbers of layers was");
-        const auto fit = fit_layers(path, devices_named(devices), n_ctx, n_batch, type_k, type_v, spare);
-        *n_gpu_layers  = fit.on_devices;
-        *n_layers      = fit.all;
+        require(n_gpu_layers, "place for the number of layers was");
+        *n_gpu_layers = fit_layers(path, devices_named(devices), n_ctx, n_batch, type_k, type_v, spare);
     });
 }

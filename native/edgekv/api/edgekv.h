@@ -118,10 +118,10 @@ EDGEKV_API int32_t edgekv_device_get(size_t index, edgekv_device * device);
 //   n_ctx, n_batch cells of the cache, at most the model's window counts, and tokens of a batch
 //   type_k, type_v of ggml_type
 //   spare          bytes that stay free on every device
-//   n_gpu_layers   how many fit, 0 when none does or there is no GPU; n_layers: all that could be put there, the output layer is one of them
+//   n_gpu_layers   how many fit, the output layer counted as one; 0 when none does or there is no GPU
 // EDGEKV_E_MODEL when the file cannot be loaded, EDGEKV_E_ARGUMENT for a device that is not there.
 EDGEKV_API int32_t edgekv_fit(const char * path, const char * const * devices, uint32_t n_ctx, uint32_t n_batch, int32_t type_k,
-                              int32_t type_v, uint64_t spare, int32_t * n_gpu_layers, int32_t * n_layers);
+                              int32_t type_v, uint64_t spare, int32_t * n_gpu_layers);
 
 //
 // Model

@@ -1,6 +1,7 @@
 #include "model/fit.h"
 
 #include "base/error.h"
+#include "base/memory.h"
 
 #include "llama-ext.h"
 #include "llama.h"
@@ -57,9 +58,7 @@ public:
         }
         for (int32_t i = 0; i < llama_model_n_devices(m_model.get()); ++i) {
             const ggml_backend_dev_t device = llama_model_get_device(m_model.get(), i);
-            size_t                   free   = 0;
-            size_t                   total  = 0;
-            ggml_backend_dev_memory(device, &free, &total);
+            const uint64_t           free   = memory_left_on(device).bytes;
             if (needed[device] > 0 && (needed[device] > free || spare > free - needed[device])) {
                 return false;
             }
@@ -74,8 +73,8 @@ private:
 
 } // namespace
 
-layer_fit fit_layers(const std::string & path, std::vector<ggml_backend_dev_t> devices, uint32_t n_ctx, uint32_t n_batch, int32_t type_k,
-                     int32_t type_v, uint64_t spare) {
+int32_t fit_layers(const std::string & path, std::vector<ggml_backend_dev_t> devices, uint32_t n_ctx, uint32_t n_batch, int32_t type_k,
+                   int32_t type_v, uint64_t spare) {
     llama_model_params model = llama_model_default_params();
     if (!devices.empty()) {
         devices.push_back(nullptr);
@@ -89,22 +88,22 @@ layer_fit fit_layers(const std::string & path, std::vector<ggml_backend_dev_t> d
     context.type_k               = (ggml_type) type_k;
     context.type_v               = (ggml_type) type_v;
 
-    int32_t all = 0;
+    int32_t beyond = 0;
     {
-        const projection none(path, model, context, 0);
-        all = none.n_layers();
-        if (!none.has_devices()) {
-            return { 0, all };
+        const projection all(path, model, context, INT32_MAX);
+        if (all.fits(spare)) {
+            return all.has_devices() ? all.n_layers() : 0;
         }
+        beyond = all.n_layers();
     }
 
     // Memory grows with the number of layers: between one that fits and one that does not.
-    int32_t fits   = 0;
-    int32_t beyond = all + 1;
-    for (int32_t tried = all; fits + 1 < beyond; tried = fits + (beyond - fits) / 2) {
+    int32_t fits = 0;
+    while (fits + 1 < beyond) {
+        const int32_t tried                                                   = fits + (beyond - fits) / 2;
         (projection(path, model, context, tried).fits(spare) ? fits : beyond) = tried;
     }
-    return { fits, all };
+    return fits;
 }
 
 } // namespace edgekv

@@ -82,12 +82,12 @@ internal sealed class CalibrateCommand
         string[] paths = Paths(parsed);
         CalibrationTexts texts = await InputFile.WaitAsync(() => CalibrationTexts.From(paths), ct);
         ProgressScreen screen = new(terminal);
-        ModelOptions loading = _gpu.Bind(parsed, contextSize: 4096, KvCacheType.F16);
+        ModelOptions loading = _gpu.Bind(parsed, new ModelOptions().FitContextSize, KvCacheType.F16);
         using EdgeModel model = await screen.StageAsync(
             "Loading the model", progress => ModelLoading.LoadAsync(path, loading, progress, ct));
         if (ModelLoading.Chosen(model, loading) is { } chosen)
         {
-            terminal.Error.WriteLine(chosen);
+            terminal.Say(chosen);
         }
 
         CalibrationOptions options = new()

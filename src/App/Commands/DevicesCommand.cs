@@ -9,10 +9,7 @@ namespace EdgeKV.Cli.Commands;
 /// <summary><c>edgekv devices</c>: what models can run on here, and why a backend is not in use.</summary>
 internal sealed class DevicesCommand
 {
-    private readonly Option<bool> _json = new("--json")
-    {
-        Description = "One JSON object on standard output",
-    };
+    private readonly Option<bool> _json = OptionParsing.Json();
 
     public Command Create(Terminal terminal)
     {

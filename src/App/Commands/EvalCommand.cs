@@ -178,7 +178,7 @@ internal sealed class EvalCommand
             "Loading the model", progress => ModelLoading.LoadAsync(path, loading, progress, ct));
         if (ModelLoading.Chosen(model, loading) is { } chosen)
         {
-            terminal.Error.WriteLine(chosen);
+            terminal.Say(chosen);
         }
 
         SyntheticOptions? synthetic = Synthetic(parsed);

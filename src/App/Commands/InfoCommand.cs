@@ -17,10 +17,7 @@ internal sealed class InfoCommand
 
     private readonly Option<long?> _memory = OptionParsing.Size("--memory", "Memory for the KV cache [default: 1GiB]");
 
-    private readonly Option<bool> _json = new("--json")
-    {
-        Description = "One JSON object on standard output",
-    };
+    private readonly Option<bool> _json = OptionParsing.Json();
 
     public Command Create(Terminal terminal)
     {

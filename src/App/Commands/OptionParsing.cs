@@ -24,6 +24,12 @@ internal static class OptionParsing
                 : Fail(result, $"must be a whole number from {min} to {max}{meaning}", fallback),
     };
 
+    /// <summary>The flag for one JSON object in place of tables.</summary>
+    public static Option<bool> Json() => new("--json")
+    {
+        Description = "One JSON object on standard output",
+    };
+
     /// <summary>Threads of the engine. More than the processors spin in each other's way and may never end.</summary>
     public static Option<int> Threads() => WholeNumber(
         "--threads",

@@ -7,10 +7,7 @@ namespace EdgeKV.Cli.Commands;
 /// <summary><c>edgekv policies</c>: all policies, what they cost, and their options.</summary>
 internal sealed class PoliciesCommand
 {
-    private readonly Option<bool> _json = new("--json")
-    {
-        Description = "One JSON object on standard output",
-    };
+    private readonly Option<bool> _json = OptionParsing.Json();
 
     public Command Create(Terminal terminal)
     {

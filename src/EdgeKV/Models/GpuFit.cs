@@ -4,9 +4,7 @@ using EdgeKV.Native;
 namespace EdgeKV.Models;
 
 /// <summary>How many layers of a model fit on the GPUs there are.</summary>
-/// <param name="Layers">That fit; the output layer counts as one.</param>
-/// <param name="All">That could be put there.</param>
-internal readonly record struct GpuFit(int Layers, int All)
+internal static class GpuFit
 {
     // While a cache is made compact the old one and the new one exist side by side, and drivers keep some memory for themselves.
     private const int SpareShare = 16;
@@ -17,10 +15,16 @@ internal readonly record struct GpuFit(int Layers, int All)
     /// <summary>Asks the backends for free memory, and llama.cpp for what weights, cache and batches would take.</summary>
     /// <param name="path">The GGUF file.</param>
     /// <param name="options">Devices, context size and cache type are taken from it.</param>
+    /// <returns>The number, the output layer counted as one.</returns>
     /// <exception cref="ModelException">The file cannot be loaded.</exception>
-    public static unsafe GpuFit Of(string path, ModelOptions options)
+    public static unsafe int Layers(string path, ModelOptions options)
     {
-        long largest = BackendDevice.List().Where(device => device.IsGpu).Select(device => device.TotalBytes).DefaultIfEmpty().Max();
+        long[] memory = [.. BackendDevice.List().Where(device => device.IsGpu).Select(device => device.TotalBytes)];
+        if (memory.Length == 0)
+        {
+            return 0;
+        }
+
         nint[] names = new nint[options.Devices.Count + 1];
         try
         {
@@ -40,11 +44,10 @@ internal readonly record struct GpuFit(int Layers, int All)
                         (uint)Math.Min(BatchSize, options.FitContextSize),
                         type,
                         type,
-                        (ulong)(largest / SpareShare),
-                        out int layers,
-                        out int all),
+                        (ulong)(memory.Max() / SpareShare),
+                        out int layers),
                     nameof(NativeMethods.edgekv_fit));
-                return new GpuFit(layers, all);
+                return layers;
             }
         }
         finally

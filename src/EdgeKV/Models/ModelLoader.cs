@@ -25,8 +25,8 @@ internal static class ModelLoader
         Check(path);
         EdgeKVRuntime.EnsureLoaded();
         CheckDevices(options);
+        int gpuLayers = options.GpuLayers ?? await Task.Run(() => GpuFit.Layers(path, options), cancellationToken).ConfigureAwait(false);
         cancellationToken.ThrowIfCancellationRequested();
-        int gpuLayers = options.GpuLayers ?? GpuFit.Of(path, options).Layers;
 
         using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Receiver receiver = new(progress, stop);
@@ -60,6 +60,7 @@ internal static class ModelLoader
 
     private static void CheckDevices(ModelOptions options)
     {
+        ArgumentNullException.ThrowIfNull(options.Devices, nameof(ModelOptions.Devices));
         if (options.GpuLayers is null)
         {
             ArgumentOutOfRangeException.ThrowIfLessThan(options.FitContextSize, 1, nameof(ModelOptions.FitContextSize));
